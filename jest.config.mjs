@@ -1,0 +1,24 @@
+// Node 24 runs our .ts files by stripping their types; jest needs a transform for the same, and swc is the quickest.
+// Imports end in `.ts` in both worlds, so nothing is remapped.
+// Run as: node --experimental-vm-modules node_modules/jest/bin/jest.js (deploy/bootstrap.mjs does).
+
+const swc = {
+  jsc: {
+    parser: { syntax: 'typescript' },
+    target: 'esnext', // Node 24 has `using` and everything else natively: only the types are removed
+    keepClassNames: true,
+    transform: { verbatimModuleSyntax: true }, // as in tsconfig.json: an import without `type` is carried out
+  },
+  module: { type: 'es6' },
+  sourceMaps: 'inline',
+};
+
+export default {
+  testEnvironment: 'node',
+  extensionsToTreatAsEsm: ['.ts'],
+  transform: { '^.+\\.ts$': ['@swc/jest', swc] },
+  testMatch: ['<rootDir>/test/**/*.test.ts'],
+  testTimeout: 30_000, // milliseconds; starting a software TPM on a busy machine takes a few seconds
+  maxWorkers: 2,
+  reporters: ['default', '<rootDir>/deploy/jest-summary.mjs'],
+};
