@@ -1,0 +1,56 @@
+/** What a model's class demands, and every default of the product, in one place. docs/defaults.md repeats both; a test keeps them equal. */
+export const CLASS_NAMES = ['public', 'internal', 'restricted', 'critical'] as const;
+export type ClassName = (typeof CLASS_NAMES)[number];
+
+/** How a release may reach the requester. `sealed` (object keys under HPKE) is not offered yet. */
+export type Delivery = 'stream';
+
+export interface ClassDemands {
+  /** Evidence must answer a challenge of ours. */
+  readonly fresh: boolean;
+  /** The TLS key must be bound into the evidence. */
+  readonly keyBound: boolean;
+  /** Evidence must come from hardware: a TPM or a TEE. */
+  readonly hardware: boolean;
+  /** Evidence must come from a TEE; a TPM is not enough. */
+  readonly tee: boolean;
+  /** How far a Permit must have got in the access log before the first byte. */
+  readonly recordLevel: 'durable' | 'committed';
+  /** People, the publisher among them, that must want a version published. */
+  readonly publishApprovals: 1 | 2;
+  readonly releaseSeconds: number;
+}
+
+/** docs/formats.md "Classes". `critical` also asks for a witness and a standing authorization, which do not exist yet: it cannot be released. */
+export const CLASSES: Readonly<Record<ClassName, ClassDemands>> = {
+  public: { fresh: false, keyBound: false, hardware: false, tee: false, recordLevel: 'durable', publishApprovals: 1, releaseSeconds: 86_400 },
+  internal: { fresh: true, keyBound: true, hardware: false, tee: false, recordLevel: 'durable', publishApprovals: 1, releaseSeconds: 28_800 },
+  restricted: { fresh: true, keyBound: true, hardware: true, tee: false, recordLevel: 'durable', publishApprovals: 2, releaseSeconds: 3_600 },
+  critical: { fresh: true, keyBound: true, hardware: true, tee: true, recordLevel: 'committed', publishApprovals: 2, releaseSeconds: 900 },
+};
+
+export const DEFAULTS = {
+  challengeSeconds: 60,
+  sessionIdleSeconds: 900,
+  sessionSeconds: 28_800,
+  approvalSeconds: 14_400,
+  enrolmentSeconds: 600,
+  totpStepSeconds: 30,
+  totpWindowSteps: 1,
+  loginFailures: 5,
+  loginFailureWindowSeconds: 600,
+  revocationRefreshMs: 1_000,
+  revocationStaleMs: 4_000,
+  dekLingerSeconds: 60,
+  keeperDeadlineMs: 5_000,
+  keeperQueue: 256,
+  logCheckpointMs: 200,
+  logLeafBytes: 16_384,
+  requestBodyBytes: 262_144,
+  evidenceBodyBytes: 2_097_152,
+  jsonDepth: 32,
+  headerBytes: 16_384,
+  headerSeconds: 10,
+  nodeLeaseSeconds: 15,
+  drainSeconds: 30,
+} as const;
