@@ -1,0 +1,51 @@
+/** What a keeper is started with: one JSON object, by standard input or from a file, never by argument or environment. */
+import { isAbsolute } from 'node:path';
+import { VaultError } from '../../domain/errors.ts';
+
+export interface KeeperConfig {
+  /** The PKCS#11 library. All paths are absolute. */
+  readonly module: string;
+  readonly tokenLabel: string;
+  readonly tokenSerial?: string;
+  /** Holds the PIN; mode 0600. */
+  readonly pinFile: string;
+  /** The unix socket to listen on; its folder has mode 0700. */
+  readonly socket: string;
+  /** Answer `generate`. */
+  readonly ceremony?: boolean;
+}
+
+const PATHS = ['module', 'pinFile', 'socket'] as const;
+const MEMBERS: ReadonlySet<string> = new Set([...PATHS, 'tokenLabel', 'tokenSerial', 'ceremony']);
+/** sockaddr_un.sun_path of Linux, less its final zero; a longer one would be cut without a word. */
+const SOCKET_PATH_BYTES = 107;
+
+/** Throws `configuration_invalid` and names the setting. */
+export function parseKeeperConfig(json: string): KeeperConfig {
+  const value = parseObject(json);
+  for (const name of Object.keys(value)) if (!MEMBERS.has(name)) throw invalid(`unknown keeper setting ${JSON.stringify(name)}`);
+  for (const name of PATHS) {
+    const path = value[name];
+    if (typeof path !== 'string' || !isAbsolute(path)) throw invalid(`keeper setting ${name} is not an absolute path`);
+  }
+  const { tokenLabel, tokenSerial, ceremony, socket } = value;
+  if (typeof tokenLabel !== 'string' || tokenLabel === '') throw invalid('keeper setting tokenLabel is missing');
+  if (tokenSerial !== undefined && (typeof tokenSerial !== 'string' || tokenSerial === ''))
+    throw invalid('keeper setting tokenSerial is not text');
+  if (ceremony !== undefined && typeof ceremony !== 'boolean') throw invalid('keeper setting ceremony is not a boolean');
+  if (Buffer.byteLength(String(socket)) > SOCKET_PATH_BYTES) throw invalid('keeper setting socket is longer than 107 bytes');
+  return value as unknown as KeeperConfig; // every member was checked above
+}
+
+function parseObject(json: string): Record<string, unknown> {
+  let value: unknown;
+  try {
+    value = JSON.parse(json);
+  } catch (cause) {
+    throw new VaultError('configuration_invalid', 'the keeper configuration is not JSON', { cause });
+  }
+  if (value === null || typeof value !== 'object' || Array.isArray(value)) throw invalid('the keeper configuration is not an object');
+  return value as Record<string, unknown>;
+}
+
+const invalid = (why: string) => new VaultError('configuration_invalid', why);

@@ -1,0 +1,71 @@
+/**
+ * The keeper process: the only one that loads the PKCS#11 library and reads the PIN.
+ *
+ *   node src/keys/keeper/main.ts                 configuration as one line of JSON on standard input, which then stays open:
+ *                                                when it closes, the parent is gone and so is the keeper
+ *   node src/keys/keeper/main.ts FILE            configuration from a file; ends on SIGTERM (a container of its own)
+ *
+ * Standard output: events, one JSON object a line (supervisor.ts). Standard error: what a person should read.
+ */
+import { readFileSync } from 'node:fs';
+import { VaultError } from '../../domain/errors.ts';
+import { createPkcs11KeyProvider } from '../pkcs11/provider.ts';
+import { parseKeeperConfig } from './config.ts';
+import { startKeeperServer } from './server.ts';
+
+/** sysexits.h EX_CONFIG: starting again with the same settings cannot work. */
+const EXIT_CONFIGURATION = 78;
+/** How often the supervisor hears that the event loop turns, which it does not while a native call hangs. */
+const ALIVE_MS = 1_000;
+const CONFIG_BYTES = 65_536;
+
+function report(event: object): void {
+  process.stdout.write(`${JSON.stringify(event)}\n`);
+}
+
+/** The first line of standard input; everything after it is ignored, except the end. */
+function configFromParent(onParentGone: () => void): Promise<string> {
+  return new Promise((resolve, reject) => {
+    let text = '';
+    process.stdin.setEncoding('utf8');
+    process.stdin.on('data', (piece: string) => {
+      text = text.length > CONFIG_BYTES ? text : text + piece;
+      const end = text.indexOf('\n');
+      if (end >= 0) resolve(text.slice(0, end));
+    });
+    process.stdin.on('close', () => {
+      reject(new VaultError('configuration_invalid', 'standard input closed before the configuration came'));
+      onParentGone();
+    });
+  });
+}
+
+async function run(): Promise<void> {
+  let stop = async (): Promise<void> => {};
+  const end = () => void stop().finally(() => process.exit(0));
+  process.once('SIGTERM', end);
+  process.stdout.on('error', end); // nobody reads our events: the parent is gone
+
+  const file = process.argv[2];
+  const config = parseKeeperConfig(file === undefined ? await configFromParent(end) : readFileSync(file, 'utf8'));
+  const provider = createPkcs11KeyProvider(config, { onEvent: report });
+  const server = await startKeeperServer({ provider, socket: config.socket, ceremony: config.ceremony ?? false });
+  stop = async () => {
+    await server.close();
+    await provider.close();
+  };
+  const health = await provider.health(); // the first connection to the token, with its one login
+  report({ event: 'ready', ok: health.ok, ...(health.code === undefined ? {} : { code: health.code }) });
+  setInterval(() => report({ event: 'alive' }), ALIVE_MS);
+}
+
+try {
+  await run();
+} catch (error) {
+  const known = error instanceof VaultError;
+  report({ event: 'fatal', code: known ? error.code : 'internal', detail: known ? error.detail : '' });
+  console.error(`keeper: ${known ? error.message : 'ended by an unforeseen error'}`);
+  process.exitCode = known ? EXIT_CONFIGURATION : 1;
+  setTimeout(() => process.exit(), 50).unref(); // lets the two lines out
+  process.stdin.destroy();
+}

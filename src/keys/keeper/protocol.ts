@@ -1,0 +1,119 @@
+/** The keeper's language: seven verbs, each with exactly its own members. docs/hsm.md lists them. */
+import type { Cbor } from '../../domain/cbor.ts';
+import type { KeyId } from '../../domain/ids.ts';
+import { SecretBytes } from '../../domain/secret.ts';
+import type { KeyInfo, KeyProviderHealth, KeyPurpose, KeyRef } from '../port.ts';
+import { type Message, malformed, takeSecret } from './frames.ts';
+
+export type KeeperRequest =
+  | { readonly verb: 'generate'; readonly ref: KeyRef; readonly purpose: KeyPurpose }
+  | { readonly verb: 'describe'; readonly ref: KeyRef }
+  | { readonly verb: 'wrap'; readonly ref: KeyRef; readonly aad: Uint8Array; readonly secret: SecretBytes }
+  | { readonly verb: 'unwrap'; readonly wrapped: Uint8Array; readonly aad: Uint8Array }
+  | { readonly verb: 'sign'; readonly ref: KeyRef; readonly message: Uint8Array }
+  | { readonly verb: 'random'; readonly length: number }
+  | { readonly verb: 'health' };
+
+const MEMBERS: Readonly<Record<KeeperRequest['verb'], readonly string[]>> = {
+  generate: ['keyId', 'keyVersion', 'purpose'],
+  describe: ['keyId', 'keyVersion'],
+  wrap: ['keyId', 'keyVersion', 'aad', 'secretBytes'],
+  unwrap: ['wrapped', 'aad'],
+  sign: ['keyId', 'keyVersion', 'message'],
+  random: ['length'],
+  health: [],
+};
+
+/** Throws `request_invalid` for an unknown verb, a missing, extra or ill-typed member. Bytes are copied out of the payload. */
+export function parseRequest(message: Message): { readonly id: number; readonly request: KeeperRequest } {
+  const id = integer(message, 'id');
+  const verb = message['verb'];
+  if (typeof verb !== 'string' || !Object.hasOwn(MEMBERS, verb)) throw malformed('unknown verb');
+  const known = verb as KeeperRequest['verb']; // just checked
+  const members = Object.keys(message);
+  const expected = MEMBERS[known];
+  if (members.length !== expected.length + 2 || !expected.every((name) => Object.hasOwn(message, name)))
+    throw malformed('missing or unknown member');
+  return { id, request: parseVerb(known, message) };
+}
+
+function parseVerb(verb: KeeperRequest['verb'], message: Message): KeeperRequest {
+  switch (verb) {
+    case 'generate':
+      return { verb, ref: refOf(message), purpose: purposeOf(message) };
+    case 'describe':
+      return { verb, ref: refOf(message) };
+    case 'wrap':
+      return { verb, ref: refOf(message), aad: bytes(message, 'aad'), secret: new SecretBytes(takeSecret(message)) };
+    case 'unwrap':
+      return { verb, wrapped: bytes(message, 'wrapped'), aad: bytes(message, 'aad') };
+    case 'sign':
+      return { verb, ref: refOf(message), message: bytes(message, 'message') };
+    case 'random':
+      return { verb, length: integer(message, 'length') };
+    case 'health':
+      return { verb };
+  }
+}
+
+export function refMembers(ref: KeyRef): Message {
+  return { keyId: ref.id, keyVersion: ref.version };
+}
+
+export function infoMembers(info: KeyInfo): Message {
+  const { publicKey } = info;
+  const members = { ...refMembers(info.ref), purpose: info.purpose, extractable: info.extractable };
+  return publicKey === undefined ? members : { ...members, publicKey: new Uint8Array(publicKey) };
+}
+
+export function parseInfo(message: Message): KeyInfo {
+  const { extractable, publicKey } = message;
+  if (typeof extractable !== 'boolean') throw malformed('extractable is not a boolean');
+  const info = { ref: refOf(message), purpose: purposeOf(message), extractable };
+  return publicKey === undefined ? info : { ...info, publicKey: bytes(message, 'publicKey') };
+}
+
+export function healthMembers(health: KeyProviderHealth): Message {
+  return health.code === undefined ? { ok: health.ok } : { ok: health.ok, code: health.code };
+}
+
+const HEALTH_CODES: ReadonlyArray<Cbor | undefined> = [
+  'pin_incorrect',
+  'hsm_unavailable',
+  'hsm_token_missing',
+  'hsm_mechanism_missing',
+  'keeper_unavailable',
+  'keeper_deadline',
+];
+
+export function parseHealth(message: Message): KeyProviderHealth {
+  const { ok, code } = message;
+  if (ok === true && code === undefined) return { ok: true };
+  if (ok !== false || !HEALTH_CODES.includes(code)) throw malformed('not a health answer');
+  return { ok: false, code: code as NonNullable<KeyProviderHealth['code']> }; // just looked up
+}
+
+export function bytes(message: Message, name: string): Uint8Array {
+  const value = message[name];
+  if (!(value instanceof Uint8Array)) throw malformed(`${name} is not bytes`);
+  return new Uint8Array(value);
+}
+
+export function integer(message: Message, name: string): number {
+  const value = message[name];
+  if (typeof value !== 'number' || !Number.isSafeInteger(value)) throw malformed(`${name} is not an integer`);
+  return value;
+}
+
+/** Whether the name is allowed is for the provider to say (bounds.ts), which answers instead of hanging up. */
+function refOf(message: Message): KeyRef {
+  const id = message['keyId'];
+  if (typeof id !== 'string') throw malformed('keyId is not text');
+  return { id: id as KeyId, version: integer(message, 'keyVersion') };
+}
+
+function purposeOf(message: Message): KeyPurpose {
+  const purpose = message['purpose'];
+  if (purpose !== 'kek' && purpose !== 'catalogue' && purpose !== 'log') throw malformed('unknown purpose');
+  return purpose;
+}

@@ -1,0 +1,54 @@
+/** KeyProvider: what the vault asks of an HSM or KMS. Suite: test/contract/key-provider.ts. */
+import type { KeyId } from '../domain/ids.ts';
+import type { SecretBytes } from '../domain/secret.ts';
+import type { WrappedKey } from './wrapped-key.ts';
+
+/** `kek` wraps DEKs and seeds (AES-256). `catalogue` signs documents, `log` signs log checkpoints (Ed25519), and each nothing else. */
+export type KeyPurpose = 'kek' | 'catalogue' | 'log';
+
+export interface KeyRef {
+  readonly id: KeyId;
+  /** Counts from 1. A key is never replaced: it gets a next version. */
+  readonly version: number;
+}
+
+export interface KeyInfo {
+  readonly ref: KeyRef;
+  readonly purpose: KeyPurpose;
+  /** DER SubjectPublicKeyInfo of a signing key; absent for a KEK. */
+  readonly publicKey?: Uint8Array;
+  /** As read back from the provider: the KEK cannot leave it. */
+  readonly extractable: boolean;
+}
+
+export interface KeyProviderHealth {
+  readonly ok: boolean;
+  /** Why not, when not ok. */
+  readonly code?: 'pin_incorrect' | 'hsm_unavailable' | 'hsm_token_missing' | 'hsm_mechanism_missing' | 'keeper_unavailable' | 'keeper_deadline';
+}
+
+/**
+ * Every method is one operation against the provider, may be called concurrently, and rejects with a `VaultError`:
+ * - retryable (`hsm_unavailable`, `hsm_token_missing`, `keeper_unavailable`, `keeper_deadline`, `keeper_queue_full`): nothing is known to
+ *   have happened; the caller may try again. The provider recovers by itself when the token is back.
+ * - `pin_incorrect`: terminal. One wrong PIN is one login attempt; nothing is tried again in the life of this keeper.
+ * - `key_unknown` is answered only when the provider is healthy and says so. An error is never read as "not there",
+ *   and no method creates a key as a side effect.
+ */
+export interface KeyProvider {
+  /** Makes a key inside the provider, non-extractable and sensitive; durable on return. `key_exists` when the ref is taken. Called by ceremonies only. */
+  generate(ref: KeyRef, purpose: KeyPurpose): Promise<KeyInfo>;
+  describe(ref: KeyRef): Promise<KeyInfo>;
+  /** Wraps 16 to 64 secret bytes under `kek`, bound to `aad`. Does not keep or dispose `secret`. */
+  wrap(kek: KeyRef, secret: SecretBytes, aad: Uint8Array): Promise<WrappedKey>;
+  /** Opens what `wrap` made with the same `aad`, else `key_unwrap_refused` (or `key_context_mismatch` when the blob itself names another context). */
+  unwrap(wrapped: WrappedKey, aad: Uint8Array): Promise<SecretBytes>;
+  /** Raw 64-byte Ed25519 signature (RFC 8032) over `message`, at most 64 KiB. */
+  sign(ref: KeyRef, message: Uint8Array): Promise<Uint8Array>;
+  /** `length` bytes, 1 to 1024, of the provider's own random generator. */
+  random(length: number): Promise<Uint8Array>;
+  /** Uses a token object, because an absent token still opens sessions. Never rejects. */
+  health(): Promise<KeyProviderHealth>;
+  /** Ends the connection; wipes what is cached. The provider's keys stay. */
+  close(): Promise<void>;
+}

@@ -1,0 +1,203 @@
+/** What every KeyProvider must do (src/keys/port.ts). A new provider calls this with a way to make itself, and passes. */
+
+import { createPublicKey, verify } from 'node:crypto';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import fc from 'fast-check';
+import { sha256, utf8 } from '../../src/domain/bytes.ts';
+import type { ErrorCode } from '../../src/domain/errors.ts';
+import type { KeyId } from '../../src/domain/ids.ts';
+import { SecretBytes } from '../../src/domain/secret.ts';
+import type { KeyProvider, KeyRef } from '../../src/keys/port.ts';
+import type { WrappedKey } from '../../src/keys/wrapped-key.ts';
+
+export interface MadeKeyProvider {
+  readonly provider: KeyProvider;
+  /** Wraps per property run: a provider across a process boundary is asked less often. */
+  readonly runs?: number;
+  /** Removes what `make` made, after `provider.close()`. */
+  readonly cleanUp?: () => Promise<void>;
+}
+
+const ref = (id: string, version = 1): KeyRef => ({ id: id as KeyId, version });
+const secretOf = (bytes: Uint8Array) => new SecretBytes(new Uint8Array(bytes));
+const opened = (secret: SecretBytes) => secret.expose((bytes) => [...bytes]);
+const refuses = (work: Promise<unknown>, code: ErrorCode) => expect(work).rejects.toMatchObject({ name: 'VaultError', code });
+
+export function keyProviderContract(name: string, make: () => Promise<MadeKeyProvider>): void {
+  describe(`KeyProvider: ${name}`, () => {
+    let made: MadeKeyProvider;
+    let provider: KeyProvider;
+    const kek = ref('contract-kek');
+    const aad = utf8('the context of one key');
+    const dek = Uint8Array.from({ length: 32 }, (_, at) => at);
+
+    beforeAll(async () => {
+      made = await make();
+      provider = made.provider;
+      await provider.generate(kek, 'kek');
+      await provider.generate(ref('contract-kek', 2), 'kek');
+    });
+    afterAll(async () => {
+      await provider?.close();
+      await made?.cleanUp?.();
+    });
+
+    test('is healthy', async () => {
+      expect(await provider.health()).toEqual({ ok: true });
+    });
+
+    test('describes a kek as it was generated: it cannot leave and has no public key', async () => {
+      const info = await provider.generate(ref('described'), 'kek');
+      expect(info).toEqual({ ref: ref('described'), purpose: 'kek', extractable: false });
+      expect(await provider.describe(ref('described'))).toEqual(info);
+    });
+
+    test.each(['catalogue', 'log'] as const)('generates a %s key whose signatures node:crypto verifies', async (purpose) => {
+      const key = ref(`signs-${purpose}`);
+      const info = await provider.generate(key, purpose);
+      expect(info).toMatchObject({ ref: key, purpose, extractable: false });
+      expect(await provider.describe(key)).toEqual(info);
+      const publicKey = createPublicKey({ key: Buffer.from(info.publicKey ?? []), format: 'der', type: 'spki' });
+      expect(publicKey.asymmetricKeyType).toBe('ed25519');
+      for (const size of [1, 32, 65_536]) {
+        const message = new Uint8Array(size).fill(size & 0xff);
+        const signature = await provider.sign(key, message);
+        expect(signature).toHaveLength(64);
+        expect(verify(null, message, publicKey, signature)).toBe(true);
+        message[0] = (message[0] ?? 0) ^ 1;
+        expect(verify(null, message, publicKey, signature)).toBe(false);
+      }
+    });
+
+    test('never replaces a key: the same name and version is refused, whatever the purpose', async () => {
+      await provider.generate(ref('taken'), 'kek');
+      const wrapped = await provider.wrap(ref('taken'), secretOf(dek), aad);
+      for (const purpose of ['kek', 'catalogue', 'log'] as const) await refuses(provider.generate(ref('taken'), purpose), 'key_exists');
+      expect(opened(await provider.unwrap(wrapped, aad))).toEqual([...dek]);
+    });
+
+    test('makes one key when the same one is asked for many times at once', async () => {
+      const results = await Promise.allSettled(Array.from({ length: 8 }, () => provider.generate(ref('raced'), 'kek')));
+      expect(results.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
+      expect(await provider.describe(ref('raced'))).toMatchObject({ purpose: 'kek' });
+    });
+
+    test('an unknown key is key_unknown, and asking for it does not make it', async () => {
+      const absent = ref('absent');
+      await refuses(provider.wrap(absent, secretOf(dek), aad), 'key_unknown');
+      await refuses(provider.sign(absent, dek), 'key_unknown');
+      await refuses(provider.describe(absent), 'key_unknown');
+      await refuses(provider.describe(ref('contract-kek', 3)), 'key_unknown');
+      const wrapped = await provider.wrap(kek, secretOf(dek), aad);
+      await refuses(provider.unwrap({ ...wrapped, kek: absent }, aad), 'key_unknown');
+      await refuses(provider.describe(absent), 'key_unknown');
+    });
+
+    test('a kek does not sign and a signing key does not wrap', async () => {
+      await provider.generate(ref('only-signs'), 'log');
+      await refuses(provider.sign(kek, dek), 'key_unknown');
+      await refuses(provider.wrap(ref('only-signs'), secretOf(dek), aad), 'key_unknown');
+    });
+
+    test('wraps any 16 to 64 bytes under any AAD and opens them again', async () => {
+      const secrets = fc.uint8Array({ minLength: 16, maxLength: 64 });
+      const aads = fc.uint8Array({ minLength: 0, maxLength: 300 });
+      await fc.assert(
+        fc.asyncProperty(secrets, aads, async (bytes, context) => {
+          const wrapped = await provider.wrap(kek, secretOf(bytes), context);
+          expect(wrapped).toMatchObject({ v: 1, tier: 1, kek });
+          expect([wrapped.iv.length, wrapped.bytes.length]).toEqual([12, bytes.length + 16]);
+          expect(wrapped.aadDigest).toEqual(sha256(context));
+          expect(opened(await provider.unwrap(wrapped, context))).toEqual([...bytes]);
+        }),
+        { numRuns: made.runs ?? 60 },
+      );
+    });
+
+    test('leaves the secret it wraps to its owner and never uses an IV twice', async () => {
+      const secret = secretOf(dek);
+      const all = await Promise.all(Array.from({ length: 50 }, () => provider.wrap(kek, secret, aad)));
+      expect(new Set(all.map(({ iv }) => Buffer.from(iv).toString('hex'))).size).toBe(50);
+      expect(opened(secret)).toEqual([...dek]);
+    });
+
+    test('refuses sizes outside its promise before it touches a key', async () => {
+      for (const size of [0, 15, 65]) await refuses(provider.wrap(kek, secretOf(new Uint8Array(size)), aad), 'request_invalid');
+      for (const size of [16, 64]) await provider.wrap(kek, secretOf(new Uint8Array(size)), aad);
+      for (const size of [0, -1, 1.5, 1025, Number.NaN]) await refuses(provider.random(size), 'request_invalid');
+      for (const size of [0, 65_537]) await refuses(provider.sign(ref('signs-log'), new Uint8Array(size)), 'request_invalid');
+      await refuses(provider.wrap(kek, secretOf(dek), new Uint8Array(4097)), 'request_invalid');
+      for (const bad of [ref('contract-kek', 0), ref('contract-kek', 1.5), ref('Contract-Kek'), ref('a/b'), ref('')]) {
+        await refuses(provider.generate(bad, 'kek'), 'request_invalid');
+        await refuses(provider.describe(bad), 'request_invalid');
+      }
+    });
+
+    test('another AAD is key_context_mismatch, and key_unwrap_refused when the digest was changed to fit', async () => {
+      const wrapped = await provider.wrap(kek, secretOf(dek), aad);
+      for (const other of [new Uint8Array(0), utf8('the context of one kez'), utf8('the context of one key ')]) {
+        await refuses(provider.unwrap(wrapped, other), 'key_context_mismatch');
+        await refuses(provider.unwrap({ ...wrapped, aadDigest: sha256(other) }, other), 'key_unwrap_refused');
+      }
+    });
+
+    test('refuses a blob altered in any one byte', async () => {
+      const wrapped = await provider.wrap(kek, secretOf(dek), aad);
+      const altered: Array<[WrappedKey, ErrorCode]> = [
+        ...twins(wrapped.bytes).map((bytes): [WrappedKey, ErrorCode] => [{ ...wrapped, bytes }, 'key_unwrap_refused']),
+        ...twins(wrapped.iv).map((iv): [WrappedKey, ErrorCode] => [{ ...wrapped, iv }, 'key_unwrap_refused']),
+        ...twins(wrapped.aadDigest).map((aadDigest): [WrappedKey, ErrorCode] => [{ ...wrapped, aadDigest }, 'key_context_mismatch']),
+      ];
+      for (const [blob, code] of altered) await refuses(provider.unwrap(blob, aad), code);
+      expect(opened(await provider.unwrap(wrapped, aad))).toEqual([...dek]);
+    });
+
+    test('refuses a blob that is cut, extended, or named after another provider or kek version', async () => {
+      const wrapped = await provider.wrap(kek, secretOf(dek), aad);
+      const blobs: WrappedKey[] = [
+        { ...wrapped, bytes: wrapped.bytes.slice(1) },
+        { ...wrapped, bytes: wrapped.bytes.slice(0, -1) },
+        { ...wrapped, bytes: wrapped.bytes.slice(0, 15) },
+        { ...wrapped, bytes: Uint8Array.from([...wrapped.bytes, 0]) },
+        { ...wrapped, iv: wrapped.iv.slice(1) },
+        { ...wrapped, provider: 'somebody-else' },
+        { ...wrapped, kek: ref('contract-kek', 2) },
+      ];
+      for (const blob of blobs) await refuses(provider.unwrap(blob, aad), 'key_unwrap_refused');
+    });
+
+    test('gives random bytes of every asked length, not the same ones twice', async () => {
+      for (const length of [1, 2, 15, 16, 17, 32, 1023, 1024]) expect(await provider.random(length)).toHaveLength(length);
+      const draws = await Promise.all(Array.from({ length: 100 }, () => provider.random(16)));
+      expect(new Set(draws.map((draw) => Buffer.from(draw).toString('hex'))).size).toBe(100);
+    });
+
+    test('answers 100 operations at once, each with its own result, failures among them', async () => {
+      const secrets = Array.from({ length: 100 }, (_, at) => new Uint8Array(32).fill(at));
+      const answers = await Promise.all(
+        secrets.map(async (bytes, at) => {
+          const context = utf8(`context ${at}`);
+          const wrapped = await provider.wrap(kek, secretOf(bytes), context);
+          if (at % 3 === 0) await refuses(provider.unwrap({ ...wrapped, kek: ref('contract-kek', 2) }, context), 'key_unwrap_refused');
+          return opened(await provider.unwrap(wrapped, context));
+        }),
+      );
+      expect(answers).toEqual(secrets.map((bytes) => [...bytes]));
+    });
+
+    test('after close every operation is keeper_unavailable and health says so', async () => {
+      await provider.close();
+      await refuses(provider.random(16), 'keeper_unavailable');
+      await refuses(provider.describe(kek), 'keeper_unavailable');
+      await refuses(provider.generate(ref('late'), 'kek'), 'keeper_unavailable');
+      await refuses(provider.wrap(kek, secretOf(dek), aad), 'keeper_unavailable');
+      expect(await provider.health()).toEqual({ ok: false, code: 'keeper_unavailable' });
+      await provider.close();
+    });
+  });
+}
+
+/** Every copy of `bytes` that differs in one byte. */
+function twins(bytes: Uint8Array): Uint8Array[] {
+  return [...bytes].map((_, at) => bytes.map((byte, other) => (other === at ? byte ^ 0x40 : byte)));
+}

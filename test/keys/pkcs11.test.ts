@@ -1,0 +1,312 @@
+// The adapter itself, in this process, beside a keeper on the same SoftHSM token.
+
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { fromHex, toHex, utf8 } from '../../src/domain/bytes.ts';
+import type { KeyId } from '../../src/domain/ids.ts';
+import { SecretBytes } from '../../src/domain/secret.ts';
+import { decryptGcm, encryptGcm } from '../../src/keys/pkcs11/gcm.ts';
+import { CK, type Handle, loadModule, type Pkcs11Module, type Template } from '../../src/keys/pkcs11/module.ts';
+import { withPin } from '../../src/keys/pkcs11/pin-file.ts';
+import { vaultErrorOf } from '../../src/keys/pkcs11/result-codes.ts';
+import { selfTest, selfTestGcm } from '../../src/keys/pkcs11/self-test.ts';
+import { SessionPool } from '../../src/keys/pkcs11/session-pool.ts';
+import { startTestKeeper, type TestKeeper } from './keeper-harness.ts';
+
+let keeper: TestKeeper;
+let module: Pkcs11Module;
+let slot: Handle;
+let session: Handle;
+const ref = (id: string) => ({ id: id as KeyId, version: 1 });
+
+beforeAll(async () => {
+  keeper = await startTestKeeper();
+  module = loadModule(keeper.hsm.module);
+  module.C_Initialize({ flags: CK.CKF_OS_LOCKING_OK });
+  const found = module.C_GetSlotList(true).find((each) => module.C_GetTokenInfo(each).serialNumber.trim() === keeper.hsm.serial);
+  if (found === undefined) throw new Error('no token');
+  slot = found;
+  session = module.C_OpenSession(slot, CK.CKF_SERIAL_SESSION | CK.CKF_RW_SESSION);
+  withPin(keeper.hsm.pinFile, (pin) => module.C_Login(session, CK.CKU_USER, pin));
+});
+afterAll(async () => {
+  module?.C_Finalize();
+  await keeper?.stop();
+});
+
+/** A liar leaves its session in the middle of an operation. */
+const freshSession = (): Handle => module.C_OpenSession(slot, CK.CKF_SERIAL_SESSION | CK.CKF_RW_SESSION);
+
+function find(template: Template): Handle[] {
+  module.C_FindObjectsInit(session, template);
+  try {
+    return module.C_FindObjects(session, 10);
+  } finally {
+    module.C_FindObjectsFinal(session);
+  }
+}
+
+const byId = (id: string) => find([{ type: CK.CKA_ID, value: Buffer.from(id) }]);
+
+function planted(id: string, extractable: boolean): Template {
+  return [
+    { type: CK.CKA_CLASS, value: CK.CKO_SECRET_KEY },
+    { type: CK.CKA_KEY_TYPE, value: CK.CKK_AES },
+    { type: CK.CKA_TOKEN, value: true },
+    { type: CK.CKA_PRIVATE, value: true },
+    { type: CK.CKA_SENSITIVE, value: true },
+    { type: CK.CKA_EXTRACTABLE, value: extractable },
+    { type: CK.CKA_ENCRYPT, value: true },
+    { type: CK.CKA_DECRYPT, value: true },
+    { type: CK.CKA_ID, value: Buffer.from(id) },
+    { type: CK.CKA_VALUE_LEN, value: 32 },
+  ];
+}
+
+describe('a kek as a token object', () => {
+  test('has its name and id, only encrypts and decrypts, and gives its value to nobody', async () => {
+    await keeper.client.generate(ref('attributes'), 'kek');
+    const [key, more] = byId('kek/attributes/1');
+    if (key === undefined || more !== undefined) throw new Error('not exactly one object');
+    const flags = [
+      'TOKEN',
+      'PRIVATE',
+      'SENSITIVE',
+      'ENCRYPT',
+      'DECRYPT',
+      'LOCAL',
+      'NEVER_EXTRACTABLE',
+      'ALWAYS_SENSITIVE',
+      'EXTRACTABLE',
+      'WRAP',
+      'UNWRAP',
+      'SIGN',
+      'DERIVE',
+      'MODIFIABLE',
+    ];
+    const numbers = CK as unknown as Record<string, number>;
+    const read = module.C_GetAttributeValue(
+      session,
+      key,
+      flags.map((flag) => ({ type: numbers[`CKA_${flag}`] ?? -1 })),
+    );
+    expect(read.map(({ value }) => (value as Buffer)[0])).toEqual([1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0]);
+    expect(module.C_GetAttributeValue(session, key, [{ type: CK.CKA_LABEL }])[0]?.value?.toString()).toBe('attributes');
+    expect(() => module.C_GetAttributeValue(session, key, [{ type: CK.CKA_VALUE }])).toThrow('CKR_ATTRIBUTE_SENSITIVE');
+    expect(() => module.C_SetAttributeValue(session, key, [{ type: CK.CKA_WRAP, value: true }])).toThrow('CKR_');
+  });
+
+  test('planted twice under one id is used by nothing', async () => {
+    const { client } = keeper;
+    await client.generate(ref('doubled'), 'kek');
+    const wrapped = await client.wrap(ref('doubled'), new SecretBytes(new Uint8Array(32)), utf8('x'));
+    module.C_GenerateKey(session, { mechanism: CK.CKM_AES_KEY_GEN }, planted('kek/doubled/1', false));
+    for (const work of [
+      () => client.describe(ref('doubled')),
+      () => client.wrap(ref('doubled'), new SecretBytes(new Uint8Array(32)), utf8('x')),
+      () => client.unwrap(wrapped, utf8('x')),
+      () => client.generate(ref('doubled'), 'kek'),
+    ]) {
+      await expect(work()).rejects.toMatchObject({ code: 'internal', detail: expect.stringContaining('two objects') });
+    }
+  });
+
+  test('that could leave the token is described as extractable', async () => {
+    module.C_GenerateKey(session, { mechanism: CK.CKM_AES_KEY_GEN }, planted('kek/leaky/1', true));
+    expect(await keeper.client.describe(ref('leaky'))).toMatchObject({ extractable: true });
+  });
+
+  test('generating a signing pair leaves exactly a private and a public object', async () => {
+    await keeper.client.generate(ref('pair'), 'catalogue');
+    expect(byId('catalogue/pair/1')).toHaveLength(2);
+    expect(find([{ type: CK.CKA_LABEL, value: 'pair' }])).toHaveLength(2);
+  });
+});
+
+describe('AES-GCM of the token', () => {
+  test('gives the bytes of our vector and opens them', () => {
+    const vector = JSON.parse(readFileSync(new URL('../vectors/keys/wrapped-key.json', import.meta.url), 'utf8'));
+    const key = module.C_CreateObject(session, [
+      { type: CK.CKA_CLASS, value: CK.CKO_SECRET_KEY },
+      { type: CK.CKA_KEY_TYPE, value: CK.CKK_AES },
+      { type: CK.CKA_TOKEN, value: false },
+      { type: CK.CKA_ENCRYPT, value: true },
+      { type: CK.CKA_DECRYPT, value: true },
+      { type: CK.CKA_VALUE, value: Buffer.from(vector.kekBytesHex, 'hex') },
+    ]);
+    const [iv, aad, dek, sealed] = [vector.wrapped.ivHex, vector.dekWrapAadHex, vector.dekHex, vector.wrapped.bytesHex].map(fromHex) as [
+      Uint8Array,
+      Uint8Array,
+      Uint8Array,
+      Uint8Array,
+    ];
+    expect(toHex(encryptGcm(module, session, key, iv, aad, dek))).toBe(vector.wrapped.bytesHex);
+    expect(toHex(decryptGcm(module, session, key, iv, aad, sealed))).toBe(vector.dekHex);
+  });
+});
+
+describe('the self-test', () => {
+  test('passes on the real module and leaves no object behind', () => {
+    const before = find([{ type: CK.CKA_TOKEN, value: false }]).length;
+    selfTest(module, slot, session);
+    expect(find([{ type: CK.CKA_TOKEN, value: false }])).toHaveLength(before);
+  });
+
+  const lying: ReadonlyArray<readonly [string, (real: Pkcs11Module) => Partial<Pkcs11Module>, string]> = [
+    [
+      'lists no Ed25519',
+      (real) => ({ C_GetMechanismList: (at: Handle) => real.C_GetMechanismList(at).filter((each) => each !== 0x1057) }),
+      'CKM_EDDSA',
+    ],
+    [
+      'lists no AES-GCM',
+      (real) => ({ C_GetMechanismList: (at: Handle) => real.C_GetMechanismList(at).filter((each) => each !== CK.CKM_AES_GCM) }),
+      'CKM_AES_GCM',
+    ],
+    ['ignores the AAD', (real) => withoutAad(real), 'other bytes'],
+    [
+      'changes the ciphertext',
+      (real) => ({ C_Encrypt: ((s: Handle, i: Buffer, o: Buffer) => real.C_Encrypt(s, i, o).fill(0, 0, 1)) as Pkcs11Module['C_Encrypt'] }),
+      'other bytes',
+    ],
+    ['opens anything', () => ({ C_Decrypt: (() => Buffer.alloc(32)) as unknown as Pkcs11Module['C_Decrypt'] }), 'does not open'],
+    [
+      'takes no key',
+      () => ({
+        C_CreateObject: () => {
+          throw new Error('CKR_TEMPLATE_INCONSISTENT');
+        },
+      }),
+      'could not be run',
+    ],
+  ];
+  test.each(lying)('refuses a token that %s', (_, lie, why) => {
+    const liar = lyingAs(module, lie(module));
+    expect(() => selfTest(liar, slot, freshSession())).toThrow(
+      expect.objectContaining({ code: 'hsm_mechanism_missing', detail: expect.stringContaining(why) }),
+    );
+  });
+
+  test('refuses a token that never checks the tag', () => {
+    let last: Buffer | undefined;
+    const careless = (at: Handle, data: Buffer, out: Buffer): Buffer => {
+      try {
+        last = Buffer.from(module.C_Decrypt(at, data, out));
+      } catch {
+        // what a careless token would do
+      }
+      return last ?? out;
+    };
+    const liar = lyingAs(module, { C_Decrypt: careless as Pkcs11Module['C_Decrypt'] });
+    expect(() => selfTestGcm(liar, freshSession())).toThrow('opens another AAD');
+  });
+});
+
+describe('the PIN file', () => {
+  const write = (content: string): string => {
+    const file = join(keeper.hsm.folder, 'some.pin');
+    writeFileSync(file, content, { mode: 0o600 });
+    return file;
+  };
+
+  test.each([
+    ['1234', '1234'],
+    ['1234\n', '1234'],
+    ['1234\r\n', '1234'],
+    ['12 34 \n', '12 34 '],
+    ['12\n34\n', '12\n34'],
+    ['é'.repeat(127), 'é'.repeat(127)],
+  ])('lends the PIN without its one trailing newline: %j', (content, pin) => {
+    expect(withPin(write(content), (lent) => lent)).toBe(pin);
+  });
+
+  test.each(['', '\n', 'x'.repeat(256), 'x'.repeat(1000)])('refuses a file without a PIN of 1 to 255 bytes (%#)', (content) => {
+    expect(() => withPin(write(content), (lent) => lent)).toThrow(expect.objectContaining({ code: 'configuration_invalid' }));
+  });
+});
+
+describe('the session pool', () => {
+  const handle = (n: number): Handle => Buffer.from([n]);
+
+  test('lends a session to one operation at a time, and to those who wait in their order', async () => {
+    const pool = new SessionPool([handle(1), handle(2)], (session) => session);
+    const busy = new Set<number>();
+    const order: number[] = [];
+    await Promise.all(
+      Array.from({ length: 20 }, (_, at) =>
+        pool.run(async (lent) => {
+          const n = lent[0] ?? 0;
+          expect(busy.has(n)).toBe(false);
+          busy.add(n);
+          order.push(at);
+          await new Promise((resolve) => setTimeout(resolve, 1));
+          busy.delete(n);
+        }),
+      ),
+    );
+    expect(order).toEqual(Array.from({ length: 20 }, (_, at) => at));
+  });
+
+  test('replaces the session of a failed operation', async () => {
+    const pool = new SessionPool([handle(1)], () => handle(9));
+    await expect(pool.run(() => Promise.reject(new Error('no')))).rejects.toThrow('no');
+    expect(await pool.run((lent) => lent[0])).toBe(9);
+  });
+
+  test('close refuses who waits and ends after the last operation', async () => {
+    const pool = new SessionPool([handle(1)], (session) => session);
+    const finish = Promise.withResolvers<string>();
+    const running = pool.run(() => finish.promise);
+    const waiting = pool.run(() => 'never');
+    let closed = false;
+    const closing = pool.close().then(() => (closed = true));
+    await expect(waiting).rejects.toMatchObject({ code: 'hsm_unavailable' });
+    expect(closed).toBe(false);
+    finish.resolve('done');
+    expect(await running).toBe('done');
+    await closing;
+    await expect(pool.run(() => 'late')).rejects.toMatchObject({ code: 'hsm_unavailable' });
+  });
+});
+
+describe('the result codes', () => {
+  test.each([
+    [0xa0, 'pin_incorrect'],
+    [0xa4, 'pin_incorrect'],
+    [0x30, 'hsm_unavailable'],
+    [0x32, 'hsm_token_missing'],
+    [0xe0, 'hsm_token_missing'],
+    [0x70, 'hsm_mechanism_missing'],
+    [0x7777, 'hsm_unavailable'],
+  ])('CKR 0x%s is %s', (code, expected) => {
+    expect(vaultErrorOf(Object.assign(new Error('CKR_SOMETHING'), { code }), 'testing').code).toBe(expected);
+  });
+
+  test('an error that is not of the token is internal and keeps its text inside', () => {
+    const error = vaultErrorOf(new TypeError('secret-looking text'), 'testing');
+    expect([error.code, error.message]).toEqual(['internal', 'internal: testing']);
+  });
+});
+
+/** The real module, except where it lies. */
+function lyingAs(real: Pkcs11Module, lies: Partial<Pkcs11Module>): Pkcs11Module {
+  return new Proxy(real, {
+    get(target, name) {
+      if (Object.hasOwn(lies, name)) return lies[name as keyof Pkcs11Module];
+      const value: unknown = Reflect.get(target, name);
+      return typeof value === 'function' ? value.bind(target) : value;
+    },
+  });
+}
+
+function withoutAad(real: Pkcs11Module): Partial<Pkcs11Module> {
+  const strip = (mechanism: { mechanism: number; parameter?: unknown }) => ({
+    mechanism: mechanism.mechanism,
+    parameter: { ...(mechanism.parameter as object), type: CK.CK_PARAMS_GCM, aad: Buffer.alloc(0) },
+  });
+  return {
+    C_EncryptInit: (at, mechanism, key) => real.C_EncryptInit(at, strip(mechanism), key),
+    C_DecryptInit: (at, mechanism, key) => real.C_DecryptInit(at, strip(mechanism), key),
+  };
+}
