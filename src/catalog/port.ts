@@ -1,0 +1,46 @@
+/** CatalogStore: models, versions, objects being uploaded, and their states. Suite: test/contract/catalog-store.ts. */
+import type { ClassName } from '../domain/classes.ts';
+import type { Digest, ModelId, Namespace, VersionId } from '../domain/ids.ts';
+import type { ManifestObject, VersionState } from '../domain/model.ts';
+import type { Tx } from '../domain/unit-of-work.ts';
+
+export interface ModelRow {
+  readonly namespace: Namespace;
+  readonly modelId: ModelId;
+  readonly name: string;
+  readonly class: ClassName;
+}
+
+/** A row only points: class, sizes and promotion are believed from the signed documents. */
+export interface VersionRow {
+  readonly namespace: Namespace;
+  readonly modelId: ModelId;
+  readonly versionId: VersionId;
+  readonly state: VersionState;
+  readonly createdAt: Date;
+  /** CBOR of docs/formats/wrapped-key.md. */
+  readonly wrappedDek: Uint8Array;
+  /** Set when the manifest is signed; equals SHA-256 of its bytes. */
+  readonly versionDigest?: Digest;
+  /** Digest of the signed promotion, once promoted. */
+  readonly promotionDigest?: Digest;
+}
+
+export interface CatalogStore {
+  /** Rejects `model_exists` when the name is taken in the namespace. */
+  insertModel(tx: Tx, model: ModelRow): Promise<void>;
+  modelByName(tx: Tx, namespace: Namespace, name: string): Promise<ModelRow | undefined>;
+  model(tx: Tx, namespace: Namespace, modelId: ModelId): Promise<ModelRow | undefined>;
+  insertVersion(tx: Tx, version: VersionRow): Promise<void>;
+  version(tx: Tx, namespace: Namespace, versionId: VersionId): Promise<VersionRow | undefined>;
+  /** Newest first, at most `limit`; `before` continues a listing. */
+  versions(tx: Tx, namespace: Namespace, modelId: ModelId, limit: number, before?: VersionId): Promise<readonly VersionRow[]>;
+  /** Adds an uploaded object to a version in state `uploading`; false when its folded path is taken already. */
+  addObject(tx: Tx, versionId: VersionId, foldedPath: string, object: ManifestObject): Promise<boolean>;
+  /** In order of path. */
+  objects(tx: Tx, versionId: VersionId): Promise<readonly ManifestObject[]>;
+  /** uploading -> quarantined, with the digest of the signed manifest; false when the version was not uploading. Drops the uploaded-object rows. */
+  quarantine(tx: Tx, namespace: Namespace, versionId: VersionId, versionDigest: Digest): Promise<boolean>;
+  /** quarantined -> promoted, with the digest of the signed promotion; false when the version was not quarantined. */
+  promote(tx: Tx, namespace: Namespace, versionId: VersionId, promotionDigest: Digest): Promise<boolean>;
+}

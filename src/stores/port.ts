@@ -1,0 +1,18 @@
+/** The relational stores of one engine: they share transactions. */
+import type { LogStore } from '../audit/port.ts';
+import type { CatalogStore } from '../catalog/port.ts';
+import type { DocumentStore } from '../documents/port.ts';
+import type { UnitOfWork } from '../domain/unit-of-work.ts';
+import type { ApprovalStore, IdentityStore } from '../identity/port.ts';
+import type { ReleaseStore } from '../releases/port.ts';
+
+export interface Stores {
+  readonly unitOfWork: UnitOfWork;
+  readonly catalog: CatalogStore;
+  readonly documents: DocumentStore;
+  readonly identity: IdentityStore;
+  readonly approvals: ApprovalStore;
+  readonly releases: ReleaseStore;
+  readonly log: LogStore;
+  close(): Promise<void>;
+}

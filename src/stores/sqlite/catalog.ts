@@ -1,0 +1,124 @@
+import type { CatalogStore, ModelRow, VersionRow } from '../../catalog/port.ts';
+import { VaultError } from '../../domain/errors.ts';
+import type { Digest, ModelId, Namespace, VersionId } from '../../domain/ids.ts';
+import type { ManifestObject, VersionState } from '../../domain/model.ts';
+import { bytesOf, type Join, type SqliteTx } from './transaction.ts';
+
+export function sqliteCatalog(join: Join): CatalogStore {
+  return {
+    async insertModel(tx, model) {
+      const inserted = join(tx).run(
+        `INSERT INTO models (namespace, model_id, name, class) VALUES (:namespace, :modelId, :name, :class)
+         ON CONFLICT (namespace, name) DO NOTHING`,
+        { ...model },
+      );
+      if (inserted === 0) throw new VaultError('model_exists', model.name);
+    },
+
+    async modelByName(tx, namespace, name) {
+      return join(tx).get<ModelRow>(`${SELECT_MODEL} WHERE namespace = :namespace AND name = :name`, { namespace, name });
+    },
+
+    async model(tx, namespace, modelId) {
+      return join(tx).get<ModelRow>(`${SELECT_MODEL} WHERE namespace = :namespace AND model_id = :modelId`, { namespace, modelId });
+    },
+
+    async insertVersion(tx, version) {
+      join(tx).run(INSERT_VERSION, { versionDigest: undefined, promotionDigest: undefined, ...version });
+    },
+
+    async version(tx, namespace, versionId) {
+      const row = join(tx).get<StoredVersion>(`${SELECT_VERSION} WHERE namespace = :namespace AND version_id = :versionId`, {
+        namespace,
+        versionId,
+      });
+      return row && versionRow(row);
+    },
+
+    async versions(tx, namespace, modelId, limit, before) {
+      const sql = before === undefined ? `${OF_MODEL} ${NEWEST_FIRST}` : `${OF_MODEL} ${OLDER_THAN} ${NEWEST_FIRST}`;
+      const params = { namespace, modelId, limit };
+      return join(tx)
+        .all<StoredVersion>(sql, before === undefined ? params : { ...params, before })
+        .map(versionRow);
+    },
+
+    async addObject(tx, versionId, foldedPath, object) {
+      const joinedTx = join(tx);
+      requireUploading(joinedTx, versionId);
+      return joinedTx.run(INSERT_OBJECT, { versionId, foldedPath, path: object.path, object: JSON.stringify(object) }) === 1;
+    },
+
+    async objects(tx, versionId) {
+      const sql = 'SELECT object FROM uploaded_objects WHERE version_id = :versionId ORDER BY path'; // BINARY: by UTF-8 bytes
+      const rows = join(tx).all<{ object: string }>(sql, { versionId });
+      return rows.map((row) => JSON.parse(row.object) as ManifestObject); // written by addObject alone
+    },
+
+    async quarantine(tx, namespace, versionId, versionDigest) {
+      const moved = join(tx).run(QUARANTINE, { namespace, versionId, versionDigest }) === 1;
+      if (moved) join(tx).run('DELETE FROM uploaded_objects WHERE version_id = :versionId', { versionId });
+      return moved;
+    },
+
+    async promote(tx, namespace, versionId, promotionDigest) {
+      return join(tx).run(PROMOTE, { namespace, versionId, promotionDigest }) === 1;
+    },
+  };
+}
+
+const SELECT_MODEL = 'SELECT namespace, model_id AS modelId, name, class FROM models';
+
+const INSERT_VERSION = `
+  INSERT INTO versions (namespace, model_id, version_id, state, created_at, wrapped_dek, version_digest, promotion_digest)
+  VALUES (:namespace, :modelId, :versionId, :state, :createdAt, :wrappedDek, :versionDigest, :promotionDigest)`;
+
+const SELECT_VERSION = `
+  SELECT namespace, model_id AS modelId, version_id AS versionId, state, created_at AS createdAt, wrapped_dek AS wrappedDek,
+         version_digest AS versionDigest, promotion_digest AS promotionDigest
+  FROM versions`;
+
+const OF_MODEL = `${SELECT_VERSION} WHERE namespace = :namespace AND model_id = :modelId`;
+/** Nothing is older than a version that this model does not have. */
+const OLDER_THAN = `AND (created_at, version_id) < (
+  SELECT created_at, version_id FROM versions WHERE namespace = :namespace AND model_id = :modelId AND version_id = :before)`;
+const NEWEST_FIRST = 'ORDER BY created_at DESC, version_id DESC LIMIT :limit';
+
+const INSERT_OBJECT = `
+  INSERT INTO uploaded_objects (version_id, folded_path, path, object) VALUES (:versionId, :foldedPath, :path, :object)
+  ON CONFLICT (version_id, folded_path) DO NOTHING`;
+
+const QUARANTINE = `
+  UPDATE versions SET state = 'quarantined', version_digest = :versionDigest
+  WHERE namespace = :namespace AND version_id = :versionId AND state = 'uploading'`;
+
+const PROMOTE = `
+  UPDATE versions SET state = 'promoted', promotion_digest = :promotionDigest
+  WHERE namespace = :namespace AND version_id = :versionId AND state = 'quarantined'`;
+
+interface StoredVersion {
+  readonly namespace: Namespace;
+  readonly modelId: ModelId;
+  readonly versionId: VersionId;
+  readonly state: VersionState;
+  readonly createdAt: number;
+  readonly wrappedDek: Uint8Array;
+  readonly versionDigest: Digest | null;
+  readonly promotionDigest: Digest | null;
+}
+
+function versionRow({ versionDigest, promotionDigest, ...row }: StoredVersion): VersionRow {
+  return {
+    ...row,
+    createdAt: new Date(row.createdAt),
+    wrappedDek: bytesOf(row.wrappedDek),
+    ...(versionDigest === null ? {} : { versionDigest }),
+    ...(promotionDigest === null ? {} : { promotionDigest }),
+  };
+}
+
+function requireUploading(tx: SqliteTx, versionId: VersionId): void {
+  const row = tx.get<{ state: VersionState }>('SELECT state FROM versions WHERE version_id = :versionId', { versionId });
+  if (row === undefined) throw new VaultError('version_unknown');
+  if (row.state !== 'uploading') throw new VaultError('version_state_conflict', `the version is ${row.state}`);
+}

@@ -1,0 +1,102 @@
+import type { Disclosure, LeafRow, LogStore, PublishedHead } from '../../audit/port.ts';
+import type { LeafIndex, TreeSize } from '../../domain/ids.ts';
+import { bytesOf, type Join, type SqliteTx } from './transaction.ts';
+
+export function sqliteLog(join: Join): LogStore {
+  return { ...outbox(join), ...sequencing(join), ...published(join) };
+}
+
+type Part<K extends keyof LogStore> = Pick<LogStore, K>;
+
+/** `log_leaves` is the outbox as well: a leaf without an index waits there, in order of `position`. */
+function outbox(join: Join): Part<'append' | 'leafByRecord' | 'disclosures'> {
+  return {
+    async append(tx, recordId, leaf, disclosures) {
+      const joinedTx = join(tx);
+      joinedTx.run('INSERT INTO log_leaves (record_id, leaf) VALUES (:recordId, :leaf)', { recordId, leaf });
+      for (const disclosure of disclosures) {
+        const sql = 'INSERT INTO log_disclosures (record_id, field, salt, value) VALUES (:recordId, :field, :salt, :value)';
+        joinedTx.run(sql, { ...disclosure, recordId });
+      }
+    },
+    async leafByRecord(tx, recordId) {
+      const sql = 'SELECT leaf, leaf_index AS "index" FROM log_leaves WHERE record_id = :recordId';
+      const row = join(tx).get<{ leaf: Uint8Array; index: LeafIndex | null }>(sql, { recordId });
+      return row && { leaf: bytesOf(row.leaf), ...(row.index === null ? {} : { index: row.index }) };
+    },
+    async disclosures(tx, recordId) {
+      const sql = 'SELECT record_id AS recordId, field, salt, value FROM log_disclosures WHERE record_id = :recordId ORDER BY field';
+      return join(tx)
+        .all<Disclosure>(sql, { recordId })
+        .map((row) => ({ ...row, salt: bytesOf(row.salt) }));
+    },
+  };
+}
+
+function sequencing(join: Join): Part<'acquireSequencer' | 'assign' | 'assignedSize' | 'leaves'> {
+  return {
+    async acquireSequencer(tx, holder, until) {
+      const taken = join(tx).run(
+        `INSERT INTO log_sequencer (one, holder, lease_until) VALUES (1, :holder, :until)
+         ON CONFLICT (one) DO UPDATE SET holder = excluded.holder, lease_until = excluded.lease_until
+         WHERE holder = excluded.holder OR lease_until <= :now`,
+        { holder, until, now: tx.now },
+      );
+      return taken === 1;
+    },
+    async assign(tx, limit) {
+      return join(tx).run(ASSIGN, { first: assignedSize(join(tx)), limit });
+    },
+    async assignedSize(tx) {
+      return assignedSize(join(tx));
+    },
+    async leaves(tx, start, end) {
+      return join(tx)
+        .all<LeafRow>(LEAVES, { start, end })
+        .map((row) => ({ ...row, leaf: bytesOf(row.leaf) }));
+    },
+  };
+}
+
+const ASSIGN = `
+  UPDATE log_leaves SET leaf_index = next.leaf_index
+  FROM (
+    SELECT position, :first + row_number() OVER (ORDER BY position) - 1 AS leaf_index
+    FROM (SELECT position FROM log_leaves WHERE leaf_index IS NULL ORDER BY position LIMIT :limit)
+  ) AS next
+  WHERE log_leaves.position = next.position`;
+
+const LEAVES = `
+  SELECT leaf_index AS "index", record_id AS recordId, leaf FROM log_leaves
+  WHERE leaf_index >= :start AND leaf_index < :end ORDER BY leaf_index`;
+
+/** Indexes have no gap, so the last one tells how many there are. */
+function assignedSize(tx: SqliteTx): TreeSize {
+  const row = tx.get<{ size: TreeSize }>('SELECT coalesce(max(leaf_index) + 1, 0) AS size FROM log_leaves');
+  return row?.size ?? (0 as TreeSize); // an aggregate always has a row
+}
+
+function published(join: Join): Part<'publish' | 'head' | 'tile'> {
+  return {
+    async publish(tx, previous, head, tiles) {
+      const joinedTx = join(tx);
+      if (head.size <= previous) return false;
+      const sql = previous === 0 ? FIRST_HEAD : NEXT_HEAD;
+      if (joinedTx.run(sql, { ...head, previous }) === 0) return false;
+      for (const tile of tiles) joinedTx.run(PUT_TILE, { ...tile });
+      return true;
+    },
+    async head(tx) {
+      const row = join(tx).get<PublishedHead>('SELECT size, checkpoint FROM log_head');
+      return row && { ...row, checkpoint: bytesOf(row.checkpoint) };
+    },
+    async tile(tx, path) {
+      const row = join(tx).get<{ bytes: Uint8Array }>('SELECT bytes FROM log_tiles WHERE path = :path', { path });
+      return row && bytesOf(row.bytes);
+    },
+  };
+}
+
+const FIRST_HEAD = 'INSERT INTO log_head (one, size, checkpoint) VALUES (1, :size, :checkpoint) ON CONFLICT (one) DO NOTHING';
+const NEXT_HEAD = 'UPDATE log_head SET size = :size, checkpoint = :checkpoint WHERE size = :previous';
+const PUT_TILE = 'INSERT INTO log_tiles (path, bytes) VALUES (:path, :bytes) ON CONFLICT (path) DO UPDATE SET bytes = excluded.bytes';

@@ -1,0 +1,177 @@
+import { describe, expect, it } from '@jest/globals';
+import type { AdministratorId, Namespace, SubjectId } from '../../src/domain/ids.ts';
+import type { AdministratorRow, SessionRow, SubjectRow } from '../../src/identity/port.ts';
+import type { Stores } from '../../src/stores/port.ts';
+import { atOnce, digest, freshStores, id, later, NS, type OpenStores, OTHER_NS, SOME_TIME, timeOf, within } from './stores-under-test.ts';
+
+export function identityStoreContract(name: string, open: OpenStores): void {
+  describe(`IdentityStore: ${name}`, () => {
+    const use = freshStores(open);
+
+    it('finds an administrator by id and by name, also after reopening, and lists all', async () => {
+      const { stores, reopen } = use();
+      const [ada, bob] = [administrator('ada'), administrator('bob')];
+      await insertAdministrators(stores, bob, ada);
+      const again = await reopen();
+      await within(again, async (tx) => {
+        expect(await again.identity.administrator(tx, ada.administratorId)).toEqual(ada);
+        expect(await again.identity.administratorByName(tx, 'bob')).toEqual(bob);
+        expect(await again.identity.administrators(tx)).toEqual([ada, bob]);
+        expect(await again.identity.administrator(tx, id<AdministratorId>())).toBeUndefined();
+        expect(await again.identity.administratorByName(tx, 'eve')).toBeUndefined();
+      });
+    });
+
+    it('has no administrators at first', async () => {
+      const { stores } = use();
+      expect(await within(stores, (tx) => stores.identity.administrators(tx))).toEqual([]);
+    });
+
+    it('rejects administrator_exists when the name is taken, and keeps the first', async () => {
+      const { stores } = use();
+      const ada = administrator('ada');
+      await insertAdministrators(stores, ada);
+      await expect(insertAdministrators(stores, administrator('ada'))).rejects.toMatchObject({ code: 'administrator_exists' });
+      expect(await within(stores, (tx) => stores.identity.administrators(tx))).toEqual([ada]);
+    });
+
+    it('finds a subject by id, name and attestation key, in its namespace only, also after reopening', async () => {
+      const { stores, reopen } = use();
+      const row = subject('node-1', 'ak-1');
+      await insertSubject(stores, row);
+      const { identity, unitOfWork } = await reopen();
+      const find = (namespace: Namespace) =>
+        unitOfWork.run(async (tx) => [
+          await identity.subject(tx, namespace, row.subjectId),
+          await identity.subjectByName(tx, namespace, 'node-1'),
+          await identity.subjectByAkName(tx, namespace, 'ak-1'),
+        ]);
+      expect(await find(NS)).toEqual([row, row, row]);
+      expect(await find(OTHER_NS)).toEqual([undefined, undefined, undefined]);
+    });
+
+    it('rejects subject_exists when the name or the attestation key is taken in the namespace', async () => {
+      const { stores } = use();
+      await insertSubject(stores, subject('node-1', 'ak-1'));
+      await expect(insertSubject(stores, subject('node-1', 'ak-2'))).rejects.toMatchObject({ code: 'subject_exists' });
+      await expect(insertSubject(stores, subject('node-2', 'ak-1'))).rejects.toMatchObject({ code: 'subject_exists' });
+      await insertSubject(stores, subject('node-1', 'ak-1', OTHER_NS));
+      await insertSubject(stores, subject('node-2', 'ak-2'));
+    });
+
+    it('claims each time step of an authenticator once, and none at or before a claimed one', async () => {
+      const { stores } = use();
+      expect(await claim(stores, 'totp-1', 58_000_000)).toBe(true);
+      expect(await claim(stores, 'totp-1', 58_000_000)).toBe(false);
+      expect(await claim(stores, 'totp-1', 57_999_999)).toBe(false);
+      expect(await claim(stores, 'totp-1', 0)).toBe(false);
+      expect(await claim(stores, 'totp-2', 57_999_999)).toBe(true); // another authenticator
+      expect(await claim(stores, 'totp-1', 58_000_002)).toBe(true);
+      expect(await claim(stores, 'totp-1', 58_000_001)).toBe(false); // between: an older code came late
+    });
+
+    it('claims a time step once of fifty concurrent attempts on two nodes, and remembers after reopening', async () => {
+      const { stores, second, reopen } = use();
+      const nodes = [stores, await second()];
+      const claims = await atOnce(50, (index) => claim(nodes[index % 2] ?? stores, 'totp', 7));
+      expect(claims.filter(Boolean)).toHaveLength(1);
+      expect(await claim(await reopen(), 'totp', 7)).toBe(false);
+    });
+
+    it('forgets a claim whose transaction failed', async () => {
+      const { stores } = use();
+      const failed = within(stores, async (tx) => {
+        await stores.identity.claimTimeStep(tx, 'totp', 9);
+        throw new Error('later in the same transaction');
+      });
+      await expect(failed).rejects.toThrow('later');
+      expect(await claim(stores, 'totp', 9)).toBe(true);
+    });
+
+    it('counts login failures per administrator and workstation, at or after `since` by the database time', async () => {
+      const { stores, advance, reopen } = use();
+      const [mine, stranger] = [digest(), digest()];
+      const fail = () => within(stores, (tx) => stores.identity.recordLoginFailure(tx, 'ada', mine).then(() => tx.now));
+      const first = await fail();
+      await advance(10_000);
+      const next = await fail();
+      const again = await reopen();
+      const count = (who: string, where: typeof mine, since: Date) =>
+        within(again, (tx) => again.identity.loginFailures(tx, who, where, since));
+      expect(await count('ada', mine, first)).toBe(2);
+      expect(await count('ada', mine, later(first, 1))).toBe(1);
+      expect(await count('ada', mine, next)).toBe(1);
+      expect(await count('ada', mine, later(next, 1))).toBe(0);
+      expect(await count('ada', stranger, first)).toBe(0);
+      expect(await count('bob', mine, first)).toBe(0);
+    });
+
+    it('keeps a session until it is deleted, also after reopening', async () => {
+      const { stores, reopen } = use();
+      const [row, other] = await openSessions(stores, 2);
+      const again = await reopen();
+      await within(again, async (tx) => {
+        expect(await again.identity.session(tx, row.tokenDigest)).toEqual(row);
+        await again.identity.deleteSession(tx, row.tokenDigest);
+        await again.identity.deleteSession(tx, row.tokenDigest); // logging out twice is no failure
+        expect(await again.identity.session(tx, row.tokenDigest)).toBeUndefined();
+        expect(await again.identity.session(tx, other.tokenDigest)).toEqual(other);
+      });
+    });
+
+    it("moves a session's lastSeenAt, and nothing else, to the database's now", async () => {
+      const { stores, advance } = use();
+      const [row, other] = await openSessions(stores, 2);
+      await advance(5_000);
+      const now = await within(stores, async (tx) => {
+        await stores.identity.touchSession(tx, row.tokenDigest);
+        await stores.identity.touchSession(tx, digest()); // one that does not exist stays that way
+        return tx.now;
+      });
+      await within(stores, async (tx) => {
+        expect(await stores.identity.session(tx, row.tokenDigest)).toEqual({ ...row, lastSeenAt: now });
+        expect(await stores.identity.session(tx, other.tokenDigest)).toEqual(other);
+      });
+      expect(now.getTime()).toBeLessThanOrEqual((await timeOf(stores)).getTime());
+    });
+  });
+}
+
+function administrator(name: string): AdministratorRow {
+  return { administratorId: id<AdministratorId>(), name, documentDigest: digest() };
+}
+
+function subject(name: string, akName: string, namespace = NS): SubjectRow {
+  return { subjectId: id<SubjectId>(), namespace, name, akName, documentDigest: digest() };
+}
+
+async function insertAdministrators(stores: Stores, ...rows: readonly AdministratorRow[]): Promise<void> {
+  await within(stores, async (tx) => {
+    for (const row of rows) await stores.identity.insertAdministrator(tx, row);
+  });
+}
+
+function insertSubject(stores: Stores, row: SubjectRow): Promise<void> {
+  return within(stores, (tx) => stores.identity.insertSubject(tx, row));
+}
+
+function claim(stores: Stores, authenticatorId: string, timeStep: number): Promise<boolean> {
+  return within(stores, (tx) => stores.identity.claimTimeStep(tx, authenticatorId, timeStep));
+}
+
+async function openSessions(stores: Stores, count: 2): Promise<[SessionRow, SessionRow]> {
+  const owner = administrator('ada');
+  await insertAdministrators(stores, owner);
+  const rows = Array.from({ length: count }, () => ({
+    tokenDigest: digest(),
+    administratorId: owner.administratorId,
+    authenticatorId: 'totp-1',
+    workstation: digest(),
+    createdAt: SOME_TIME,
+    lastSeenAt: later(SOME_TIME, 1),
+  }));
+  await within(stores, async (tx) => {
+    for (const row of rows) await stores.identity.insertSession(tx, row);
+  });
+  return rows as [SessionRow, SessionRow]; // `count` is 2
+}

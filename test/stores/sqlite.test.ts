@@ -1,0 +1,414 @@
+/** The relational contract suites on SQLite, and what only SQLite has: a file, migrations, locks, crashes. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import Database from 'better-sqlite3';
+import type { Clock } from '../../src/domain/clock.ts';
+import type { RecordId } from '../../src/domain/ids.ts';
+import type { Tx } from '../../src/domain/unit-of-work.ts';
+import type { Stores } from '../../src/stores/port.ts';
+import { openDatabase } from '../../src/stores/sqlite/database.ts';
+import { MIGRATIONS, migrate, schemaVersion } from '../../src/stores/sqlite/migrations.ts';
+import { openSqliteStores } from '../../src/stores/sqlite/sqlite-stores.ts';
+import { SqliteTx } from '../../src/stores/sqlite/transaction.ts';
+import { SqliteUnitOfWork } from '../../src/stores/sqlite/unit-of-work.ts';
+import { approvalStoreContract } from '../contract/approval-store.ts';
+import { catalogStoreContract } from '../contract/catalog-store.ts';
+import { documentStoreContract } from '../contract/document-store.ts';
+import { identityStoreContract } from '../contract/identity-store.ts';
+import { logStoreContract } from '../contract/log-store.ts';
+import { releaseStoreContract } from '../contract/release-store.ts';
+import { bytes, digest, id, model, NS, type StoresUnderTest, timeOf, within } from '../contract/stores-under-test.ts';
+import { unitOfWorkContract } from '../contract/unit-of-work.ts';
+
+async function openSqlite(): Promise<StoresUnderTest> {
+  const folder = mkdtempSync(join(tmpdir(), 'wv-sqlite-'));
+  const clock = new TestClock();
+  const opened: Stores[] = [];
+  const another = async () => {
+    const stores = await openSqliteStores({ file: join(folder, 'vault.db'), clock });
+    opened.push(stores);
+    return stores;
+  };
+  const stores = await another();
+  return {
+    stores,
+    second: another,
+    async reopen() {
+      await stores.close();
+      return another();
+    },
+    advance: async (milliseconds) => clock.move(milliseconds),
+    async remove() {
+      for (const each of opened) await each.close();
+      rmSync(folder, { recursive: true });
+    },
+  };
+}
+
+for (const contract of [
+  unitOfWorkContract,
+  catalogStoreContract,
+  documentStoreContract,
+  identityStoreContract,
+  approvalStoreContract,
+  releaseStoreContract,
+  logStoreContract,
+]) {
+  contract('SQLite', openSqlite);
+}
+
+describe('SQLite', () => {
+  let folder = '';
+  let file = '';
+  const clock = new (class implements Clock {
+    now = () => new Date();
+    monotonicMs = () => performance.now();
+  })();
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), 'wv-sqlite-'));
+    file = join(folder, 'vault.db');
+  });
+  afterEach(() => rmSync(folder, { recursive: true, force: true }));
+  const open = () => openSqliteStores({ file, clock });
+
+  describe('the file', () => {
+    it('is made with mode 0600, and so are its companions; a wider mode is narrowed', async () => {
+      const stores = await open();
+      await within(stores, (tx) => stores.catalog.insertModel(tx, model()));
+      for (const name of ['vault.db', 'vault.db-wal', 'vault.db-shm']) expect(statSync(join(folder, name)).mode & 0o777).toBe(0o600);
+      await stores.close();
+      chmodSync(file, 0o644);
+      await (await open()).close();
+      expect(statSync(file).mode & 0o777).toBe(0o600);
+    });
+
+    it('keeps a write-ahead log that is fsynced at every commit, and checks foreign keys', async () => {
+      const { db } = openDatabase({ file, clock });
+      expect(db.pragma('journal_mode', { simple: true })).toBe('wal');
+      expect(db.pragma('synchronous', { simple: true })).toBe(2); // FULL
+      expect(db.pragma('foreign_keys', { simple: true })).toBe(1);
+      db.close();
+    });
+
+    it('is not made where its folder does not exist', async () => {
+      file = join(folder, 'absent', 'vault.db');
+      await expect(open()).rejects.toMatchObject({ code: 'configuration_invalid' });
+      expect(existsSync(join(folder, 'absent'))).toBe(false);
+    });
+
+    it('is refused clearly when it is not a database, and left as it was', async () => {
+      const noise = randomBytes(8192);
+      writeFileSync(file, noise);
+      await expect(open()).rejects.toMatchObject({ code: 'store_unavailable', detail: expect.stringContaining('damaged') });
+      expect(readFileSync(file).equals(noise)).toBe(true);
+    });
+
+    it('is reported as damaged when its pages are, and not as empty', async () => {
+      const stores = await open();
+      for (let turn = 0; turn < 20; turn++) await within(stores, (tx) => stores.log.append(tx, id<RecordId>(), bytes(4000), []));
+      await stores.close();
+      const content = readFileSync(file);
+      writeFileSync(file, Buffer.concat([content.subarray(0, 4096), randomBytes(content.length - 4096)]));
+      const read = async () => {
+        const again = await open();
+        await within(again, (tx) => again.log.assign(tx, 5)).finally(() => again.close());
+      };
+      await expect(read()).rejects.toMatchObject({ code: 'store_unavailable', detail: 'the database file is damaged' });
+    });
+
+    it("is refused when it is another program's database", async () => {
+      const other = new Database(file);
+      other.exec('CREATE TABLE notes (text TEXT)');
+      other.close();
+      await expect(open()).rejects.toMatchObject({ code: 'configuration_invalid' });
+    });
+  });
+
+  describe('migrations', () => {
+    it('give a fresh file all of them', async () => {
+      const { db } = openDatabase({ file, clock });
+      expect(schemaVersion(db)).toBe(MIGRATIONS.length);
+      db.close();
+    });
+
+    it('leave a current file alone', async () => {
+      await (await open()).close();
+      const before = readFileSync(file);
+      await (await open()).close();
+      expect(readFileSync(file).equals(before)).toBe(true);
+    });
+
+    it('refuse a newer schema with store_schema_newer before anything is touched', async () => {
+      await (await open()).close();
+      const db = new Database(file);
+      db.prepare('INSERT INTO schema_version VALUES (?, 0)').run(MIGRATIONS.length + 1);
+      db.pragma('journal_mode = DELETE');
+      db.close();
+      chmodSync(file, 0o640);
+      const before = readFileSync(file);
+      await expect(open()).rejects.toMatchObject({ code: 'store_schema_newer' });
+      await expect(openSqliteStores({ file, clock, readOnly: true })).rejects.toMatchObject({ code: 'store_schema_newer' });
+      expect(readFileSync(file).equals(before)).toBe(true);
+      expect(statSync(file).mode & 0o777).toBe(0o640);
+    });
+
+    it('go forward from where the file is, each in a transaction of its own that happens whole or not at all', async () => {
+      const db = new Database(file);
+      const first = 'CREATE TABLE one (a INTEGER)';
+      migrate(db, new Date(), [first]);
+      db.exec('INSERT INTO one VALUES (7)');
+      const broken = [first, 'CREATE TABLE two (a INTEGER)', 'CREATE TABLE three (a INTEGER); INSERT INTO nowhere VALUES (1)'];
+      expect(() => migrate(db, new Date(), broken)).toThrow('nowhere');
+      expect(schemaVersion(db)).toBe(2);
+      expect(db.prepare("SELECT count(*) FROM sqlite_master WHERE name = 'three'").pluck().get()).toBe(0);
+      migrate(db, new Date(), [...broken.slice(0, 2), 'CREATE TABLE three (a INTEGER)']);
+      expect(schemaVersion(db)).toBe(3);
+      expect(db.prepare('SELECT a FROM one').pluck().get()).toBe(7);
+      expect(() => migrate(db, new Date(), [first])).toThrow(expect.objectContaining({ code: 'store_schema_newer' }));
+      db.close();
+    });
+
+    it('happen once when many open the fresh file at the same time', async () => {
+      const all = await Promise.all(Array.from({ length: 5 }, open));
+      for (const stores of all) await within(stores, (tx) => stores.log.append(tx, id<RecordId>(), bytes(), []));
+      for (const stores of all) await stores.close();
+    });
+  });
+
+  describe('read only', () => {
+    it('needs a file that exists and has the current schema', async () => {
+      await expect(openSqliteStores({ file, clock, readOnly: true })).rejects.toMatchObject({ code: 'store_unavailable' });
+      expect(existsSync(file)).toBe(false);
+      writeFileSync(file, '');
+      await expect(openSqliteStores({ file, clock, readOnly: true })).rejects.toMatchObject({ code: 'store_unavailable' });
+    });
+
+    it('reads beside an unfinished transaction, sees none of it, and keeps its snapshot', async () => {
+      const writer = await open();
+      const reader = await openSqliteStores({ file, clock, readOnly: true });
+      const seen = () => within(reader, (tx) => reader.catalog.modelByName(tx, NS, 'late'));
+      await within(writer, async (tx) => {
+        await writer.catalog.insertModel(tx, model('late'));
+        expect(await seen()).toBeUndefined();
+      });
+      expect(await seen()).toBeDefined();
+      await within(reader, async (tx) => {
+        const before = await reader.catalog.modelByName(tx, NS, 'next');
+        await within(writer, (other) => writer.catalog.insertModel(other, model('next')));
+        expect(await reader.catalog.modelByName(tx, NS, 'next')).toEqual(before);
+      });
+      await reader.close();
+      await writer.close();
+    });
+
+    it('writes nothing', async () => {
+      await (await open()).close();
+      const reader = await openSqliteStores({ file, clock, readOnly: true });
+      const write = within(reader, (tx) => reader.catalog.insertModel(tx, model()));
+      await expect(write).rejects.toMatchObject({ code: 'store_unavailable' });
+      await reader.close();
+    });
+  });
+
+  describe('transactions', () => {
+    it('never go back in time, whatever the wall clock does', async () => {
+      const moving = new TestClock();
+      const stores = await openSqliteStores({ file, clock: moving });
+      const before = await timeOf(stores);
+      moving.move(-3_600_000);
+      expect(await timeOf(stores)).toEqual(before);
+      await stores.close();
+    });
+
+    it('have a time that nobody can change', async () => {
+      const stores = await open();
+      const [now, still] = await within(stores, async (tx) => {
+        const first = tx.now.getTime();
+        tx.now.setTime(0);
+        return [first, tx.now.getTime()];
+      });
+      expect(still).toBe(now);
+      await stores.close();
+    });
+
+    it('answer store_unavailable, with the cause, when another connection holds the lock too long, and work afterwards', async () => {
+      const { connection, unitOfWork } = direct({ busyMs: 60, workMs: 1000 });
+      const other = new Database(file);
+      other.exec('BEGIN IMMEDIATE');
+      const refused = unitOfWork.run(async () => 1);
+      await expect(refused).rejects.toMatchObject({ code: 'store_unavailable', cause: { code: 'SQLITE_BUSY' } });
+      other.exec('ROLLBACK');
+      expect(await unitOfWork.run(async () => 1)).toBe(1);
+      other.close();
+      connection.close();
+    });
+
+    it('wait for the lock without blocking the event loop', async () => {
+      const { connection, unitOfWork } = direct({ busyMs: 5000, workMs: 1000 });
+      const other = new Database(file);
+      other.exec('BEGIN IMMEDIATE');
+      setTimeout(() => other.exec('COMMIT'), 50);
+      expect(await unitOfWork.run(async () => 1)).toBe(1);
+      other.close();
+      connection.close();
+    });
+
+    it('are rolled back when their work never settles, so that the next one runs', async () => {
+      const { connection, unitOfWork } = direct({ busyMs: 60, workMs: 50 });
+      let stuck: Tx | undefined;
+      const never = unitOfWork.run((tx) => {
+        stuck = tx;
+        return new Promise<never>(() => undefined);
+      });
+      const next = unitOfWork.run(async () => 'next');
+      await expect(never).rejects.toMatchObject({ code: 'store_unavailable' });
+      expect(await next).toBe('next');
+      expect(stuck instanceof SqliteTx && stuck.live).toBe(false);
+      connection.close();
+    });
+
+    it('answer store_unavailable when the disk is full, change nothing, and work afterwards', async () => {
+      const { connection, unitOfWork } = direct({ busyMs: 60, workMs: 1000 });
+      const pages = Number(connection.db.pragma('page_count', { simple: true }));
+      connection.db.pragma(`max_page_count = ${pages + 4}`);
+      const write = (size: number) =>
+        unitOfWork.run(async (tx) => {
+          const sql = 'INSERT INTO log_leaves (record_id, leaf) VALUES (:recordId, :leaf)';
+          return (tx as SqliteTx).run(sql, { recordId: id(), leaf: bytes(size) });
+        });
+      await expect(write(200_000)).rejects.toMatchObject({ code: 'store_unavailable', detail: 'the disk of the database is full' });
+      expect(connection.db.prepare('SELECT count(*) FROM log_leaves').pluck().get()).toBe(0);
+      expect(await write(10)).toBe(1);
+      connection.close();
+    });
+
+    it('never go on after the engine gave one up', async () => {
+      const { connection, unitOfWork } = direct({ busyMs: 60, workMs: 1000 });
+      const insert = (tx: Tx) => (tx as SqliteTx).run("INSERT INTO nodes VALUES ('n', 1)");
+      const lost = unitOfWork.run(async (tx) => {
+        connection.db.exec('ROLLBACK'); // as SQLite does by itself after some disk failures
+        insert(tx);
+      });
+      await expect(lost).rejects.toThrow('gave this transaction up');
+      const unnoticed = unitOfWork.run(async () => void connection.db.exec('ROLLBACK'));
+      await expect(unnoticed).rejects.toMatchObject({ code: 'store_unavailable' });
+      expect(connection.db.prepare('SELECT count(*) FROM nodes').pluck().get()).toBe(0);
+      connection.close();
+    });
+
+    function direct(limits: { busyMs: number; workMs: number }) {
+      const connection = openDatabase({ file, clock });
+      return { connection, unitOfWork: new SqliteUnitOfWork(connection, clock, limits) };
+    }
+  });
+
+  describe('what the schema itself guards', () => {
+    it('documents and log leaves cannot be changed or deleted, nor an index be moved', async () => {
+      const stores = await open();
+      await within(stores, async (tx) => {
+        await stores.documents.put(tx, { kind: 'vault', digest: digest(), bytes: bytes(), signature: bytes() });
+        await stores.log.append(tx, id<RecordId>(), bytes(), []);
+        await stores.log.assign(tx, 1);
+      });
+      await stores.close();
+      const db = new Database(file);
+      for (const sql of [
+        'DELETE FROM documents',
+        "UPDATE documents SET kind = 'manifest'",
+        'DELETE FROM log_leaves',
+        "UPDATE log_leaves SET leaf = x'00'",
+        'UPDATE log_leaves SET leaf_index = 5',
+        'UPDATE log_leaves SET leaf_index = NULL',
+      ]) {
+        expect(() => db.exec(sql)).toThrow(/never|for ever/);
+      }
+      db.close();
+    });
+
+    it('a slot cannot point at a document that is not held, and numbers that are not safe integers are refused', async () => {
+      const stores = await open();
+      const dangling = within(stores, (tx) => stores.documents.point(tx, NS, 'policy-set', { digest: digest(), counter: 1 }));
+      await expect(dangling).rejects.toThrow('FOREIGN KEY');
+      await expect(within(stores, (tx) => stores.identity.claimTimeStep(tx, 'a', 1.5))).rejects.toThrow('safe integer');
+      await expect(within(stores, (tx) => stores.identity.claimTimeStep(tx, 'a', 2 ** 53))).rejects.toThrow('safe integer');
+      await stores.close();
+    });
+  });
+
+  describe('processes', () => {
+    it('killed with SIGKILL while they write lose nothing that was acknowledged', async () => {
+      for (let round = 0; round < 3; round++) {
+        const writer = startWriter(file, 1_000_000);
+        const reported = await reportedUntil(writer, 40 + round * 7, () => writer.kill('SIGKILL'));
+        expect(reported.length).toBeGreaterThanOrEqual(40);
+        expect(await missing(reported)).toEqual([]);
+      }
+    });
+
+    it('share the file: two others and this one write at once, and every record is there', async () => {
+      const stores = await open();
+      const writers = [startWriter(file, 60), startWriter(file, 60)];
+      const theirs = Promise.all(writers.map((writer) => reportedUntil(writer, Number.POSITIVE_INFINITY, () => undefined)));
+      const ours: string[] = [];
+      for (let turn = 0; turn < 60; turn++) {
+        const recordId = id<RecordId>();
+        await within(stores, (tx) => stores.log.append(tx, recordId, bytes(), []));
+        ours.push(recordId);
+      }
+      const all = [...ours, ...(await theirs).flat()];
+      expect(all).toHaveLength(180);
+      expect(await missing(all)).toEqual([]);
+      expect(await within(stores, (tx) => stores.log.assign(tx, 1000))).toBe(180);
+      await stores.close();
+    });
+
+    async function missing(records: readonly string[]): Promise<string[]> {
+      const stores = await open();
+      const lost: string[] = [];
+      for (const recordId of records) {
+        const leaf = await within(stores, (tx) => stores.log.leafByRecord(tx, recordId as RecordId));
+        if (leaf === undefined) lost.push(recordId);
+      }
+      await stores.close();
+      return lost;
+    }
+  });
+});
+
+class TestClock implements Clock {
+  #ms = Date.parse('2026-05-01T00:00:00.000Z');
+  now(): Date {
+    return new Date(this.#ms);
+  }
+  monotonicMs(): number {
+    return this.#ms;
+  }
+  move(milliseconds: number): void {
+    this.#ms += milliseconds;
+  }
+}
+
+function startWriter(file: string, count: number): ChildProcess {
+  const script = fileURLToPath(new URL('./crash-writer.ts', import.meta.url));
+  return spawn(process.execPath, [script, file, String(count)], { stdio: ['ignore', 'pipe', 'inherit'] });
+}
+
+/** Everything the writer reported before it ended; `reached` is called once after `count` reports. */
+async function reportedUntil(writer: ChildProcess, count: number, reached: () => void): Promise<string[]> {
+  let text = '';
+  let called = false;
+  writer.stdout?.on('data', (chunk: Buffer) => {
+    text += chunk.toString();
+    if (called || text.split('\n').length <= count) return;
+    called = true;
+    reached();
+  });
+  await once(writer, 'close');
+  return text.split('\n').slice(0, -1);
+}
