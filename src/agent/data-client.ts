@@ -1,0 +1,89 @@
+/** The requester's side of one release: challenge, evidence, grant, ranged reads, end. */
+import { createPrivateKey, createPublicKey } from 'node:crypto';
+import type { IncomingMessage } from 'node:http';
+import { z } from 'zod';
+import type { Attester } from '../attestation/port.ts';
+import { fromBase64 } from '../domain/bytes.ts';
+import { VaultError } from '../domain/errors.ts';
+import { evidenceBinding } from '../domain/evidence.ts';
+import { type Digest, parseDigest, parseId, parseObjectPath, type ReleaseId, type VaultId } from '../domain/ids.ts';
+import type { HttpsClient } from './https-client.ts';
+
+const challengeAnswer = z.object({ id: z.string(), nonce: z.string(), expires: z.string(), vaultId: z.string() });
+const releaseAnswer = z.object({
+  id: z.string(),
+  expires: z.string(),
+  version: z.string(),
+  versionDigest: z.string(),
+  objects: z.array(z.object({ path: z.string(), size: z.int().min(0), sha256: z.string() })),
+  receipt: z.object({ recordId: z.string() }),
+});
+
+export interface GrantedRelease {
+  readonly releaseId: ReleaseId;
+  readonly expires: string;
+  readonly versionDigest: Digest;
+  readonly objects: ReadonlyArray<{ readonly path: string; readonly size: number; readonly sha256: Digest }>;
+  readonly recordId: string;
+}
+
+export interface Challenge {
+  readonly id: string;
+  readonly nonce: Uint8Array;
+  readonly vaultId: VaultId;
+}
+
+/** Everything that comes back is parsed before it is used: the vault's answers size and name files here. */
+export class DataClient {
+  readonly #https: HttpsClient;
+  readonly #namespace: string;
+  /** DER SubjectPublicKeyInfo of our TLS key. */
+  readonly #spki: Uint8Array;
+  constructor(https: HttpsClient, namespace: string, privateKeyPem: string) {
+    this.#https = https;
+    this.#namespace = namespace;
+    this.#spki = new Uint8Array(createPublicKey(createPrivateKey(privateKeyPem)).export({ type: 'spki', format: 'der' }));
+  }
+
+  async challenge(): Promise<Challenge> {
+    const answer = challengeAnswer.parse(await this.#https.json('POST', '/v1/challenges'));
+    return { id: answer.id, nonce: fromBase64(answer.nonce), vaultId: parseId<VaultId>(answer.vaultId, 'vaultId') };
+  }
+
+  /** Evidence bound to the challenge, to this vault and to our TLS key. */
+  async evidence(challenge: Challenge, attester: Attester): Promise<Record<string, unknown>> {
+    const binding = evidenceBinding({ vaultId: challenge.vaultId, challengeNonce: challenge.nonce, spki: this.#spki });
+    return { kind: attester.kind, ...(await attester.attest(binding)) };
+  }
+
+  async release(model: string, version: string, challengeId: string | undefined, evidence: readonly unknown[]): Promise<GrantedRelease> {
+    const path = `/v1/namespaces/${this.#namespace}/releases`;
+    const body = { ...(challengeId !== undefined && { challengeId }), model, version, evidence, delivery: 'stream' };
+    const answer = releaseAnswer.parse(await this.#https.json('POST', path, body));
+    return {
+      releaseId: parseId<ReleaseId>(answer.id, 'release'),
+      expires: answer.expires,
+      versionDigest: parseDigest(answer.versionDigest),
+      objects: answer.objects.map(({ path, size, sha256 }) => ({ path: parseObjectPath(path), size, sha256: parseDigest(sha256) })),
+      recordId: answer.receipt.recordId,
+    };
+  }
+
+  /** The answer to a read of `path`; with `range`, exactly those bytes (`end` not included) or an error. */
+  async object(releaseId: ReleaseId, path: string, range?: { start: number; end: number }, signal?: AbortSignal): Promise<IncomingMessage> {
+    const encoded = path.split('/').map(encodeURIComponent).join('/');
+    const response = await this.#https.send({
+      method: 'GET',
+      path: `/v1/namespaces/${this.#namespace}/releases/${releaseId}/objects/${encoded}`,
+      headers: range === undefined ? {} : { Range: `bytes=${range.start}-${range.end - 1}` },
+      ...(signal && { signal }),
+    });
+    if (response.statusCode === (range === undefined ? 200 : 206)) return response;
+    response.destroy();
+    throw new VaultError('internal', `HTTP status ${response.statusCode} where the range was asked for`);
+  }
+
+  async end(releaseId: ReleaseId): Promise<void> {
+    await this.#https.json('DELETE', `/v1/namespaces/${this.#namespace}/releases/${releaseId}`);
+  }
+}

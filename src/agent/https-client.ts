@@ -1,0 +1,116 @@
+/** A TLS 1.3 client with one key, one pinned server certificate and bounded answers. Used by the agent and by the administrators' CLI. */
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
+import { Agent, request as httpsRequest } from 'node:https';
+import { isErrorCode, VaultError } from '../domain/errors.ts';
+
+export interface HttpsClientOptions {
+  /** https://host:port */
+  readonly url: string;
+  /** PEM: the vault's own certificate. Nothing else is trusted. */
+  readonly ca: string;
+  readonly certificate: string;
+  readonly privateKey: string;
+  readonly connections?: number;
+}
+
+export interface HttpsRequest {
+  readonly method: 'GET' | 'HEAD' | 'POST' | 'PUT' | 'DELETE';
+  readonly path: string;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: Uint8Array | AsyncIterable<Uint8Array>;
+  readonly signal?: AbortSignal;
+}
+
+export interface HttpsClient {
+  /** Resolves with the answer's head; its body must be read or destroyed. Rejects `VaultError` for a problem answer. */
+  send(request: HttpsRequest): Promise<IncomingMessage>;
+  /** Sends JSON and parses a JSON answer of at most 16 MiB; undefined for an empty one. */
+  json(method: HttpsRequest['method'], path: string, value?: unknown, headers?: Readonly<Record<string, string>>): Promise<unknown>;
+  close(): void;
+}
+
+const MAX_ANSWER_BYTES = 16 * 1024 * 1024;
+
+/** A refusal by the vault, with the ids under which it is recorded. */
+export class RefusedError extends VaultError {
+  readonly recordId: string | undefined;
+  readonly requestId: string | undefined;
+  constructor(code: VaultError['code'], detail: string, ids: { recordId?: string | undefined; requestId?: string | undefined }) {
+    super(code, detail);
+    this.recordId = ids.recordId;
+    this.requestId = ids.requestId;
+  }
+}
+
+export function createHttpsClient(options: HttpsClientOptions): HttpsClient {
+  const { hostname, port } = new URL(options.url);
+  const agent = new Agent({
+    keepAlive: true,
+    maxSockets: options.connections ?? 8,
+    minVersion: 'TLSv1.3',
+    ca: options.ca,
+    cert: options.certificate,
+    key: options.privateKey,
+    maxCachedSessions: 0,
+  });
+
+  const send = (wanted: HttpsRequest): Promise<IncomingMessage> =>
+    new Promise((resolve, reject) => {
+      const { method, path, headers = {}, body, signal } = wanted;
+      const request = httpsRequest({ agent, hostname, port, method, path, headers, ...(signal && { signal }) });
+      request.once('error', (cause) => reject(cause instanceof VaultError ? cause : new VaultError('internal', `the vault at ${hostname}:${port} does not answer`, { cause })));
+      request.once('response', (response) => {
+        if ((response.statusCode ?? 500) < 400) return resolve(response);
+        problemOf(response).then(reject, reject);
+      });
+      writeBody(request, body).catch((error) => request.destroy(error));
+    });
+
+  return {
+    send,
+    async json(method, path, value, headers = {}) {
+      const body = value === undefined ? undefined : Buffer.from(JSON.stringify(value));
+      const response = await send({ method, path, headers: { ...headers, ...(body && { 'Content-Type': 'application/json' }) }, ...(body && { body }) });
+      const text = (await readAll(response)).toString('utf8');
+      return text === '' ? undefined : JSON.parse(text);
+    },
+    close: () => agent.destroy(),
+  };
+}
+
+async function writeBody(request: ReturnType<typeof httpsRequest>, body: HttpsRequest['body']): Promise<void> {
+  if (body === undefined) return void request.end();
+  if (body instanceof Uint8Array) return void request.setHeader('Content-Length', body.length).end(body);
+  for await (const chunk of body) {
+    await new Promise<void>((resolve, reject) => request.write(chunk, (error) => (error ? reject(error) : resolve())));
+  }
+  request.end();
+}
+
+/** The whole body, refused beyond 16 MiB. */
+export async function readAll(response: IncomingMessage): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of response) {
+    bytes += chunk.length;
+    if (bytes > MAX_ANSWER_BYTES) throw new VaultError('request_too_large', 'the answer is larger than 16 MiB');
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks);
+}
+
+async function problemOf(response: IncomingMessage): Promise<VaultError> {
+  const requestId = first(response.headers, 'x-request-id');
+  try {
+    const { code, detail, recordId } = JSON.parse((await readAll(response)).toString('utf8'));
+    if (isErrorCode(String(code))) return new RefusedError(code, String(detail ?? ''), { recordId: recordId && String(recordId), requestId });
+  } catch {
+    // not a problem document: answered below by its status
+  }
+  return new RefusedError('internal', `HTTP status ${response.statusCode}`, { requestId });
+}
+
+function first(headers: IncomingHttpHeaders, name: string): string | undefined {
+  const value = headers[name];
+  return Array.isArray(value) ? value[0] : value;
+}

@@ -1,0 +1,89 @@
+/** The body of `tpm2` evidence (docs/formats/evidence-tpm2.md), from JSON to structures. Believes nothing yet. */
+import { z } from 'zod';
+import { fromBase64 } from '../../domain/bytes.ts';
+import { type PcrBanks, type Refusal, refuse } from '../../domain/evidence.ts';
+import { BANK_BYTES, type BankName } from './algorithms.ts';
+import { MAX_PUBLIC_BYTES, type PublicArea, parsePublicArea } from './public-area.ts';
+import { MAX_QUOTE_BYTES, PCR_COUNT, parseQuote, type Quote } from './quote.ts';
+import { Malformed, orRefusal } from './reader.ts';
+import { MAX_SIGNATURE_BYTES, parseSignature, type TpmSignature } from './signature.ts';
+
+/** Base64 and hex as they travel. Written by attester.ts, read by `parseTpm2Evidence`. */
+export interface Tpm2Body extends Readonly<Record<string, unknown>> {
+  /** TPMS_ATTEST. */
+  readonly quote: string;
+  /** TPMT_SIGNATURE. */
+  readonly signature: string;
+  /** TPM2B_PUBLIC of the attestation key. */
+  readonly akPublic: string;
+  readonly pcrs: PcrBanks;
+}
+
+export interface Tpm2Evidence {
+  readonly quote: Quote;
+  readonly signature: TpmSignature;
+  readonly ak: PublicArea;
+  readonly pcrs: PcrBanks;
+}
+
+/** Canonical base64 of at most `maximum` bytes; the length is looked at before the text is decoded. */
+export function base64Bytes(maximum: number) {
+  return z
+    .string()
+    .min(4)
+    .max(Math.ceil(maximum / 3) * 4)
+    .refine(isCanonicalBase64);
+}
+
+const bodySchema = z.strictObject({
+  quote: base64Bytes(MAX_QUOTE_BYTES),
+  signature: base64Bytes(MAX_SIGNATURE_BYTES),
+  akPublic: base64Bytes(MAX_PUBLIC_BYTES),
+  pcrs: z.strictObject({ sha1: bankSchema('sha1'), sha256: bankSchema('sha256'), sha384: bankSchema('sha384') }),
+});
+
+/** Shape, sizes and every structure of the body; a refusal names the member, never its content. */
+export function parseTpm2Evidence(body: Readonly<Record<string, unknown>>): Tpm2Evidence | Refusal {
+  const parsed = bodySchema.safeParse(body);
+  if (!parsed.success) return refuse('evidence_malformed', describeIssue(parsed.error));
+  const { quote, signature, akPublic, pcrs } = parsed.data;
+  return orRefusal('evidence_malformed', () => ({
+    quote: parseQuote(fromBase64(quote)),
+    signature: parseSignature(fromBase64(signature)),
+    ak: parsePublicArea(fromBase64(akPublic)),
+    pcrs: presentBanks(pcrs),
+  }));
+}
+
+/** The first thing wrong: its path in our own words. Paths hold known members only, because unknown ones are reported at their parent. */
+export function describeIssue(error: z.ZodError): string {
+  const issue = error.issues[0];
+  const path = issue === undefined || issue.path.length === 0 ? 'the body' : issue.path.join('.');
+  return issue?.code === 'unrecognized_keys' ? `${path} has an unknown member` : `${path} does not have the form it should`;
+}
+
+/** "0" to "23", each with a digest of the bank's length. */
+function bankSchema(bank: BankName) {
+  const value = z
+    .string()
+    .max(BANK_BYTES[bank] * 2)
+    .regex(new RegExp(`^[0-9a-f]{${BANK_BYTES[bank] * 2}}$`));
+  const shape = Object.fromEntries(Array.from({ length: PCR_COUNT }, (_, index) => [String(index), value.optional()]));
+  return z.strictObject(shape).optional();
+}
+
+/** Drops what zod leaves as undefined. A bank without a PCR is refused: absence has one spelling. */
+function presentBanks(banks: Readonly<Record<string, Readonly<Record<string, string | undefined>> | undefined>>): PcrBanks {
+  const present: Record<string, Record<string, string>> = {};
+  for (const [bank, values] of Object.entries(banks)) {
+    if (values === undefined) continue;
+    const entries = Object.entries(values).filter((entry): entry is [string, string] => entry[1] !== undefined);
+    if (entries.length === 0) throw new Malformed(`pcrs.${bank} is empty`);
+    present[bank] = Object.fromEntries(entries);
+  }
+  return present;
+}
+
+function isCanonicalBase64(text: string): boolean {
+  return Buffer.from(text, 'base64').toString('base64') === text;
+}

@@ -1,0 +1,52 @@
+/** Is this quote authentic? Signature, freshness value and PCR values, given a key. Whether the key is anyone's is decided in verifier.ts. */
+import type { KeyObject } from 'node:crypto';
+import { equalBytes } from '../../domain/bytes.ts';
+import { type PcrBanks, type Refusal, refuse } from '../../domain/evidence.ts';
+import type { SigningScheme } from './algorithms.ts';
+import { coversExactly, pcrDigest, type Quote } from './quote.ts';
+import { signatureVerifies, type TpmSignature } from './signature.ts';
+
+export interface SignedQuote {
+  readonly quote: Quote;
+  readonly signature: TpmSignature;
+}
+
+export interface QuoteExpectations {
+  /** What the quote must carry. Empty is never enough: such a quote can be replayed for ever. */
+  readonly extraData: Uint8Array;
+  /** The PCR values that came with the quote; believed only because they hash to what was signed. */
+  readonly pcrs: PcrBanks;
+}
+
+/** Undefined when the quote is authentic, else the first reason why it is not. */
+export function verifyQuote(signed: SignedQuote, key: KeyObject, expected: QuoteExpectations): Refusal | undefined {
+  return verifyQuoteSignature(signed, key) ?? verifyExtraData(signed.quote, expected.extraData) ?? verifyPcrs(signed, expected.pcrs);
+}
+
+/** `scheme` is the only one the key may sign with, when the key says so (part 2, 12.2.3.5 and 12.2.3.6). */
+export function verifyQuoteSignature({ quote, signature }: SignedQuote, key: KeyObject, scheme?: SigningScheme): Refusal | undefined {
+  if (scheme !== undefined && (scheme.name !== signature.scheme.name || scheme.hash !== signature.scheme.hash)) {
+    return refuse('evidence_signature_invalid', 'the signature scheme is not the one the attestation key is made for');
+  }
+  if (!signatureVerifies(quote.bytes, signature, key)) {
+    return refuse('evidence_signature_invalid', 'the attestation key did not sign this quote');
+  }
+  return undefined;
+}
+
+export function verifyExtraData(quote: Quote, expected: Uint8Array): Refusal | undefined {
+  if (quote.extraData.length === 0) return refuse('evidence_binding_mismatch', 'the quote carries no extraData');
+  if (!equalBytes(quote.extraData, expected)) return refuse('evidence_binding_mismatch', 'extraData is not SHA-256 of the binding');
+  return undefined;
+}
+
+export function verifyPcrs({ quote, signature }: SignedQuote, pcrs: PcrBanks): Refusal | undefined {
+  if (!coversExactly(quote.selection, pcrs)) {
+    return refuse('evidence_malformed', 'the PCR values sent are not exactly the PCRs quoted');
+  }
+  const digest = pcrDigest(quote.selection, pcrs, signature.scheme.hash);
+  if (digest === undefined || !equalBytes(digest, quote.pcrDigest)) {
+    return refuse('evidence_signature_invalid', 'the PCR values sent are not the ones that were signed');
+  }
+  return undefined;
+}

@@ -1,0 +1,55 @@
+/** LogStore: outbox, leaves, tiles and checkpoints of the access log. Suite: test/contract/log-store.ts. */
+import type { Incarnation, LeafIndex, RecordId, TreeSize } from '../domain/ids.ts';
+import type { Tx } from '../domain/unit-of-work.ts';
+
+export interface LeafRow {
+  readonly index: LeafIndex;
+  readonly recordId: RecordId;
+  /** The leaf's bytes exactly as they were hashed and will be published. */
+  readonly leaf: Uint8Array;
+}
+
+/** A tile or entry bundle by its C2SP tlog-tiles path, e.g. `tile/0/000.p/7` or `tile/entries/000`. */
+export interface TileRow {
+  readonly path: string;
+  readonly bytes: Uint8Array;
+}
+
+/** A salted commitment opened; kept apart from the leaf so that it can be erased while every proof stays valid. */
+export interface Disclosure {
+  readonly recordId: RecordId;
+  readonly field: string;
+  /** 16 random bytes. */
+  readonly salt: Uint8Array;
+  readonly value: string;
+}
+
+export interface PublishedHead {
+  readonly size: TreeSize;
+  /** The signed note, UTF-8. */
+  readonly checkpoint: Uint8Array;
+}
+
+/**
+ * The log in two steps. `append` inside the business transaction: the record is *durable* when that transaction commits and can
+ * then never be lost. The sequencer, one at a time by lease, gives the appended leaves their indexes (`assign`, durable before anything is
+ * signed, so one size can never have two roots) and publishes tiles with a checkpoint (`publish`): then they are *committed*.
+ */
+export interface LogStore {
+  append(tx: Tx, recordId: RecordId, leaf: Uint8Array, disclosures: readonly Disclosure[]): Promise<void>;
+  /** True when `holder` has the sequencer's lease until `until`: it was free, expired by the database's time, or its own. */
+  acquireSequencer(tx: Tx, holder: Incarnation, until: Date): Promise<boolean>;
+  /** Gives the oldest appended leaves, at most `limit`, the next indexes without a gap, in the order in which they were appended. */
+  assign(tx: Tx, limit: number): Promise<number>;
+  /** Number of leaves that have an index. */
+  assignedSize(tx: Tx): Promise<TreeSize>;
+  /** Leaves [start, end), in order; fewer only where they do not exist. */
+  leaves(tx: Tx, start: number, end: number): Promise<readonly LeafRow[]>;
+  /** Replaces tiles of the same path and sets the head; false (and no change) when the head's size is not `previous` or would not grow. */
+  publish(tx: Tx, previous: TreeSize, head: PublishedHead, tiles: readonly TileRow[]): Promise<boolean>;
+  head(tx: Tx): Promise<PublishedHead | undefined>;
+  tile(tx: Tx, path: string): Promise<Uint8Array | undefined>;
+  leafByRecord(tx: Tx, recordId: RecordId): Promise<{ readonly leaf: Uint8Array; readonly index?: LeafIndex } | undefined>;
+  disclosures(tx: Tx, recordId: RecordId): Promise<readonly Disclosure[]>;
+}
+

@@ -1,0 +1,109 @@
+/** AccessRecord: what one leaf of the access log says, schema v1. Format, field by field: docs/formats/access-log.md. */
+import type { ReleaseOutcome } from '../domain/access.ts';
+import type { ClassName } from '../domain/classes.ts';
+import type { ErrorCode } from '../domain/errors.ts';
+import type { EvidenceKind, SpkiDigest, Tier } from '../domain/evidence.ts';
+import type {
+  AdministratorId, Digest, KeyId, ModelId, Namespace, ObjectPath, RecordId, ReleaseId, RequestId, SubjectId, VersionId,
+} from '../domain/ids.ts';
+import type { Loggable } from './loggable.ts';
+
+export { type Ambient, type BuiltLeaf, buildLeaf, commitment, type LeafSummary, parseLeaf } from './leaf.ts';
+export { type Loggable, loggable, loggableList, loggableMap } from './loggable.ts';
+
+export const RECORD_TYPES = [
+  'vault.initialized', 'vault.started',
+  'release.begin', 'release.end', 'release.unknown', 'release.denied',
+  'object.denied', 'object.integrity',
+  'admin.login', 'admin.denied',
+  'model.created', 'version.published', 'version.promoted',
+  'approval.requested', 'approval.refused', 'approval.executed',
+  'document.activated', 'attester.enrolled', 'subject.blocked',
+  'log.read',
+] as const;
+export type RecordType = (typeof RECORD_TYPES)[number];
+
+export type RecordOutcome = 'permit' | 'deny' | 'success' | 'failure';
+
+export type Actor =
+  | { readonly kind: 'requester'; readonly subjectId?: SubjectId | undefined; readonly spkiDigest: SpkiDigest }
+  | {
+      readonly kind: 'administrator';
+      /** Absent when a login was refused: nobody knows who it was. */
+      readonly administratorId?: AdministratorId | undefined;
+      readonly authenticatorId?: Loggable | undefined;
+      readonly workstation: SpkiDigest;
+    }
+  | { readonly kind: 'system' };
+
+/** What it was about. `requested` holds names as they were asked for, when they led to nothing that has an id. */
+export interface RecordObject {
+  readonly modelId?: ModelId | undefined;
+  readonly versionId?: VersionId | undefined;
+  readonly versionDigest?: Digest | undefined;
+  readonly class?: ClassName | undefined;
+  readonly path?: ObjectPath | undefined;
+  readonly requested?: { readonly model: Loggable; readonly version?: Loggable | undefined } | undefined;
+}
+
+export interface RecordAttestation {
+  readonly kinds: readonly EvidenceKind[];
+  readonly tier: Tier;
+  readonly fresh: boolean;
+  readonly keyBound: boolean;
+  readonly hardware: boolean;
+  readonly evidenceDigest: Digest;
+  readonly referenceValuesDigest: Digest;
+  /** Ids of the reference values that matched. */
+  readonly matched: readonly Loggable[];
+  readonly facts: Readonly<Record<string, Loggable>>;
+}
+
+export interface RecordRelease {
+  readonly releaseId: ReleaseId;
+  /** The `release.begin` that this record ends. */
+  readonly begin?: RecordId | undefined;
+  readonly expiresAt?: Date | undefined;
+  readonly outcome?: ReleaseOutcome | undefined;
+  /** Plaintext bytes handed to the connection. */
+  readonly bytes?: number | undefined;
+  readonly completedObjects?: number | undefined;
+  readonly abortedStreams?: number | undefined;
+}
+
+export type OperationKind = 'promote' | 'policy-set' | 'reference-values' | 'trust-anchors' | 'enrol';
+export type DocumentWord =
+  | 'vault' | 'manifest' | 'promotion' | 'release' | 'policy-set' | 'reference-values' | 'trust-anchors' | 'administrator' | 'attester';
+
+/** Personal data: only a salted commitment enters the leaf; what it commits to is kept apart and can be erased. */
+export interface PersonalData {
+  readonly administratorName?: string | undefined;
+  readonly remoteAddress?: string | undefined;
+}
+
+/**
+ * What a caller states. Identity of the vault, node and configuration, and the time, are added by the log.
+ * No member takes a bare string, bytes or a SecretBytes: only branded ids and digests, words of closed sets, and `Loggable`.
+ */
+export interface RecordDraft {
+  /** Given by the caller when another record or row must name this one; else made here. */
+  readonly recordId?: RecordId | undefined;
+  /** Absent: the record concerns the vault as a whole. */
+  readonly namespace?: Namespace | undefined;
+  readonly type: RecordType;
+  readonly outcome: RecordOutcome;
+  readonly reason?: ErrorCode | undefined;
+  readonly detail?: Loggable | undefined;
+  readonly actor: Actor;
+  readonly request?: { readonly requestId: RequestId | Loggable } | undefined;
+  readonly object?: RecordObject | undefined;
+  readonly decision?: { readonly policySetDigest: Digest; readonly determining: readonly Loggable[] } | undefined;
+  readonly attestation?: RecordAttestation | undefined;
+  /** Of evidence that was refused, so that there is no `attestation`. */
+  readonly evidenceDigest?: Digest | undefined;
+  readonly release?: RecordRelease | undefined;
+  readonly operation?: { readonly requestId: RequestId; readonly kind: OperationKind; readonly operationDigest: Digest } | undefined;
+  readonly document?: { readonly kind: DocumentWord; readonly digest: Digest; readonly counter?: number | undefined } | undefined;
+  readonly key?: { readonly id: KeyId; readonly version: number } | undefined;
+  readonly personal?: PersonalData | undefined;
+}

@@ -1,0 +1,166 @@
+/** `wv init`: the ceremony. Run once, by the people who will administer the vault, in one room. */
+import { existsSync } from 'node:fs';
+import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { join, relative, resolve } from 'node:path';
+import type { Command } from 'commander';
+import { toString as qrCode } from 'qrcode';
+import { z } from 'zod';
+import { formatVkey, verifierKey } from '../audit/vkey.ts';
+import { startKeys } from '../compose.ts';
+import type { ConfigFile } from '../config/config.ts';
+import { systemClock } from '../domain/clock.ts';
+import { VaultError } from '../domain/errors.ts';
+import { parseName } from '../domain/ids.ts';
+import { type IssuedCertificate, issueSelfSigned } from '../identity/certificates.ts';
+import { splitPolicies } from '../policy/policy-set.ts';
+import { openSqliteStores } from '../stores/sqlite/sqlite-stores.ts';
+import { createLogger } from '../telemetry/logger.ts';
+import { ceremony } from '../vault/init.ts';
+import { readUserJson } from './files.ts';
+import { print, withJson } from './output.ts';
+
+const CERTIFICATE_DAYS = 365;
+
+interface Options {
+  readonly folder: string;
+  readonly token: string;
+  readonly origin: string;
+  readonly administrator: readonly string[];
+  readonly host: string;
+  readonly dataPort: string;
+  readonly adminPort: string;
+  readonly json?: boolean;
+}
+
+export function registerInit(program: Command): void {
+  withJson(
+    program
+      .command('init')
+      .description('Make the keys in the HSM and enrol the first administrators. Once; then it is closed for good')
+      .requiredOption('--folder <folder>', 'where the vault lives: vault.json, database, ciphertext, TLS keys')
+      .requiredOption('--token <file>', 'JSON naming the HSM token: {module, label, serial, pinFile, conf}; softhsm/setup.ts prints one')
+      .requiredOption('--origin <name>', 'name of the access log, e.g. vault.example/log/2026')
+      .requiredOption('--administrator <name:roles>', 'name:role,role; give it at least twice', (one, all: string[] = []) => [...all, one])
+      .option('--host <address>', 'address both planes listen on', '127.0.0.1')
+      .option('--data-port <port>', 'port of the data plane', '8443')
+      .option('--admin-port <port>', 'port of the admin plane', '8444'),
+  ).action(init);
+}
+
+const tokenFile = z.object({ module: z.string(), label: z.string(), serial: z.string().optional(), pinFile: z.string(), conf: z.string().optional() });
+
+async function init(options: Options): Promise<void> {
+  const folder = resolve(options.folder);
+  const configFile = join(folder, 'vault.json');
+  if (existsSync(configFile)) throw new VaultError('already_initialized', 'there is a vault.json in that folder');
+  const people = options.administrator.map(parseAdministrator);
+  const token = await readUserJson(options.token, tokenFile);
+  for (const name of ['', 'tls', 'keeper', 'blobs', 'kits']) await mkdir(join(folder, name), { recursive: true, mode: 0o700 });
+  const base = await baseConfig(options, folder, token);
+  const kits = await Promise.all(people.map(async ({ name }) => ({ name, certificate: await issueSelfSigned(clientCertificate(name)) })));
+
+  const result = await runCeremony(options, folder, base, people, kits);
+  await writeKits(options, folder, kits);
+  // Written last: a vault.json stands for a ceremony that was finished.
+  const config: ConfigFile = { vaultId: result.vaultId, vaultDocument: result.vaultDocument, ...base };
+  await writeFile(`${configFile}.new`, `${JSON.stringify(config, null, 2)}\n`, { mode: 0o600 });
+  await rename(`${configFile}.new`, configFile);
+  const vkey = formatVkey(verifierKey(options.origin, result.logPublicKey));
+  await show(options, folder, { ...result, vkey });
+}
+
+async function runCeremony(
+  options: Options,
+  folder: string,
+  base: Omit<ConfigFile, 'vaultId' | 'vaultDocument'>,
+  people: ReturnType<typeof parseAdministrator>[],
+  kits: ReadonlyArray<{ name: string; certificate: IssuedCertificate }>,
+) {
+  const log = createLogger('error');
+  const at = (path: string) => resolve(folder, path);
+  const { token } = base;
+  const paths = { ...token, pinFile: at(token.pinFile), softhsmConf: token.softhsmConf && at(token.softhsmConf) };
+  const keyConfig = { token: paths, keeperSocket: at(base.keeperSocket) };
+  const policies = splitPolicies(await readFile(new URL('../../policies/administrators.cedar', import.meta.url), 'utf8'));
+  const { keys, stop } = await startKeys(keyConfig, log, true);
+  try {
+    const stores = await openSqliteStores({ file: at(base.database), clock: systemClock });
+    try {
+      const administrators = people.map((person, index) => {
+        const kit = kits[index];
+        if (kit === undefined) throw new VaultError('internal', 'a kit is missing');
+        return { ...person, workstation: kit.certificate.spkiDigest };
+      });
+      return await ceremony({ origin: options.origin, administrators, policies, now: systemClock.now() }, { keys, stores });
+    } finally {
+      await stores.close();
+    }
+  } finally {
+    await stop();
+  }
+}
+
+function parseAdministrator(text: string): { readonly name: string; readonly roles: readonly string[] } {
+  const [name = '', roles = '', ...rest] = text.split(':');
+  if (rest.length > 0 || roles === '') throw new VaultError('usage', '--administrator is name:role,role');
+  return { name: parseName(name, 'administrator'), roles: roles.split(',').map((role) => parseName(role, 'role')) };
+}
+
+const clientCertificate = (name: string) => ({ commonName: `workstation of ${name}`, days: CERTIFICATE_DAYS, now: systemClock.now() });
+
+async function baseConfig(options: Options, folder: string, token: z.output<typeof tokenFile>): Promise<Omit<ConfigFile, 'vaultId' | 'vaultDocument'>> {
+  for (const plane of ['data', 'admin']) {
+    const hosts = [...new Set([options.host, '127.0.0.1', 'localhost'])];
+    const issued = await issueSelfSigned({ commonName: `weight-vault ${plane} plane`, days: CERTIFICATE_DAYS, now: systemClock.now(), hosts });
+    await writeFile(join(folder, 'tls', `${plane}.crt`), issued.certificatePem, { mode: 0o644 });
+    await writeFile(join(folder, 'tls', `${plane}.key`), issued.privateKeyPem, { mode: 0o600 });
+  }
+  const listener = (plane: string, port: string) => ({ host: options.host, port: portNumber(port), certificate: `tls/${plane}.crt`, privateKey: `tls/${plane}.key` });
+  const { module, label, serial, pinFile, conf } = token;
+  const inside = (path: string) => relative(folder, resolve(path));
+  return {
+    database: 'vault.db',
+    blobs: 'blobs',
+    token: { module, label, ...(serial && { serial }), pinFile: inside(pinFile), ...(conf && { softhsmConf: inside(conf) }) },
+    keeperSocket: 'keeper/keeper.sock',
+    dataPlane: listener('data', options.dataPort),
+    adminPlane: listener('admin', options.adminPort),
+  };
+}
+
+function portNumber(text: string): number {
+  if (!/^[0-9]{1,5}$/.test(text) || Number(text) > 65_535) throw new VaultError('usage', `${text} is not a port`);
+  return Number(text);
+}
+
+/** A kit is what an administrator carries to their workstation; in earnest they bring their own certificate and leave only its key's digest. */
+async function writeKits(options: Options, folder: string, kits: ReadonlyArray<{ name: string; certificate: IssuedCertificate }>): Promise<void> {
+  for (const { name, certificate } of kits) {
+    const kit = join(folder, 'kits', name);
+    await rm(kit, { recursive: true, force: true });
+    await mkdir(kit, { mode: 0o700 });
+    await writeFile(join(kit, 'workstation.crt'), certificate.certificatePem, { mode: 0o600 });
+    await writeFile(join(kit, 'workstation.key'), certificate.privateKeyPem, { mode: 0o600 });
+    await writeFile(join(kit, 'vault.crt'), await readFile(join(folder, 'tls', 'admin.crt')), { mode: 0o644 });
+    const url = `https://${options.host}:${options.adminPort}`;
+    await writeFile(join(kit, 'kit.json'), `${JSON.stringify({ url, administrator: name }, null, 2)}\n`, { mode: 0o600 });
+  }
+}
+
+async function show(
+  options: Options,
+  folder: string,
+  result: { vaultId: string; vkey: string; enrolments: ReadonlyArray<{ administrator: string; uri: string }> },
+): Promise<void> {
+  const { vaultId, vkey, enrolments } = result;
+  const codes: string[] = [];
+  for (const { administrator, uri } of enrolments) {
+    codes.push('', `${administrator}: scan this now, it is not shown again. Kit: ${join(folder, 'kits', administrator)}`);
+    codes.push(await qrCode(uri, { type: 'utf8', errorCorrectionLevel: 'L' }));
+  }
+  print(options, { vaultId, vkey, enrolments }, [
+    `Vault ${vaultId} is initialized. This ceremony cannot be repeated.`,
+    `Access log key, to verify with: ${vkey}`,
+    ...codes,
+  ]);
+}

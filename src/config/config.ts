@@ -1,0 +1,110 @@
+/**
+ * The vault's configuration: one file, `vault.json`, parsed once into one frozen value. An unknown or contradictory setting stops the
+ * start and is named. Every setting is read at start only: a change needs a restart, and its digest stands in every access record.
+ */
+import { readFileSync } from 'node:fs';
+import { dirname, isAbsolute, resolve } from 'node:path';
+import { z } from 'zod';
+import { sha256Hex } from '../domain/bytes.ts';
+import { VaultError } from '../domain/errors.ts';
+import { type Digest, parseDigest, parseId, type VaultId } from '../domain/ids.ts';
+import { canonicalJson } from '../domain/json.ts';
+
+const listener = z.strictObject({
+  host: z.string().min(1),
+  /** 0: the system chooses a free port and `serve` prints it. */
+  port: z.int().min(0).max(65_535),
+  certificate: z.string().min(1),
+  privateKey: z.string().min(1),
+});
+
+/** Paths are relative to the file's folder. Secrets are never in here: only the paths of their files. */
+const fileSchema = z.strictObject({
+  vaultId: z.string(),
+  /** Digest of the signed `vault` document made by the ceremony. */
+  vaultDocument: z.string(),
+  database: z.string().min(1),
+  blobs: z.string().min(1),
+  token: z.strictObject({
+    module: z.string().min(1),
+    label: z.string().min(1).max(32),
+    serial: z.string().optional(),
+    pinFile: z.string().min(1),
+    /** SOFTHSM2_CONF for the keeper, when the module is SoftHSM. */
+    softhsmConf: z.string().optional(),
+  }),
+  keeperSocket: z.string().min(1),
+  dataPlane: listener,
+  adminPlane: listener,
+});
+
+export type Listener = Readonly<z.output<typeof listener>>;
+
+export interface Config {
+  readonly vaultId: VaultId;
+  readonly vaultDocument: Digest;
+  readonly database: string;
+  readonly blobs: string;
+  readonly token: {
+    readonly module: string;
+    readonly label: string;
+    readonly serial?: string | undefined;
+    readonly pinFile: string;
+    readonly softhsmConf?: string | undefined;
+  };
+  readonly keeperSocket: string;
+  readonly dataPlane: Listener;
+  readonly adminPlane: Listener;
+  /** SHA-256 of the canonical settings: what every record says was in force. */
+  readonly digest: Digest;
+}
+
+export type ConfigFile = z.input<typeof fileSchema>;
+
+/** Reads and checks `vault.json`. Throws `not_initialized` when there is none, `configuration_invalid` naming the setting otherwise. */
+export function loadConfig(file: string): Config {
+  return parseConfig(readConfigFile(file), dirname(resolve(file)));
+}
+
+function readConfigFile(file: string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') throw new VaultError('not_initialized', 'there is no vault.json here');
+    throw new VaultError('configuration_invalid', 'vault.json cannot be read', { cause });
+  }
+}
+
+export function parseConfig(text: string, folder: string): Config {
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch (cause) {
+    throw new VaultError('configuration_invalid', 'vault.json is not JSON', { cause });
+  }
+  const parsed = fileSchema.safeParse(json);
+  if (!parsed.success) throw new VaultError('configuration_invalid', z.prettifyError(parsed.error).replaceAll('\n', ' '));
+  const file = parsed.data;
+  const { dataPlane, adminPlane } = file;
+  if (dataPlane.port !== 0 && dataPlane.port === adminPlane.port && dataPlane.host === adminPlane.host) {
+    throw new VaultError('configuration_invalid', 'adminPlane.port: the two planes share no port');
+  }
+  const path = (value: string) => (isAbsolute(value) ? value : resolve(folder, value));
+  const at = (plane: Listener): Listener => ({ ...plane, certificate: path(plane.certificate), privateKey: path(plane.privateKey) });
+  const { token } = file;
+  return Object.freeze({
+    vaultId: parseId<VaultId>(file.vaultId, 'vaultId'),
+    vaultDocument: parseDigest(file.vaultDocument, 'vaultDocument'),
+    database: path(file.database),
+    blobs: path(file.blobs),
+    token: {
+      ...token,
+      pinFile: path(token.pinFile),
+      ...(token.softhsmConf === undefined ? {} : { softhsmConf: path(token.softhsmConf) }),
+    },
+    keeperSocket: path(file.keeperSocket),
+    dataPlane: at(dataPlane),
+    adminPlane: at(adminPlane),
+    digest: sha256Hex(canonicalJson(file)) as Digest, // a SHA-256 in hex
+  });
+}

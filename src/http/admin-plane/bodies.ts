@@ -1,0 +1,41 @@
+/** The form of every request body of the admin plane. Strict: an unknown member is a mistake, not a hint. */
+import { z } from 'zod';
+import { CLASS_NAMES } from '../../domain/classes.ts';
+import { VaultError } from '../../domain/errors.ts';
+import { parseDigest, parseName, parseObjectPath } from '../../domain/ids.ts';
+import { referenceValue, trustAnchor } from '../../documents/bodies.ts';
+
+function checked<T>(parse: (text: string) => T) {
+  return z
+    .string()
+    .max(4096)
+    .transform((text, context): T => {
+      try {
+        return parse(text);
+      } catch (error) {
+        context.addIssue({ code: 'custom', message: error instanceof VaultError ? error.detail : 'not allowed' });
+        return z.NEVER;
+      }
+    });
+}
+
+const name = checked((text) => parseName(text, 'name'));
+const attributes = z.record(z.string().regex(/^[a-z0-9][a-z0-9._-]{0,63}$/), z.string().min(1).max(256)).default({});
+const counter = z.int().min(1);
+
+export const login = z.strictObject({ administrator: name, code: z.string().max(16) });
+export const model = z.strictObject({ name, class: z.enum(CLASS_NAMES) });
+export const finish = z.strictObject({
+  objects: z
+    .array(z.strictObject({ path: checked(parseObjectPath), size: z.int().min(0), sha256: checked((text) => parseDigest(text, 'sha256')) }))
+    .min(1)
+    .max(10_000),
+  attributes,
+});
+export const slot = z.enum(['policy-set', 'reference-values', 'trust-anchors']);
+export const policySet = z.strictObject({ counter, policies: z.record(z.string().max(64), z.string().max(65_536)) });
+export const referenceValues = z.strictObject({ counter, values: z.array(referenceValue).max(1000) });
+export const trustAnchors = z.strictObject({ counter, anchors: z.array(trustAnchor).max(100) });
+export const approve = z.strictObject({ operationDigest: z.string() });
+export const enrolment = z.strictObject({ name, attributes, request: z.looseObject({}) });
+export const confirm = z.strictObject({ secret: z.string().max(128) });

@@ -1,0 +1,66 @@
+/** Plaintext onto a socket: one segment at a time, each only after the last has left; a failure resets the connection. */
+import type { Request, Response } from 'express';
+import { toBase64 } from '../../domain/bytes.ts';
+import { VaultError } from '../../domain/errors.ts';
+import type { OpenedObject } from '../../vault/open-object.ts';
+import { sendProblem } from '../problems.ts';
+import { parseRange, type Span } from '../range.ts';
+
+export async function sendObject(opened: OpenedObject, request: Request, response: Response): Promise<void> {
+  const { size, sha256 } = opened.object;
+  const span = rangeOrProblem(request, response, size);
+  if (span === 'refused') return;
+  const { start, end } = span ?? { start: 0, end: size };
+  response.set({
+    'Accept-Ranges': 'bytes',
+    'Cache-Control': 'no-store',
+    'Content-Length': String(end - start),
+    'Content-Type': 'application/octet-stream',
+    ETag: `"${sha256}"`,
+    'Repr-Digest': `sha-256=:${toBase64(Buffer.from(sha256, 'hex'))}:`,
+    ...(span && { 'Content-Range': `bytes ${start}-${end - 1}/${size}` }),
+  });
+  response.status(span ? 206 : 200);
+  if (request.method === 'HEAD') return void response.end();
+  await pump(opened, { start, end }, response);
+}
+
+function rangeOrProblem(request: Request, response: Response, size: number): Span | undefined | 'refused' {
+  try {
+    return parseRange(request.headers.range, size);
+  } catch (error) {
+    if (!(error instanceof VaultError)) throw error;
+    sendProblem(response, { code: error.code, detail: error.detail }, { 'Content-Range': `bytes */${size}` });
+    return 'refused';
+  }
+}
+
+/** The first segment is opened before the status line is sent, so that a bad one is an error answer; later ones can only reset. */
+async function pump(opened: OpenedObject, span: Span, response: Response): Promise<void> {
+  const gone = new AbortController();
+  response.once('close', () => gone.abort(new VaultError('release_ended', 'the connection was closed')));
+  // A reader that has stopped reading must be cut too, so the cut does not wait for the next segment.
+  const chunks = opened.read(span, gone.signal, () => response.headersSent && reset(response));
+  try {
+    for await (const chunk of chunks) await write(response, chunk);
+    response.end();
+  } catch (error) {
+    if (!response.headersSent && !gone.signal.aborted) {
+      for (const name of ['Content-Length', 'Content-Range', 'Content-Type', 'ETag', 'Repr-Digest']) response.removeHeader(name);
+      throw error;
+    }
+    reset(response);
+  }
+}
+
+/** Resolves when the chunk has left this process, so that one buffer per stream is enough. */
+function write(response: Response, chunk: Uint8Array): Promise<void> {
+  return new Promise((resolve, reject) => {
+    response.write(chunk, (error) => (error ? reject(error) : resolve()));
+  });
+}
+
+/** Never a clean end: the client must see that what it has is not the whole. */
+function reset(response: Response): void {
+  response.socket?.destroy();
+}

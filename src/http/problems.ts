@@ -1,0 +1,57 @@
+/** The one place that turns errors into answers: RFC 9457 problem details with a stable code (docs/errors.md). */
+import type { ErrorRequestHandler, Response } from 'express';
+import { type ErrorCode, VaultError } from '../domain/errors.ts';
+import type { Logger } from '../telemetry/logger.ts';
+import { requestIdOf } from './request.ts';
+
+export interface Problem {
+  readonly code: ErrorCode;
+  readonly detail?: string;
+  /** Of the access record that says the same. */
+  readonly recordId?: string | undefined;
+}
+
+export function sendProblem(response: Response, problem: Problem, headers: Readonly<Record<string, string>> = {}): void {
+  const error = new VaultError(problem.code);
+  if (error.retryable) response.set('Retry-After', '1');
+  response
+    .status(error.status)
+    .set({ 'Cache-Control': 'no-store', ...headers })
+    .type('application/problem+json')
+    .send(
+      JSON.stringify({
+        type: `urn:weight-vault:error:${problem.code}`,
+        title: error.title,
+        status: error.status,
+        code: problem.code,
+        ...(problem.detail ? { detail: problem.detail } : {}),
+        ...(problem.recordId ? { recordId: problem.recordId } : {}),
+        requestId: requestIdOf(response),
+      }),
+    );
+}
+
+/** Express's last handler. What we did not foresee is `internal`: the cause goes to the operational log, never to the caller. */
+export function problemHandler(log: Logger): ErrorRequestHandler {
+  return (error, request, response, _next) => {
+    const known = asVaultError(error);
+    if (known.status >= 500) log.error('request failed', { requestId: requestIdOf(response), code: known.code, cause: causeOf(error) });
+    if (response.headersSent) request.socket.destroy();
+    else sendProblem(response, { code: known.code, detail: known.code === 'internal' ? '' : known.detail });
+  };
+}
+
+function asVaultError(error: unknown): VaultError {
+  if (error instanceof VaultError) return error;
+  // body-parser and express name their refusals by `type` and `status`
+  const { type, status } = (error ?? {}) as { type?: unknown; status?: unknown };
+  if (type === 'entity.too.large') return new VaultError('request_too_large');
+  if (typeof status === 'number' && status >= 400 && status < 500) return new VaultError('request_invalid');
+  return new VaultError('internal', '', { cause: error });
+}
+
+function causeOf(error: unknown): string {
+  const parts: string[] = [];
+  for (let at: unknown = error; at instanceof Error && parts.length < 5; at = at.cause) parts.push(`${at.name}: ${at.message}`);
+  return parts.join(' <- ').slice(0, 1000);
+}

@@ -1,0 +1,96 @@
+/** PIP: what a policy sees, as Cedar entities and context. Everything here was verified before: evidence, signed manifest, session. */
+import type { CedarValueJson, EntityJson, TypeAndId } from '@cedar-policy/cedar-wasm/nodejs';
+import type { Delivery } from '../domain/classes.ts';
+import type { AttestationResult, EnrolledAttester } from '../domain/evidence.ts';
+import type { AdministratorId, Digest, Namespace } from '../domain/ids.ts';
+import type { Manifest } from '../domain/model.ts';
+import type { AdminAction } from './actions.ts';
+import type { CedarRequest } from './evaluate.ts';
+
+export interface ReleaseAttributes {
+  readonly attested: AttestationResult;
+  readonly manifest: Manifest;
+  readonly versionDigest: Digest;
+  readonly delivery: Delivery;
+  readonly now: Date;
+}
+
+export interface AdministratorAttributes {
+  readonly administratorId: AdministratorId;
+  readonly name: string;
+  readonly roles: readonly string[];
+}
+
+export interface AdministrationContext {
+  readonly mfa: 'totp';
+  /** The session is used on the workstation it was opened on. */
+  readonly workstationBound: boolean;
+  readonly now: Date;
+}
+
+export function releaseRequest({ attested, manifest, versionDigest, delivery, now }: ReleaseAttributes): CedarRequest {
+  const subject = requester(attested.subject);
+  const home = namespaceEntity(manifest.namespace);
+  const model = entity('Model', `${manifest.namespace}/${manifest.modelId}`, { namespace: manifest.namespace }, [home.uid]);
+  const attributes = { namespace: manifest.namespace, class: manifest.class, versionDigest, tags: tags(manifest.attributes) };
+  const version = entity('ModelVersion', `${manifest.namespace}/${manifest.versionId}`, attributes, [model.uid]);
+  return {
+    principal: subject.uid,
+    action: uid('Action', 'release'),
+    resource: version.uid,
+    context: { delivery, evidence: evidenceContext(attested), now: datetime(now) },
+    // One namespace: decide.ts refuses a requester of another before it gets here. Cedar refuses an entity given twice.
+    entities: [home, subject, model, version],
+  };
+}
+
+export function administrationRequest(
+  { administratorId, name, roles }: AdministratorAttributes,
+  action: AdminAction,
+  namespace: Namespace,
+  { mfa, workstationBound, now }: AdministrationContext,
+): CedarRequest {
+  const person = entity('Administrator', administratorId, { name, roles: [...roles] }, []);
+  const resource = namespaceEntity(namespace);
+  return {
+    principal: person.uid,
+    action: uid('Action', action),
+    resource: resource.uid,
+    context: { mfa, workstationBound, now: datetime(now) },
+    entities: [person, resource],
+  };
+}
+
+function requester({ namespace, name, attributes }: EnrolledAttester): Entity {
+  return entity('Requester', `${namespace}/${name}`, { namespace, name, tags: tags(attributes) }, [uid('Namespace', namespace)]);
+}
+
+function evidenceContext({ tier, kinds, fresh, keyBound, hardware, tee, matched, facts }: AttestationResult): CedarValueJson {
+  return { tier, kinds: [...kinds], fresh, keyBound, hardware, tee, matched: [...matched], facts: tags(facts) };
+}
+
+/** `{fleet: 'production'}` as `["fleet=production"]`. Throws on a key with `=`, which no signed document has: two attributes must never give one tag. */
+function tags(attributes: Readonly<Record<string, string>>): string[] {
+  return Object.entries(attributes).map(([key, value]) => {
+    if (key.includes('=')) throw new Error('an attribute key contains "="');
+    return `${key}=${value}`;
+  });
+}
+
+function datetime(time: Date): CedarValueJson {
+  return { __extn: { fn: 'datetime', arg: time.toISOString() } };
+}
+
+type Entity = EntityJson & { uid: TypeAndId };
+
+function namespaceEntity(namespace: Namespace): Entity {
+  return entity('Namespace', namespace, {}, []);
+}
+
+function entity(type: string, id: string, attrs: Record<string, CedarValueJson>, parents: TypeAndId[]): Entity {
+  return { uid: uid(type, id), attrs, parents };
+}
+
+function uid(type: string, id: string): TypeAndId {
+  return { type: `WeightVault::${type}`, id };
+}

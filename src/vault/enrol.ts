@@ -1,0 +1,131 @@
+/** Enrolling a requester: its TPM proves by credential activation that it holds the attestation key (docs/formats/enrolment.md). */
+import { timingSafeEqual } from 'node:crypto';
+import { z } from 'zod';
+import { beginActivation, type EnrolmentCredential, type EnrolmentRequest } from '../attestation/tpm2/enrolment.ts';
+import { loggable } from '../audit/record.ts';
+import { sha256, sha256Hex } from '../domain/bytes.ts';
+import { DEFAULTS } from '../domain/classes.ts';
+import { addSeconds } from '../domain/clock.ts';
+import { VaultError } from '../domain/errors.ts';
+import { type EnrolledAttester, isRefusal, type Refusal } from '../domain/evidence.ts';
+import { type Digest, type Namespace, newId, type RequestId, type SubjectId } from '../domain/ids.ts';
+import { canonicalJson, parseCanonicalJson } from '../domain/json.ts';
+import type { Tx } from '../domain/unit-of-work.ts';
+import { signDocument } from '../documents/document.ts';
+import type { ApprovalRow } from '../identity/port.ts';
+import { actorOf, type AdminActor, authorize, personalOf, recordAdminDenial } from './authorize.ts';
+import { inForce, readDocument } from './documents.ts';
+import type { Vault } from './vault.ts';
+
+type Ports = Pick<Vault, 'vaultId' | 'stores' | 'catalogueKey' | 'accessLog'>;
+
+/** What waits for the machine's answer. Of the secret only its digest is kept. */
+const waiting = z.strictObject({
+  kind: z.literal('enrol'),
+  namespace: z.string(),
+  name: z.string(),
+  akName: z.string(),
+  ekCertificateDigest: z.string(),
+  attributes: z.record(z.string(), z.string()),
+  secretDigest: z.string(),
+});
+
+export interface Enrolment {
+  readonly namespace: Namespace;
+  readonly name: string;
+  readonly attributes: Readonly<Record<string, string>>;
+  readonly request: EnrolmentRequest;
+}
+
+/** Checks the endorsement against the namespace's anchors and answers a credential that only that TPM, holding that key, can open. */
+export async function beginEnrolment(
+  actor: AdminActor,
+  enrolment: Enrolment,
+  vault: Ports,
+): Promise<{ readonly requestId: RequestId; readonly credential: EnrolmentCredential; readonly expiresAt: Date }> {
+  const { namespace, name, attributes, request } = enrolment;
+  await authorize(actor, 'enrolRequester', namespace, vault);
+  const { anchors, now } = await vault.stores.unitOfWork.run(async (tx) => {
+    if (await vault.stores.identity.subjectByName(tx, namespace, name)) throw new VaultError('subject_exists', name);
+    return { anchors: await inForce('trust-anchors', namespace, tx, vault), now: tx.now };
+  });
+  const activation = beginActivation(request, { anchors: anchors?.body.anchors ?? [], now });
+  if (isRefusal(activation)) return refuseEnrolment(actor, activation, name, vault);
+
+  using secret = activation.secret;
+  const { akName, ekCertificateDigest } = activation;
+  const secretDigest = secret.expose((bytes) => sha256Hex(bytes));
+  const operation = canonicalJson({ kind: 'enrol', namespace, name, akName, ekCertificateDigest, attributes, secretDigest });
+  const row: ApprovalRow = {
+    requestId: newId<RequestId>(now),
+    namespace,
+    kind: 'enrol',
+    operation,
+    operationDigest: sha256Hex(operation) as Digest, // a SHA-256 in hex
+    requestedBy: actor.administratorId,
+    authenticatorId: actor.authenticatorId,
+    workstation: actor.workstation,
+    createdAt: now,
+    expiresAt: addSeconds(now, DEFAULTS.enrolmentSeconds),
+    state: 'pending',
+  };
+  await vault.stores.unitOfWork.run((tx) => vault.stores.approvals.insert(tx, row));
+  return { requestId: row.requestId, credential: activation.credential, expiresAt: row.expiresAt };
+}
+
+/** Enrols the machine when it answers with the secret. A wrong answer spends the enrolment: `activation_failed`, recorded. */
+export async function confirmEnrolment(actor: AdminActor, requestId: RequestId, answer: Uint8Array, vault: Ports): Promise<EnrolledAttester> {
+  const row = await vault.stores.unitOfWork.run((tx) => vault.stores.approvals.request(tx, requestId));
+  if (row?.kind !== 'enrol' || sha256Hex(row.operation) !== row.operationDigest) throw new VaultError('request_unknown', requestId);
+  await authorize(actor, 'enrolRequester', row.namespace, vault);
+  const wanted = waiting.parse(parseCanonicalJson(row.operation, 'document_invalid'));
+  if (!timingSafeEqual(sha256(answer), Buffer.from(wanted.secretDigest, 'hex'))) {
+    await vault.stores.unitOfWork.run((tx) => vault.stores.approvals.settle(tx, requestId, 'cancelled'));
+    return refuseEnrolment(actor, { refused: true, code: 'activation_failed', detail: wanted.name }, wanted.name, vault);
+  }
+  const createdAt = await vault.stores.unitOfWork.run(async (tx) => tx.now);
+  const attester: EnrolledAttester = {
+    subjectId: newId<SubjectId>(createdAt),
+    namespace: row.namespace,
+    name: wanted.name,
+    kind: 'tpm2',
+    akName: wanted.akName,
+    ekCertificateDigest: wanted.ekCertificateDigest as Digest, // written by us above
+    attributes: wanted.attributes,
+  };
+  const head = { v: 1 as const, vaultId: vault.vaultId, createdAt: createdAt.toISOString(), enrolledBy: actor.administratorId };
+  const body = { ...head, ...attester, kind: 'tpm2' as const, attributes: { ...attester.attributes } };
+  const document = await signDocument('attester', body, vault.catalogueKey.sign);
+  await vault.stores.unitOfWork.run(async (tx) => {
+    if (!(await vault.stores.approvals.settle(tx, requestId, 'executed'))) throw new VaultError('approval_settled');
+    await vault.stores.documents.put(tx, document);
+    await vault.stores.identity.insertSubject(tx, { ...attester, documentDigest: document.digest });
+    await vault.accessLog.append(tx, {
+      type: 'attester.enrolled',
+      outcome: 'success',
+      namespace: row.namespace,
+      actor: actorOf(actor),
+      request: { requestId: loggable(actor.requestId, 64) },
+      detail: loggable(`${attester.name} ${attester.subjectId} ak ${attester.akName}`, 256),
+      document: { kind: 'attester', digest: document.digest },
+      personal: personalOf(actor),
+    });
+  });
+  return attester;
+}
+
+/** The requester holding an attestation key, as its signed document says; undefined when that key was never enrolled here. */
+export async function enrolledAttester(namespace: Namespace, akName: string, tx: Tx, vault: Ports): Promise<EnrolledAttester | undefined> {
+  const row = await vault.stores.identity.subjectByAkName(tx, namespace, akName);
+  if (row === undefined) return undefined;
+  const body = await readDocument('attester', row.documentDigest, tx, vault);
+  const sound = body.akName === akName && body.namespace === namespace && body.subjectId === row.subjectId && body.name === row.name;
+  if (!sound) throw new VaultError('document_invalid', `the row of requester ${row.subjectId} is not what was signed`);
+  return body;
+}
+
+async function refuseEnrolment(actor: AdminActor, refusal: Refusal, name: string, vault: Ports): Promise<never> {
+  await recordAdminDenial(actor, refusal, `enrol ${name}: ${refusal.detail}`, vault);
+  throw new VaultError(refusal.code, refusal.detail);
+}
+

@@ -1,0 +1,102 @@
+/** Logging in: a workstation's certificate and a TOTP code together make a session. Every attempt is recorded. */
+import { loggable } from '../audit/record.ts';
+import { fromBase64 } from '../domain/bytes.ts';
+import { DEFAULTS } from '../domain/classes.ts';
+import { addSeconds } from '../domain/clock.ts';
+import { type ErrorCode, VaultError } from '../domain/errors.ts';
+import type { SpkiDigest } from '../domain/evidence.ts';
+import type { Tx } from '../domain/unit-of-work.ts';
+import type { Bodies } from '../documents/bodies.ts';
+import { newSessionToken } from '../identity/session-token.ts';
+import { totpTimeStep } from '../identity/totp.ts';
+import { decodeWrappedKey, totpSeedAad } from '../keys/wrapped-key.ts';
+import { actorOf } from './authorize.ts';
+import { readDocument } from './documents.ts';
+import type { Vault } from './vault.ts';
+
+type Ports = Pick<Vault, 'vaultId' | 'stores' | 'keys' | 'catalogueKey' | 'accessLog'>;
+
+export interface LoginRequest {
+  readonly administrator: string;
+  readonly code: string;
+  readonly workstation: SpkiDigest;
+  readonly requestId: string;
+  readonly remoteAddress: string;
+}
+
+/**
+ * Resolves with a session token, shown once. Throws `login_refused` without saying which part was wrong, or `login_locked` after too
+ * many wrong codes for this name from this workstation: a stranger on another one cannot lock anyone out.
+ */
+export async function login(request: LoginRequest, vault: Ports): Promise<{ readonly token: string; readonly administrator: string }> {
+  const person = await vault.stores.unitOfWork.run((tx) => findPerson(request, tx, vault));
+  if (person === 'login_locked') return refuseLogin(request, 'login_locked', vault);
+  const timeStep = person && (await matchingTimeStep(person, request.code, vault));
+  if (person === undefined || timeStep === undefined) return refuseLogin(request, 'login_refused', vault);
+
+  const { token, digest } = newSessionToken();
+  const accepted = await vault.stores.unitOfWork.run(async (tx) => {
+    // Claimed before anything is answered, in the database that all nodes share: a code is good once.
+    if (!(await vault.stores.identity.claimTimeStep(tx, person.authenticator.id, timeStep))) return false;
+    await vault.stores.identity.insertSession(tx, {
+      tokenDigest: digest,
+      administratorId: person.administratorId,
+      authenticatorId: person.authenticator.id,
+      workstation: request.workstation,
+      createdAt: tx.now,
+      lastSeenAt: tx.now,
+    });
+    const actor = { administratorId: person.administratorId, authenticatorId: person.authenticator.id, workstation: request.workstation };
+    await vault.accessLog.append(tx, {
+      type: 'admin.login',
+      outcome: 'success',
+      actor: actorOf(actor),
+      request: { requestId: loggable(request.requestId, 64) },
+      personal: { administratorName: person.name, remoteAddress: request.remoteAddress },
+    });
+    return true;
+  });
+  return accepted ? { token, administrator: person.name } : refuseLogin(request, 'login_refused', vault);
+}
+
+/** Ends the session; its token is worth nothing afterwards. */
+export async function logout(tokenDigest: Parameters<Vault['stores']['identity']['deleteSession']>[1], vault: Pick<Vault, 'stores'>) {
+  await vault.stores.unitOfWork.run((tx) => vault.stores.identity.deleteSession(tx, tokenDigest));
+}
+
+async function findPerson(request: LoginRequest, tx: Tx, vault: Ports): Promise<Bodies['administrator'] | 'login_locked' | undefined> {
+  const since = addSeconds(tx.now, -DEFAULTS.loginFailureWindowSeconds);
+  const failures = await vault.stores.identity.loginFailures(tx, request.administrator, request.workstation, since);
+  if (failures >= DEFAULTS.loginFailures) return 'login_locked';
+  const row = await vault.stores.identity.administratorByName(tx, request.administrator);
+  if (row === undefined) return undefined;
+  const person = await readDocument('administrator', row.documentDigest, tx, vault);
+  const sound = person.name === request.administrator && person.administratorId === row.administratorId;
+  return sound && person.workstations.includes(request.workstation) ? person : undefined;
+}
+
+/** The seed is opened by the HSM for the length of one check. */
+async function matchingTimeStep(person: Bodies['administrator'], code: string, vault: Ports): Promise<number | undefined> {
+  const wrapped = decodeWrappedKey(fromBase64(person.authenticator.wrappedSeed));
+  const aad = totpSeedAad(vault.vaultId, person.administratorId, person.authenticator.id, wrapped.kek);
+  using seed = await vault.keys.unwrap(wrapped, aad);
+  const now = await vault.stores.unitOfWork.run(async (tx) => tx.now);
+  return totpTimeStep(seed, code, now);
+}
+
+async function refuseLogin(request: LoginRequest, code: ErrorCode, vault: Ports): Promise<never> {
+  await vault.stores.unitOfWork.run(async (tx) => {
+    if (code === 'login_refused') await vault.stores.identity.recordLoginFailure(tx, request.administrator, request.workstation);
+    await vault.accessLog.append(tx, {
+      type: 'admin.denied',
+      outcome: 'deny',
+      reason: code,
+      detail: loggable('login', 16),
+      actor: { kind: 'administrator', workstation: request.workstation },
+      request: { requestId: loggable(request.requestId, 64) },
+      personal: { administratorName: request.administrator, remoteAddress: request.remoteAddress },
+    });
+  });
+  throw new VaultError(code);
+}
+

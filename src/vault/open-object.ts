@@ -1,0 +1,179 @@
+/** The stream stage: every ranged read is rechecked, decrypted segment by segment, counted, and cut when its requester is blocked. */
+import type { RecordedPermit } from '../domain/access.ts';
+import { loggable } from '../audit/record.ts';
+import type { ByteRange } from '../blobs/port.ts';
+import { fromBase64 } from '../domain/bytes.ts';
+import { type ErrorCode, VaultError } from '../domain/errors.ts';
+import { type Refusal, refuse } from '../domain/evidence.ts';
+import type { Namespace, RecordId, ReleaseId } from '../domain/ids.ts';
+import type { Manifest, ManifestObject } from '../domain/model.ts';
+import type { Tx } from '../domain/unit-of-work.ts';
+import type { SecretBytes } from '../domain/secret.ts';
+import { spkiDigestOf } from '../identity/certificates.ts';
+import type { ReleaseRow } from '../releases/port.ts';
+import { floeAad, objectKey } from '../sealed/object-key.ts';
+import { openRange } from '../sealed/range.ts';
+import { SegmentOpener } from '../sealed/segment.ts';
+import { recallPermit } from './record.ts';
+import { segmentSource } from './segment-source.ts';
+import { unwrapDek } from './unwrap.ts';
+import { readManifest } from './version.ts';
+import type { Vault } from './vault.ts';
+
+type Ports = Pick<
+  Vault,
+  'vaultId' | 'node' | 'stores' | 'blobs' | 'clock' | 'keys' | 'kek' | 'catalogueKey' | 'accessLog' | 'deks' | 'revocations' | 'meter'
+>;
+
+export interface ObjectRequest {
+  readonly requestId: string;
+  readonly namespace: Namespace;
+  readonly releaseId: ReleaseId;
+  readonly path: string;
+  /** DER SubjectPublicKeyInfo of the TLS client key of this very connection. */
+  readonly spki: Uint8Array;
+  readonly remoteAddress: string;
+}
+
+export interface OpenedObject {
+  readonly refused: false;
+  readonly object: ManifestObject;
+  readonly expiresAt: Date;
+  /**
+   * Plaintext of `range`. A chunk belongs to the reader until it asks for the next. Throws when a segment does not authenticate, when the
+   * requester is blocked or when that can no longer be told; nothing of a bad segment is yielded. Ending early frees everything.
+   * `onCut` is called the moment the release is cut, even while the reader is not asking for more.
+   */
+  read(range: ByteRange, signal: AbortSignal, onCut: () => void): AsyncGenerator<Uint8Array, void, undefined>;
+}
+
+/** Rechecks the release for this request. A refusal is recorded before it is answered. */
+export async function openObject(request: ObjectRequest, vault: Ports): Promise<OpenedObject | (Refusal & { recordId: RecordId })> {
+  const known = await vault.stores.unitOfWork.run(async (tx) => {
+    const row = await vault.stores.releases.release(tx, request.namespace, request.releaseId);
+    const refused = await recheck(row, request, tx, vault);
+    if (refused !== undefined || row === undefined) {
+      const refusal = refused ?? refuse('release_unknown', '');
+      return { ...refusal, recordId: await recordRefusal(request, row, refusal.code, tx, vault) };
+    }
+    const permit = await recallPermit(row, tx, vault);
+    return { refused: false as const, permit, manifest: await permittedManifest(permit, tx, vault) };
+  });
+  if (known.refused) return known;
+
+  const { permit, manifest } = known;
+  const object = manifest.objects.find((one) => one.path === request.path);
+  if (object === undefined) {
+    const recordId = await vault.stores.unitOfWork.run((tx) => recordRefusal(request, permit, 'object_unknown', tx, vault));
+    return { ...refuse('object_unknown', ''), recordId };
+  }
+  return {
+    refused: false,
+    object,
+    expiresAt: permit.expiresAt,
+    read: (range, signal, onCut) => readObject({ request, permit, manifest, object, range, signal, onCut }, vault),
+  };
+}
+
+async function recheck(row: ReleaseRow | undefined, request: ObjectRequest, tx: Tx, vault: Ports): Promise<Refusal | undefined> {
+  if (row === undefined) return refuse('release_unknown', '');
+  if (row.spkiDigest !== spkiDigestOf(request.spki)) return refuse('release_key_mismatch', 'present the TLS key that attested');
+  if (row.outcome === 'cut') return refuse('release_cut', '');
+  if (row.outcome !== undefined) return refuse('release_ended', row.outcome);
+  if (tx.now >= row.expiresAt) return refuse('release_expired', '');
+  const blocks = await vault.stores.releases.blocks(tx);
+  const blocked = blocks.some((block) => block.namespace === row.namespace && block.subjectId === row.subjectId);
+  return blocked ? refuse('subject_blocked', '') : undefined;
+}
+
+async function permittedManifest(permit: RecordedPermit, tx: Tx, vault: Ports): Promise<Manifest> {
+  const row = await vault.stores.catalog.version(tx, permit.namespace, permit.versionId);
+  if (row === undefined || row.versionDigest !== permit.versionDigest) throw new VaultError('manifest_mismatch', permit.versionId);
+  return readManifest(row, tx, vault);
+}
+
+interface Reading {
+  readonly request: ObjectRequest;
+  readonly permit: RecordedPermit;
+  readonly manifest: Manifest;
+  readonly object: ManifestObject;
+  readonly range: ByteRange;
+  readonly signal: AbortSignal;
+  readonly onCut: () => void;
+}
+
+async function* readObject(reading: Reading, vault: Ports): AsyncGenerator<Uint8Array, void, undefined> {
+  const { permit, object, range } = reading;
+  using guard = vault.revocations.guard(permit, reading.signal, reading.onCut);
+  using meter = vault.meter.open(permit);
+  try {
+    for await (const chunk of decrypt(reading, guard.signal, vault)) {
+      guard.assertLive();
+      meter.count(chunk.length);
+      yield chunk;
+    }
+    meter.complete(range.start === 0 && range.end === object.size);
+  } catch (error) {
+    guard.assertLive(); // a cut shows as an aborted read: say what it was
+    if (isIntegrityFailure(error)) throw await integrityFailure(reading, error, vault);
+    throw error;
+  }
+}
+
+async function* decrypt(reading: Reading, signal: AbortSignal, vault: Ports): AsyncGenerator<Uint8Array, void, undefined> {
+  const { permit, manifest, object, range } = reading;
+  const lease = await unwrapDek(permit, vault);
+  try {
+    const opener = openerOf(lease.dek, manifest, object);
+    try {
+      const source = segmentSource(object, manifest.suite.segmentBytes, vault.blobs);
+      yield* openRange({ opener, plaintextBytes: object.size, range, source, signal, reuseBuffer: true });
+    } finally {
+      opener.dispose();
+    }
+  } finally {
+    lease.release();
+  }
+}
+
+/** The header is the signed manifest's, never the stored file's. */
+function openerOf(dek: SecretBytes, manifest: Manifest, object: ManifestObject): SegmentOpener {
+  const { segmentBytes, rotationMask } = manifest.suite;
+  using key = objectKey(dek, manifest.versionId, object.path);
+  const aad = floeAad(manifest.namespace, manifest.versionId, object.path);
+  return new SegmentOpener(fromBase64(object.header), { key, aad, segmentBytes, rotationMask });
+}
+
+function isIntegrityFailure(error: unknown): error is VaultError {
+  return error instanceof VaultError && (error.code.startsWith('sealed_') || error.code === 'blob_missing');
+}
+
+async function integrityFailure(reading: Reading, error: VaultError, vault: Ports): Promise<VaultError> {
+  const { request, permit } = reading;
+  await vault.stores.unitOfWork.run((tx) => recordRefusal(request, permit, 'object_integrity', tx, vault, error.code));
+  return new VaultError('object_integrity', request.path, { cause: error });
+}
+
+function recordRefusal(
+  request: ObjectRequest,
+  about: ReleaseRow | RecordedPermit | undefined,
+  reason: ErrorCode,
+  tx: Tx,
+  vault: Ports,
+  detail: string = request.path,
+): Promise<RecordId> {
+  const integrity = reason === 'object_integrity';
+  return vault.accessLog.append(tx, {
+    type: integrity ? 'object.integrity' : 'object.denied',
+    outcome: integrity ? 'failure' : 'deny',
+    reason,
+    detail: loggable(integrity ? `${request.path}: ${detail}` : detail, 512),
+    namespace: request.namespace,
+    actor: { kind: 'requester', spkiDigest: spkiDigestOf(request.spki), ...(about && { subjectId: about.subjectId }) },
+    request: { requestId: loggable(request.requestId, 64) },
+    release: { releaseId: request.releaseId, ...(about && { begin: about.recordId }) },
+    ...(about && { object: { modelId: about.modelId, versionId: about.versionId, versionDigest: about.versionDigest } }),
+    personal: { remoteAddress: request.remoteAddress },
+  });
+}
+

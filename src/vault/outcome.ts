@@ -1,0 +1,74 @@
+/** How a release ends: by its requester, by expiry, by a cut; recorded once, with the bytes that really left. */
+import type { ReleaseOutcome } from '../domain/access.ts';
+import { DEFAULTS } from '../domain/classes.ts';
+import { addSeconds } from '../domain/clock.ts';
+import type { Namespace, ReleaseId } from '../domain/ids.ts';
+import type { Tx } from '../domain/unit-of-work.ts';
+import type { ProgressRow, ReleaseRow } from '../releases/port.ts';
+import type { Vault } from './vault.ts';
+
+type Ports = Pick<Vault, 'stores' | 'accessLog' | 'meter' | 'node'>;
+
+/** Ends a release and records it. Ending one that has ended is no change. */
+export async function endRelease(namespace: Namespace, releaseId: ReleaseId, outcome: ReleaseOutcome, vault: Ports): Promise<void> {
+  await vault.meter.flush();
+  await vault.stores.unitOfWork.run(async (tx) => {
+    const row = await vault.stores.releases.release(tx, namespace, releaseId);
+    if (row !== undefined) await end(row, outcome, await vault.stores.releases.progress(tx, releaseId), tx, vault);
+  });
+}
+
+/** Ends every release that expired or whose requester is blocked, once no live node is still sending for it. */
+export async function endOverdueReleases(vault: Ports): Promise<void> {
+  await vault.meter.flush();
+  await vault.stores.unitOfWork.run(async (tx) => {
+    const blocks = await vault.stores.releases.blocks(tx);
+    const isBlocked = (row: ReleaseRow) => blocks.some((b) => b.namespace === row.namespace && b.subjectId === row.subjectId);
+    for (const row of await vault.stores.releases.endable(tx, 100)) {
+      const progress = await vault.stores.releases.progress(tx, row.releaseId);
+      const state = await sendingState(progress, tx, vault);
+      if (state !== 'live') await end(row, state === 'dead' ? 'unknown' : isBlocked(row) ? 'cut' : 'expired', progress, tx, vault);
+    }
+  });
+}
+
+/** The node's round: says that it lives, writes its figures, ends what is over, forgets old challenges. */
+export async function keepHouse(vault: Ports): Promise<void> {
+  await vault.stores.unitOfWork.run(async (tx) => {
+    await vault.stores.releases.renewNode(tx, vault.node, addSeconds(tx.now, DEFAULTS.nodeLeaseSeconds));
+    await vault.stores.releases.purgeChallenges(tx, addSeconds(tx.now, -10 * DEFAULTS.challengeSeconds));
+  });
+  await endOverdueReleases(vault);
+}
+
+/** `live`: a living node still has streams open. `dead`: the last word of a dead node was that it had. */
+async function sendingState(progress: readonly ProgressRow[], tx: Tx, vault: Ports): Promise<'idle' | 'live' | 'dead'> {
+  let state: 'idle' | 'dead' = 'idle';
+  for (const row of progress.filter((one) => one.activeStreams > 0)) {
+    if (await vault.stores.releases.nodeLives(tx, row.node)) return 'live';
+    state = 'dead';
+  }
+  return state;
+}
+
+async function end(row: ReleaseRow, outcome: ReleaseOutcome, progress: readonly ProgressRow[], tx: Tx, vault: Ports): Promise<void> {
+  if (!(await vault.stores.releases.endRelease(tx, row.releaseId, outcome))) return;
+  const sum = (figure: 'bytes' | 'completedObjects' | 'abortedStreams') => progress.reduce((total, node) => total + node[figure], 0);
+  await vault.accessLog.append(tx, {
+    type: outcome === 'unknown' ? 'release.unknown' : 'release.end',
+    outcome: outcome === 'completed' ? 'success' : 'failure',
+    ...(outcome === 'cut' && { reason: 'release_cut' as const }),
+    ...(outcome === 'expired' && { reason: 'release_expired' as const }),
+    namespace: row.namespace,
+    actor: { kind: 'system' },
+    object: { modelId: row.modelId, versionId: row.versionId, versionDigest: row.versionDigest },
+    release: {
+      releaseId: row.releaseId,
+      begin: row.recordId,
+      outcome,
+      bytes: sum('bytes'),
+      completedObjects: sum('completedObjects'),
+      abortedStreams: sum('abortedStreams'),
+    },
+  });
+}

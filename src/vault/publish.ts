@@ -1,0 +1,198 @@
+/** publish = authorize, new DEK, seal while reading (one pass: digest, encrypt, store), sign the manifest, quarantine. */
+import { createHash } from 'node:crypto';
+import { loggable } from '../audit/record.ts';
+import type { ModelRow, VersionRow } from '../catalog/port.ts';
+import { toBase64 } from '../domain/bytes.ts';
+import { CLASSES, type ClassName } from '../domain/classes.ts';
+import { VaultError } from '../domain/errors.ts';
+import { type BlobName, type Digest, foldPath, type ModelId, type Namespace, newId, type ObjectPath, type VersionId } from '../domain/ids.ts';
+import { type Manifest, type ManifestObject, SEGMENTS_PER_UNIT, type Unit } from '../domain/model.ts';
+import { signDocument } from '../documents/document.ts';
+import { newDek } from '../keys/dek.ts';
+import { decodeWrappedKey, dekWrapAad, encodeWrappedKey } from '../keys/wrapped-key.ts';
+import { floeAad, objectKey } from '../sealed/object-key.ts';
+import { sealStream } from '../sealed/stream.ts';
+import { FLOE, PRODUCTION_SEGMENT_BYTES } from '../sealed/suites.ts';
+import { requestApproval } from './approve.ts';
+import { actorOf, type AdminActor, authorize, personalOf } from './authorize.ts';
+import { assertUnits } from './segment-source.ts';
+import type { Vault } from './vault.ts';
+
+type Ports = Pick<Vault, 'vaultId' | 'stores' | 'blobs' | 'keys' | 'kek' | 'deks' | 'catalogueKey' | 'accessLog'>;
+
+/** Creates a model, or returns the one of that name and class. Another class is `model_exists`: changing a class takes two people. */
+export async function createModel(
+  actor: AdminActor,
+  model: { readonly namespace: Namespace; readonly name: string; readonly class: ClassName },
+  vault: Ports,
+): Promise<ModelRow> {
+  await authorize(actor, 'createModel', model.namespace, vault);
+  return vault.stores.unitOfWork.run(async (tx) => {
+    const existing = await vault.stores.catalog.modelByName(tx, model.namespace, model.name);
+    if (existing?.class === model.class) return existing;
+    const row: ModelRow = { ...model, modelId: newId<ModelId>(tx.now) };
+    await vault.stores.catalog.insertModel(tx, row);
+    await vault.accessLog.append(tx, {
+      type: 'model.created',
+      outcome: 'success',
+      namespace: model.namespace,
+      actor: actorOf(actor),
+      request: { requestId: loggable(actor.requestId, 64) },
+      object: { modelId: row.modelId, class: row.class, requested: { model: loggable(row.name, 64) } },
+      personal: personalOf(actor),
+    });
+    return row;
+  });
+}
+
+/** Starts a version under a new DEK. Its id is chosen before the first byte is sealed. */
+export async function startVersion(actor: AdminActor, namespace: Namespace, modelName: string, vault: Ports): Promise<VersionRow> {
+  await authorize(actor, 'publishVersion', namespace, vault);
+  const { model, now } = await vault.stores.unitOfWork.run(async (tx) => ({
+    model: await vault.stores.catalog.modelByName(tx, namespace, modelName),
+    now: tx.now,
+  }));
+  if (model === undefined) throw new VaultError('model_unknown', modelName);
+  const versionId = newId<VersionId>(now);
+  const context = { vaultId: vault.vaultId, namespace, modelId: model.modelId, versionId };
+  using dek = await newDek(vault.keys);
+  const wrappedDek = encodeWrappedKey(await vault.keys.wrap(vault.kek, dek, dekWrapAad(context, vault.kek)));
+  const row: VersionRow = { namespace, modelId: model.modelId, versionId, state: 'uploading', createdAt: now, wrappedDek };
+  await vault.stores.unitOfWork.run((tx) => vault.stores.catalog.insertVersion(tx, row));
+  return row;
+}
+
+/** Seals one file while it arrives. Memory is one unit; what was stored when the connection breaks is unreferenced ciphertext. */
+export async function putObject(
+  actor: AdminActor,
+  target: { readonly namespace: Namespace; readonly versionId: VersionId; readonly path: ObjectPath },
+  plaintext: AsyncIterable<Uint8Array>,
+  vault: Ports,
+): Promise<ManifestObject> {
+  const { namespace, versionId, path } = target;
+  await authorize(actor, 'publishVersion', namespace, vault);
+  const row = await uploadingVersion(namespace, versionId, vault);
+  const wrapped = decodeWrappedKey(row.wrappedDek);
+  const aad = dekWrapAad({ vaultId: vault.vaultId, namespace, modelId: row.modelId, versionId }, wrapped.kek);
+  using dek = await vault.keys.unwrap(wrapped, aad);
+  using key = objectKey(dek, versionId, path);
+
+  const digest = createHash('sha256');
+  let size = 0;
+  const counted = (async function* () {
+    for await (const chunk of plaintext) {
+      digest.update(chunk);
+      size += chunk.length;
+      yield chunk;
+    }
+  })();
+  const { header, units } = await storeUnits(sealStream(counted, { key, aad: floeAad(namespace, versionId, path) }), vault);
+  assertUnits(size, units, PRODUCTION_SEGMENT_BYTES);
+  const object: ManifestObject = { path, size, sha256: digest.digest('hex') as Digest, header: toBase64(header), units };
+  const added = await vault.stores.unitOfWork.run((tx) => vault.stores.catalog.addObject(tx, versionId, foldPath(path), object));
+  if (!added) throw new VaultError('object_exists', path);
+  return object;
+}
+
+/** Cuts a sealed stream (header, then one chunk per segment) into units and stores each under its digest. */
+async function storeUnits(sealed: AsyncIterable<Uint8Array>, vault: Ports): Promise<{ header: Uint8Array; units: Unit[] }> {
+  let header: Uint8Array | undefined;
+  const units: Unit[] = [];
+  let chunks: Uint8Array[] = [];
+  let segments = 0;
+  const flush = async () => {
+    const hash = createHash('sha256');
+    for (const chunk of chunks) hash.update(chunk);
+    const ciphertextSha256 = hash.digest('hex') as BlobName;
+    await vault.blobs.put(ciphertextSha256, chunks);
+    units.push({ ciphertextSha256, bytes: chunks.reduce((sum, chunk) => sum + chunk.length, 0) });
+    chunks = [];
+    segments = 0;
+  };
+  for await (const chunk of sealed) {
+    if (segments === SEGMENTS_PER_UNIT) await flush();
+    chunks.push(chunk);
+    if (header === undefined) header = chunk;
+    else segments++;
+  }
+  await flush();
+  if (header === undefined) throw new VaultError('internal', 'nothing was sealed');
+  return { header, units };
+}
+
+export interface AnnouncedObject {
+  readonly path: ObjectPath;
+  readonly size: number;
+  readonly sha256: Digest;
+}
+
+/**
+ * Closes the upload: what arrived must be exactly what the publisher announces (`digest_mismatch`). Signs the manifest and quarantines the
+ * version, then asks for its promotion: executed at once where the class needs one person, waiting for a second where it needs two.
+ */
+export async function finishVersion(
+  actor: AdminActor,
+  target: { readonly namespace: Namespace; readonly versionId: VersionId },
+  announced: readonly AnnouncedObject[],
+  attributes: Readonly<Record<string, string>>,
+  vault: Ports,
+) {
+  const { namespace, versionId } = target;
+  await authorize(actor, 'publishVersion', namespace, vault);
+  const row = await uploadingVersion(namespace, versionId, vault);
+  const { objects, model, now } = await vault.stores.unitOfWork.run(async (tx) => ({
+    objects: await vault.stores.catalog.objects(tx, versionId),
+    model: await vault.stores.catalog.model(tx, namespace, row.modelId),
+    now: tx.now,
+  }));
+  if (model === undefined) throw new VaultError('model_unknown', row.modelId);
+  assertAnnounced(objects, announced);
+  const manifest: Manifest = {
+    v: 1,
+    vaultId: vault.vaultId,
+    namespace,
+    modelId: row.modelId,
+    versionId,
+    class: model.class,
+    createdAt: now.toISOString(),
+    suite: { id: 'FLOE-AES-256-GCM-HKDF-EXPAND-SHA-384', segmentBytes: PRODUCTION_SEGMENT_BYTES, rotationMask: FLOE.rotationMask },
+    objects,
+    attributes,
+  };
+  const document = await signDocument('manifest', manifest, vault.catalogueKey.sign);
+  await vault.stores.unitOfWork.run(async (tx) => {
+    await vault.stores.documents.put(tx, document);
+    if (!(await vault.stores.catalog.quarantine(tx, namespace, versionId, document.digest))) throw new VaultError('version_state_conflict');
+    await vault.accessLog.append(tx, {
+      type: 'version.published',
+      outcome: 'success',
+      namespace,
+      actor: actorOf(actor),
+      request: { requestId: loggable(actor.requestId, 64) },
+      object: { modelId: row.modelId, versionId, versionDigest: document.digest, class: model.class },
+      document: { kind: 'manifest', digest: document.digest },
+      key: decodeWrappedKey(row.wrappedDek).kek,
+      personal: personalOf(actor),
+    });
+  });
+  const promote = { kind: 'promote' as const, namespace, modelId: row.modelId, versionId, versionDigest: document.digest };
+  const approval = await requestApproval(actor, promote, vault);
+  return { versionId, versionDigest: document.digest, approvalsNeeded: CLASSES[model.class].publishApprovals, approval };
+}
+
+function assertAnnounced(objects: readonly ManifestObject[], announced: readonly AnnouncedObject[]): void {
+  const arrived = new Map(objects.map((object) => [object.path, object]));
+  const same = announced.every(({ path, size, sha256 }) => {
+    const object = arrived.get(path);
+    return object !== undefined && object.size === size && object.sha256 === sha256;
+  });
+  const paths = new Set(announced.map(({ path }) => path));
+  if (!same || paths.size !== arrived.size || announced.length === 0) throw new VaultError('digest_mismatch');
+}
+
+async function uploadingVersion(namespace: Namespace, versionId: VersionId, vault: Ports): Promise<VersionRow> {
+  const row = await vault.stores.unitOfWork.run((tx) => vault.stores.catalog.version(tx, namespace, versionId));
+  if (row === undefined) throw new VaultError('version_unknown', versionId);
+  if (row.state !== 'uploading') throw new VaultError('version_state_conflict', `it is ${row.state}`);
+  return row;
+}

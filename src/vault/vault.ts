@@ -1,0 +1,40 @@
+/** What the use cases work with. Each takes only the members it names (`Pick<Vault, ...>`); compose.ts puts the real ones in. */
+import type { KeyObject } from 'node:crypto';
+import type { EvidenceVerifier } from '../attestation/port.ts';
+import type { AccessLog } from '../audit/access-log.ts';
+import type { BlobStore } from '../blobs/port.ts';
+import type { Clock } from '../domain/clock.ts';
+import type { Incarnation, Namespace, VaultId } from '../domain/ids.ts';
+import type { DekLeases } from '../keys/dek-leases.ts';
+import type { KeyProvider, KeyRef } from '../keys/port.ts';
+import type { Stores } from '../stores/port.ts';
+import type { ReleaseMeter } from './meter.ts';
+import type { Revocations } from './revoke.ts';
+
+export interface Vault {
+  readonly vaultId: VaultId;
+  /** This start of this process. */
+  readonly node: Incarnation;
+  readonly clock: Clock;
+  readonly stores: Stores;
+  readonly blobs: BlobStore;
+  readonly keys: KeyProvider;
+  /** Wraps every new DEK. */
+  readonly kek: KeyRef;
+  /** Signs documents and verifies them. */
+  readonly catalogueKey: CatalogueKey;
+  readonly accessLog: AccessLog;
+  readonly deks: DekLeases;
+  readonly verifiers: ReadonlyMap<string, EvidenceVerifier>;
+  readonly revocations: Revocations;
+  readonly meter: ReleaseMeter;
+}
+
+export interface CatalogueKey {
+  /** As the HSM itself shows it, so a database writer cannot put another in its place. */
+  readonly publicKey: KeyObject;
+  sign(message: Uint8Array): Promise<Uint8Array>;
+}
+
+/** The namespace of what concerns the vault as a whole: administrators, its own policy set, the access log. */
+export const SYSTEM = 'system' as Namespace; // a valid name, reserved here
