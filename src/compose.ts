@@ -5,6 +5,7 @@ import { createAccessLog } from './audit/access-log.ts';
 import { createSequencer, type Sequencer } from './audit/sequencer.ts';
 import { createFsBlobStore } from './blobs/fs/fs-blob-store.ts';
 import type { Config } from './config/config.ts';
+import type { Bodies } from './documents/bodies.ts';
 import { toBase64 } from './domain/bytes.ts';
 import { type Clock, systemClock } from './domain/clock.ts';
 import { codeOf, VaultError } from './domain/errors.ts';
@@ -13,9 +14,8 @@ import { createDekLeases } from './keys/dek-leases.ts';
 import { createKeeperClient } from './keys/keeper/client.ts';
 import { type KeeperEvent, startKeeper } from './keys/keeper/supervisor.ts';
 import type { KeyProvider } from './keys/port.ts';
-import type { Bodies } from './documents/bodies.ts';
-import { openSqliteStores } from './stores/sqlite/sqlite-stores.ts';
 import type { Stores } from './stores/port.ts';
+import { openSqliteStores } from './stores/sqlite/sqlite-stores.ts';
 import type { Logger } from './telemetry/logger.ts';
 import { readDocument } from './vault/documents.ts';
 import { CATALOGUE_KEY } from './vault/init.ts';
@@ -100,7 +100,10 @@ async function verifyIdentity(config: Config, keys: KeyProvider, stores: Stores)
   const ports = { vaultId: config.vaultId, stores, catalogueKey };
   const identity = await stores.unitOfWork.run((tx) => readDocument('vault', config.vaultDocument, tx, ports));
   const log = await keys.describe(identity.logKey);
-  const same = identity.catalogueKey.publicKey === toBase64(catalogue.publicKey) && log.publicKey && identity.logKey.publicKey === toBase64(log.publicKey);
+  const same =
+    identity.catalogueKey.publicKey === toBase64(catalogue.publicKey) &&
+    log.publicKey &&
+    identity.logKey.publicKey === toBase64(log.publicKey);
   if (!same) throw new VaultError('document_invalid', 'the HSM holds other keys than this vault was made with');
   await keys.describe(identity.kek);
   return { identity, catalogueKey };
@@ -120,26 +123,6 @@ async function assemble(config: Config, parts: Parts): Promise<{ readonly vault:
   const node = newId<Incarnation>(clock.now());
   const deks = createDekLeases({ provider: keys });
   const verifier = createTpm2Verifier();
-  const vault: Vault = {
-    vaultId: config.vaultId,
-    node,
-    clock,
-    stores,
-    blobs: await createFsBlobStore({ folder: config.blobs }),
-    keys,
-    kek: identity.kek,
-    catalogueKey,
-    accessLog: createAccessLog({ log: stores.log, vaultId: config.vaultId, node, configDigest: config.digest }),
-    deks,
-    verifiers: new Map([[verifier.kind, verifier]]),
-    revocations: createRevocations({
-      stores,
-      clock,
-      onCut: () => deks.wipeIdle(),
-      onStale: (error) => log.error('the block list cannot be read', { code: codeOf(error) }),
-    }),
-    meter: createReleaseMeter(stores, node),
-  };
   const sequencer = createSequencer({
     unitOfWork: stores.unitOfWork,
     log: stores.log,
@@ -153,6 +136,26 @@ async function assemble(config: Config, parts: Parts): Promise<{ readonly vault:
       else if (event.severity === 'warning') log.warn(`access log: ${event.kind}`, { code: 'code' in event ? event.code : undefined });
     },
   });
+  const vault: Vault = {
+    vaultId: config.vaultId,
+    node,
+    stores,
+    blobs: await createFsBlobStore({ folder: config.blobs }),
+    keys,
+    kek: identity.kek,
+    catalogueKey,
+    accessLog: createAccessLog({ log: stores.log, vaultId: config.vaultId, node, configDigest: config.digest }),
+    logHalted: () => sequencer.halted(),
+    deks,
+    verifiers: new Map([[verifier.kind, verifier]]),
+    revocations: createRevocations({
+      stores,
+      clock,
+      onCut: () => deks.wipeIdle(),
+      onStale: (error) => log.error('the block list cannot be read', { code: codeOf(error) }),
+    }),
+    meter: createReleaseMeter(stores, node),
+  };
   return { vault, sequencer };
 }
 
@@ -181,6 +184,7 @@ function startHousekeeping(vault: Vault, log: Logger): () => Promise<void> {
 
 function logKeeperEvent(event: KeeperEvent, log: Logger): void {
   const fields = { event: event.event, detail: event.detail, code: event.code };
-  if (event.event === 'connected' || event.event === 'ready' || event.event === 'started' || event.event === 'login') log.info('keeper', fields);
+  if (event.event === 'connected' || event.event === 'ready' || event.event === 'started' || event.event === 'login')
+    log.info('keeper', fields);
   else log.warn('keeper', fields);
 }

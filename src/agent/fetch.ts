@@ -10,15 +10,18 @@ import type { DataClient, GrantedRelease } from './data-client.ts';
 const PART_BYTES = 16 * 1024 * 1024;
 const PARALLEL = 4;
 
-export interface FetchProgress {
-  (bytes: number): void;
-}
+export type FetchProgress = (bytes: number) => void;
 
 /**
  * Writes every object of `release` below `folder`. A file appears under its name only when its SHA-256 is the granted one; on any
  * failure its partial file is removed and the error thrown.
  */
-export async function fetchRelease(client: DataClient, release: GrantedRelease, folder: string, onBytes: FetchProgress = () => {}): Promise<void> {
+export async function fetchRelease(
+  client: DataClient,
+  release: GrantedRelease,
+  folder: string,
+  onBytes: FetchProgress = () => {},
+): Promise<void> {
   for (const object of release.objects) await fetchObject(client, release, object, folder, onBytes);
 }
 
@@ -37,7 +40,8 @@ async function fetchObject(
   try {
     const parts = partsOf(object.size);
     const worker = async () => {
-      for (let part = parts.shift(); part !== undefined; part = parts.shift()) await fetchPart(client, release, object.path, part, file, abort.signal, onBytes);
+      for (let part = parts.shift(); part !== undefined; part = parts.shift())
+        await fetchPart(client, release, object.path, part, file, abort.signal, onBytes);
     };
     const workers = Array.from({ length: Math.min(PARALLEL, parts.length) }, worker);
     await Promise.all(workers).catch(async (error) => {

@@ -58,7 +58,11 @@ export function createHttpsClient(options: HttpsClientOptions): HttpsClient {
     new Promise((resolve, reject) => {
       const { method, path, headers = {}, body, signal } = wanted;
       const request = httpsRequest({ agent, hostname, port, method, path, headers, ...(signal && { signal }) });
-      request.once('error', (cause) => reject(cause instanceof VaultError ? cause : new VaultError('internal', `the vault at ${hostname}:${port} does not answer`, { cause })));
+      request.once('error', (cause) =>
+        reject(
+          cause instanceof VaultError ? cause : new VaultError('internal', `the vault at ${hostname}:${port} does not answer`, { cause }),
+        ),
+      );
       request.once('response', (response) => {
         if ((response.statusCode ?? 500) < 400) return resolve(response);
         problemOf(response).then(reject, reject);
@@ -70,7 +74,12 @@ export function createHttpsClient(options: HttpsClientOptions): HttpsClient {
     send,
     async json(method, path, value, headers = {}) {
       const body = value === undefined ? undefined : Buffer.from(JSON.stringify(value));
-      const response = await send({ method, path, headers: { ...headers, ...(body && { 'Content-Type': 'application/json' }) }, ...(body && { body }) });
+      const response = await send({
+        method,
+        path,
+        headers: { ...headers, ...(body && { 'Content-Type': 'application/json' }) },
+        ...(body && { body }),
+      });
       const text = (await readAll(response)).toString('utf8');
       return text === '' ? undefined : JSON.parse(text);
     },
@@ -103,7 +112,8 @@ async function problemOf(response: IncomingMessage): Promise<VaultError> {
   const requestId = first(response.headers, 'x-request-id');
   try {
     const { code, detail, recordId } = JSON.parse((await readAll(response)).toString('utf8'));
-    if (isErrorCode(String(code))) return new RefusedError(code, String(detail ?? ''), { recordId: recordId && String(recordId), requestId });
+    if (isErrorCode(String(code)))
+      return new RefusedError(code, String(detail ?? ''), { recordId: recordId && String(recordId), requestId });
   } catch {
     // not a problem document: answered below by its status
   }

@@ -25,8 +25,10 @@ export function formatCheckpoint({ origin, size, root }: Pick<LogCheckpoint, 'or
 export function parseCheckpoint(text: string): LogCheckpoint {
   const [origin = '', size = '', encoded = '', ...extensions] = text.slice(0, -1).split('\n');
   const root = tryBase64(encoded);
-  if (!text.endsWith('\n') || origin === '' || extensions.includes('')) throw new VaultError('note_malformed', 'not the text of a checkpoint');
-  if (!SIZE.test(size) || !Number.isSafeInteger(Number(size))) throw new VaultError('note_malformed', 'the tree size is not a plain decimal');
+  if (!text.endsWith('\n') || origin === '' || extensions.includes(''))
+    throw new VaultError('note_malformed', 'not the text of a checkpoint');
+  if (!SIZE.test(size) || !Number.isSafeInteger(Number(size)))
+    throw new VaultError('note_malformed', 'the tree size is not a plain decimal');
   if (root?.length !== HASH_BYTES) throw new VaultError('note_malformed', 'the root is not a SHA-256 hash in base64');
   return { origin, size: Number(size) as TreeSize, root, extensions }; // the size was just checked
 }

@@ -122,7 +122,9 @@ function pick<T extends object, K extends keyof T>(from: T, names: readonly K[])
 function disclose(recordId: RecordId, personal: PersonalData | undefined, random: (length: number) => Uint8Array): readonly Disclosure[] {
   return Object.entries(pick(personal ?? {}, ['administratorName', 'remoteAddress'])).flatMap(([field, value]) =>
     // Normalized here because the commitment hashes NFC, and a disclosure must open it byte for byte.
-    value === undefined ? [] : [{ recordId, field, salt: new Uint8Array(random(SALT_BYTES)), value: value.toWellFormed().normalize('NFC') }],
+    value === undefined
+      ? []
+      : [{ recordId, field, salt: new Uint8Array(random(SALT_BYTES)), value: value.toWellFormed().normalize('NFC') }],
   );
 }
 

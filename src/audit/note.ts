@@ -30,14 +30,18 @@ export type SignText = (text: Uint8Array) => Promise<Uint8Array>;
  * The text of a note that at least one of `keys` signed. Signatures of other keys are ignored; one bad signature of a
  * known key refuses the note. Throws `note_malformed` or `note_signature_invalid`.
  */
-export function openNote(bytes: Uint8Array, keys: readonly VerifierKey[]): { readonly text: string; readonly signedBy: readonly VerifierKey[] } {
+export function openNote(
+  bytes: Uint8Array,
+  keys: readonly VerifierKey[],
+): { readonly text: string; readonly signedBy: readonly VerifierKey[] } {
   const { text, signatures } = parseNote(bytes);
   const message = new TextEncoder().encode(text);
   const signedBy: VerifierKey[] = [];
   for (const { name, keyId, signature } of signatures) {
     const key = keys.find((known) => known.name === name && equalBytes(known.keyId, keyId));
     if (key === undefined) continue;
-    if (!verifySignature(key, message, signature)) throw new VaultError('note_signature_invalid', `the signature of ${name} does not verify`);
+    if (!verifySignature(key, message, signature))
+      throw new VaultError('note_signature_invalid', `the signature of ${name} does not verify`);
     signedBy.push(key);
   }
   if (signedBy.length === 0) throw new VaultError('note_signature_invalid', 'no expected key signed it');
@@ -48,7 +52,8 @@ export function openNote(bytes: Uint8Array, keys: readonly VerifierKey[]): { rea
 export async function signNote(text: string, key: VerifierKey, sign: SignText): Promise<Uint8Array> {
   const message = new TextEncoder().encode(text);
   const signature = await sign(message);
-  if (!verifySignature(key, message, signature)) throw new VaultError('note_signature_invalid', 'the signer returned a signature that does not verify');
+  if (!verifySignature(key, message, signature))
+    throw new VaultError('note_signature_invalid', 'the signer returned a signature that does not verify');
   const note = new TextEncoder().encode(`${text}\n— ${key.name} ${toBase64(concat(key.keyId, signature))}\n`);
   if (parseNote(note).text !== text) throw new VaultError('note_malformed', 'the text cannot stand in a note');
   return note;

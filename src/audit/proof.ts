@@ -31,7 +31,11 @@ export async function makeProof(index: number, checkpoint: Uint8Array, key: Veri
 }
 
 /** What the proof proves about `leaf`. Throws `proof_invalid`, `note_malformed` or `note_signature_invalid`. */
-export function verifyProof(proof: Uint8Array, vkey: string, leaf: Uint8Array): { readonly index: LeafIndex; readonly checkpoint: LogCheckpoint } {
+export function verifyProof(
+  proof: Uint8Array,
+  vkey: string,
+  leaf: Uint8Array,
+): { readonly index: LeafIndex; readonly checkpoint: LogCheckpoint } {
   const { index, hashes, checkpoint: note } = parseProof(proof);
   const checkpoint = openCheckpoint(note, parseVkey(vkey));
   if (!verifyInclusion(index, checkpoint.size, leafHash(leaf), hashes, checkpoint.root)) {

@@ -4,7 +4,17 @@ import type { ClassName } from '../domain/classes.ts';
 import type { ErrorCode } from '../domain/errors.ts';
 import type { EvidenceKind, SpkiDigest, Tier } from '../domain/evidence.ts';
 import type {
-  AdministratorId, Digest, KeyId, ModelId, Namespace, ObjectPath, RecordId, ReleaseId, RequestId, SubjectId, VersionId,
+  AdministratorId,
+  Digest,
+  KeyId,
+  ModelId,
+  Namespace,
+  ObjectPath,
+  RecordId,
+  ReleaseId,
+  RequestId,
+  SubjectId,
+  VersionId,
 } from '../domain/ids.ts';
 import type { Loggable } from './loggable.ts';
 
@@ -12,13 +22,25 @@ export { type Ambient, type BuiltLeaf, buildLeaf, commitment, type LeafSummary, 
 export { type Loggable, loggable, loggableList, loggableMap } from './loggable.ts';
 
 export const RECORD_TYPES = [
-  'vault.initialized', 'vault.started',
-  'release.begin', 'release.end', 'release.unknown', 'release.denied',
-  'object.denied', 'object.integrity',
-  'admin.login', 'admin.denied',
-  'model.created', 'version.published', 'version.promoted',
-  'approval.requested', 'approval.refused', 'approval.executed',
-  'document.activated', 'attester.enrolled', 'subject.blocked',
+  'vault.initialized',
+  'vault.started',
+  'release.begin',
+  'release.end',
+  'release.unknown',
+  'release.denied',
+  'object.denied',
+  'object.integrity',
+  'admin.login',
+  'admin.denied',
+  'model.created',
+  'version.published',
+  'version.promoted',
+  'approval.requested',
+  'approval.refused',
+  'approval.executed',
+  'document.activated',
+  'attester.enrolled',
+  'subject.blocked',
   'log.read',
 ] as const;
 export type RecordType = (typeof RECORD_TYPES)[number];
@@ -73,7 +95,15 @@ export interface RecordRelease {
 
 export type OperationKind = 'promote' | 'policy-set' | 'reference-values' | 'trust-anchors' | 'enrol';
 export type DocumentWord =
-  | 'vault' | 'manifest' | 'promotion' | 'release' | 'policy-set' | 'reference-values' | 'trust-anchors' | 'administrator' | 'attester';
+  | 'vault'
+  | 'manifest'
+  | 'promotion'
+  | 'release'
+  | 'policy-set'
+  | 'reference-values'
+  | 'trust-anchors'
+  | 'administrator'
+  | 'attester';
 
 /** Personal data: only a salted commitment enters the leaf; what it commits to is kept apart and can be erased. */
 export interface PersonalData {

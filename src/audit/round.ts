@@ -62,7 +62,13 @@ interface Staged {
 
 /** These say that stored bytes are not what was signed: trying again cannot help, and signing would hide it. */
 const FATAL: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
-  'log_entry_mismatch', 'log_tile_mismatch', 'log_root_mismatch', 'log_incomplete', 'log_conflict', 'note_malformed', 'note_signature_invalid',
+  'log_entry_mismatch',
+  'log_tile_mismatch',
+  'log_root_mismatch',
+  'log_incomplete',
+  'log_conflict',
+  'note_malformed',
+  'note_signature_invalid',
 ]);
 
 export function createRounds(options: RoundOptions): { run(): Promise<RoundOutcome>; handOver(): Promise<void> } {
@@ -125,7 +131,8 @@ async function assertHead(options: RoundOptions, head: PublishedHead | undefined
   const read = tileReader(options);
   const { size, root } = openCheckpoint(head.checkpoint, options.key);
   if (size !== head.size) throw new VaultError('log_root_mismatch', 'the head is stored under another size than it states');
-  if (!equalBytes(await rootFromTiles(size, size, read), root)) throw new VaultError('log_root_mismatch', 'the tiles do not have the published root');
+  if (!equalBytes(await rootFromTiles(size, size, read), root))
+    throw new VaultError('log_root_mismatch', 'the tiles do not have the published root');
   if (known.size > size) return known;
   if (!equalBytes(await rootFromTiles(known.size, size, read), known.root)) {
     throw new VaultError('log_conflict', `the published log does not continue the one known at size ${known.size}`);
@@ -143,7 +150,8 @@ async function stage(options: RoundOptions, { head, assigned, rows }: Stored, kn
   if (fresh.length === 0) return undefined;
   const tiles = await growTiles(previous, fresh, read);
   const root = await rootFromTiles(size, size, overlay(tiles, read));
-  if (size === known.size && !equalBytes(root, known.root)) throw new VaultError('log_conflict', `size ${size} was signed with another root`);
+  if (size === known.size && !equalBytes(root, known.root))
+    throw new VaultError('log_conflict', `size ${size} was signed with another root`);
   return { previous, size, root, tiles };
 }
 
@@ -156,7 +164,8 @@ async function unpublished(size: number, rows: readonly LeafRow[], read: ReadTil
   const hashes = tile === undefined ? [] : await readHashTile(tile, read);
   for (const [at, hash] of hashes.entries()) {
     const row = rows[at];
-    if (row === undefined || !equalBytes(leafHash(row.leaf), hash)) throw new VaultError('log_entry_mismatch', `leaf ${first + at} is not what was signed`);
+    if (row === undefined || !equalBytes(leafHash(row.leaf), hash))
+      throw new VaultError('log_entry_mismatch', `leaf ${first + at} is not what was signed`);
   }
   return rows.slice(hashes.length).map((row) => row.leaf);
 }
@@ -166,7 +175,10 @@ function lastTileStart(size: number): number {
   return size === 0 ? 0 : Math.floor((size - 1) / TILE_WIDTH) * TILE_WIDTH;
 }
 
-async function signStaged({ key, sign }: RoundOptions, { size, root }: Staged): Promise<{ readonly checkpoint: Uint8Array } | RoundOutcome> {
+async function signStaged(
+  { key, sign }: RoundOptions,
+  { size, root }: Staged,
+): Promise<{ readonly checkpoint: Uint8Array } | RoundOutcome> {
   try {
     return { checkpoint: await signCheckpoint(size, root, key, sign) };
   } catch (error) {

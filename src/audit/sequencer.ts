@@ -30,7 +30,13 @@ export interface SequencerOptions {
 export type SequencerEvent =
   | { readonly kind: 'published'; readonly severity: 'info'; readonly size: TreeSize }
   /** Nothing is lost: the next round tries again. */
-  | { readonly kind: 'round_failed'; readonly severity: 'warning'; readonly step: 'store' | 'sign'; readonly code: ErrorCode; readonly error: unknown }
+  | {
+      readonly kind: 'round_failed';
+      readonly severity: 'warning';
+      readonly step: 'store' | 'sign';
+      readonly code: ErrorCode;
+      readonly error: unknown;
+    }
   /** Another signer published first. */
   | { readonly kind: 'conflict'; readonly severity: 'warning' }
   /** The stored log is not the log that was signed. Nothing is signed again in the life of this process. */

@@ -26,7 +26,12 @@ interface Walk {
 }
 
 /** `visit` gets every record that could be read, in order. */
-export async function verifyTree(checkpoint: LogCheckpoint, read: ReadTile, report: Report, visit: (leaf: Uint8Array) => void): Promise<void> {
+export async function verifyTree(
+  checkpoint: LogCheckpoint,
+  read: ReadTile,
+  report: Report,
+  visit: (leaf: Uint8Array) => void,
+): Promise<void> {
   const walk: Walk = { read, report, visit };
   const edges = edgeTiles(checkpoint.size) as readonly HashTile[]; // it names no bundles
   const believed = await settleEdges(walk, checkpoint, edges);
@@ -87,7 +92,8 @@ async function checkEntries(walk: Walk, tile: HashTile, hashes: Hashes): Promise
     if (!wellFormed) return; // where the next record begins is not known any more
   }
   if (entries.length < tile.width) walk.report({ code: 'log_incomplete', leafIndex: first + entries.length, detail: `${path} ends early` });
-  else if (!wellFormed) walk.report({ code: 'log_entry_mismatch', leafIndex: first + tile.width - 1, detail: `${path} goes on after its last record` });
+  else if (!wellFormed)
+    walk.report({ code: 'log_entry_mismatch', leafIndex: first + tile.width - 1, detail: `${path} goes on after its last record` });
 }
 
 function reportEntry({ report }: Walk, leafIndex: number, entry: Uint8Array, detail: string): void {
@@ -145,6 +151,8 @@ function hasRoot(edges: ReadonlyArray<Hashes | undefined>, root: Uint8Array): bo
 
 /** Non-empty sets of positions below `count` (at most seven), small sets first. */
 function subsets(count: number): readonly (readonly number[])[] {
-  const all = Array.from({ length: 2 ** count - 1 }, (_, mask) => Array.from({ length: count }, (__, at) => at).filter((at) => ((mask + 1) >> at) & 1));
+  const all = Array.from({ length: 2 ** count - 1 }, (_, mask) =>
+    Array.from({ length: count }, (__, at) => at).filter((at) => ((mask + 1) >> at) & 1),
+  );
   return all.sort((a, b) => a.length - b.length);
 }

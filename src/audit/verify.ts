@@ -66,7 +66,12 @@ function believe(open: () => LogCheckpoint, report: (problem: LogProblem) => voi
   }
 }
 
-async function verifyPrevious(source: LogSource, checkpoint: LogCheckpoint, previous: VerifyOptions['previous'], report: (problem: LogProblem) => void): Promise<void> {
+async function verifyPrevious(
+  source: LogSource,
+  checkpoint: LogCheckpoint,
+  previous: VerifyOptions['previous'],
+  report: (problem: LogProblem) => void,
+): Promise<void> {
   if (previous === undefined) return;
   if (previous.size > checkpoint.size) {
     report({ code: 'log_root_mismatch', detail: `the log was ${previous.size} records long before and is ${checkpoint.size} now` });

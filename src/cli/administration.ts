@@ -21,7 +21,9 @@ export function registerAdministration(program: Command): void {
   command(program, 'login', 'Open a session on this workstation')
     .requiredOption('--code <digits>', 'the six digits your authenticator app shows')
     .action((options: Common & { code: string }) => withKit(options.kit, (kit) => logIn(kit, options)));
-  command(program, 'requests', 'Show what waits for a second administrator').action((options: Common) => withKit(options.kit, (kit) => list(kit, options)));
+  command(program, 'requests', 'Show what waits for a second administrator').action((options: Common) =>
+    withKit(options.kit, (kit) => list(kit, options)),
+  );
   command(program, 'approve <request> <digest>', 'Consent to a request; <digest> is the operation digest that `wv requests` shows').action(
     (request: string, digest: string, options: Common) => withKit(options.kit, (kit) => approve(kit, request, digest, options)),
   );
@@ -30,25 +32,31 @@ export function registerAdministration(program: Command): void {
     withKit(options.kit, async (kit) => propose(kit, 'policy-set', { policies: await readPolicies(files) }, options)),
   );
   const reference = program.command('reference').description('Reference values of a namespace');
-  command(reference, 'set <file>', 'Propose the reference values in this JSON file: {"values": [...]}').action((file: string, options: Common) =>
-    withKit(options.kit, async (kit) => propose(kit, 'reference-values', await readUserJson(file, valuesFile), options)),
+  command(reference, 'set <file>', 'Propose the reference values in this JSON file: {"values": [...]}').action(
+    (file: string, options: Common) =>
+      withKit(options.kit, async (kit) => propose(kit, 'reference-values', await readUserJson(file, valuesFile), options)),
   );
   const anchors = program.command('anchors').description('Trust anchors of a namespace');
   command(anchors, 'set <certificate...>', 'Propose these root certificates (PEM) as the only ones TPM endorsements may lead to').action(
-    (files: string[], options: Common) => withKit(options.kit, async (kit) => propose(kit, 'trust-anchors', { anchors: await readAnchors(files) }, options)),
+    (files: string[], options: Common) =>
+      withKit(options.kit, async (kit) => propose(kit, 'trust-anchors', { anchors: await readAnchors(files) }, options)),
   );
   const enrol = program.command('enrol').description('Enrol a requester by credential activation');
   command(enrol, 'begin <request>', 'Check the machine request and write the credential for its TPM')
     .requiredOption('--name <name>', 'name of the requester')
     .requiredOption('--out <file>', 'where to write the credential')
     .option('--attribute <name=value>', 'what policies may ask for, e.g. fleet=production', (one, all: string[] = []) => [...all, one])
-    .action((file: string, options: Common & { name: string; out: string; attribute?: string[] }) => withKit(options.kit, (kit) => beginEnrol(kit, file, options)));
+    .action((file: string, options: Common & { name: string; out: string; attribute?: string[] }) =>
+      withKit(options.kit, (kit) => beginEnrol(kit, file, options)),
+    );
   command(enrol, 'confirm <answer>', "Enrol the machine with its TPM's answer").action((file: string, options: Common) =>
     withKit(options.kit, (kit) => confirmEnrol(kit, file, options)),
   );
   command(program, 'block <requester>', 'Stop a requester: its streams are cut within 5 s, and nothing is released to it').action(
     (name: string, options: Common) =>
-      withKit(options.kit, async (kit) => print(options, await kit.call('POST', `${base(options)}/requesters/${encodeURIComponent(name)}/block`), [`${name} is blocked.`])),
+      withKit(options.kit, async (kit) =>
+        print(options, await kit.call('POST', `${base(options)}/requesters/${encodeURIComponent(name)}/block`), [`${name} is blocked.`]),
+      ),
   );
 }
 
@@ -70,7 +78,9 @@ async function logIn(kit: Kit, options: Common & { code: string }): Promise<void
 
 async function list(kit: Kit, options: Common): Promise<void> {
   const answer = await kit.call('GET', `${base(options)}/requests`);
-  const { requests } = z.object({ requests: z.array(z.looseObject({ requestId: z.string(), kind: z.string(), operationDigest: z.string() })) }).parse(answer);
+  const { requests } = z
+    .object({ requests: z.array(z.looseObject({ requestId: z.string(), kind: z.string(), operationDigest: z.string() })) })
+    .parse(answer);
   const lines = requests.flatMap((one) => [`${one.requestId} ${one.operationDigest} ${one.kind}`, `  ${JSON.stringify(one['operation'])}`]);
   print(options, { requests }, lines.length === 0 ? ['Nothing waits.'] : lines);
 }
@@ -84,7 +94,9 @@ async function propose(kit: Kit, slot: string, body: object, options: Common): P
   const current = await kit.call('GET', `${base(options)}/documents/${slot}`);
   const counter = z.int().min(0).parse(current['counter']) + 1;
   const answer = await kit.call('PUT', `${base(options)}/documents/${slot}`, { counter, ...body });
-  print(options, answer, [`${slot} ${counter}: request ${String(answer['requestId'])}, digest ${String(answer['operationDigest'])}, ${String(answer['state'])}.`]);
+  print(options, answer, [
+    `${slot} ${counter}: request ${String(answer['requestId'])}, digest ${String(answer['operationDigest'])}, ${String(answer['state'])}.`,
+  ]);
 }
 
 async function readPolicies(files: readonly string[]): Promise<Record<string, string>> {

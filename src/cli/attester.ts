@@ -37,7 +37,9 @@ function command(parent: Command, usage: string, description: string): Command {
   return withJson(parent.command(usage).description(description).requiredOption('--requester <folder>', "the requester's folder"));
 }
 
-async function init(options: Common & { url: string; vaultCertificate: string; tcti: string; namespace: string; ak: string; pcrs: string }): Promise<void> {
+async function init(
+  options: Common & { url: string; vaultCertificate: string; tcti: string; namespace: string; ak: string; pcrs: string },
+): Promise<void> {
   const { url, namespace, tcti, ak, pcrs } = options;
   if (ak !== 'ecc' && ak !== 'rsa') throw new VaultError('usage', '--ak is ecc or rsa');
   if (!/^\d{1,2}(,\d{1,2})*$/.test(pcrs)) throw new VaultError('usage', '--pcrs is a list of numbers');
@@ -72,7 +74,10 @@ async function capture(out: string, options: Common & { id: string }): Promise<v
   await withRequester(options.requester, async ({ attester }) => {
     const banks = await attester.readPcrs();
     const pcrs = Object.fromEntries(
-      Object.entries(banks).map(([bank, values]) => [bank, Object.fromEntries(Object.entries(values).map(([index, value]) => [index, [value]]))]),
+      Object.entries(banks).map(([bank, values]) => [
+        bank,
+        Object.fromEntries(Object.entries(values).map(([index, value]) => [index, [value]])),
+      ]),
     );
     await writeFile(out, `${JSON.stringify({ values: [{ id: options.id, kind: 'tpm2', pcrs }] }, null, 2)}\n`, { mode: 0o600 });
     print(options, { out }, [`${out}: the state of this machine, now.`]);

@@ -47,7 +47,13 @@ export function registerInit(program: Command): void {
   ).action(init);
 }
 
-const tokenFile = z.object({ module: z.string(), label: z.string(), serial: z.string().optional(), pinFile: z.string(), conf: z.string().optional() });
+const tokenFile = z.object({
+  module: z.string(),
+  label: z.string(),
+  serial: z.string().optional(),
+  pinFile: z.string(),
+  conf: z.string().optional(),
+});
 
 async function init(options: Options): Promise<void> {
   const folder = resolve(options.folder);
@@ -108,14 +114,28 @@ function parseAdministrator(text: string): { readonly name: string; readonly rol
 
 const clientCertificate = (name: string) => ({ commonName: `workstation of ${name}`, days: CERTIFICATE_DAYS, now: systemClock.now() });
 
-async function baseConfig(options: Options, folder: string, token: z.output<typeof tokenFile>): Promise<Omit<ConfigFile, 'vaultId' | 'vaultDocument'>> {
+async function baseConfig(
+  options: Options,
+  folder: string,
+  token: z.output<typeof tokenFile>,
+): Promise<Omit<ConfigFile, 'vaultId' | 'vaultDocument'>> {
   for (const plane of ['data', 'admin']) {
     const hosts = [...new Set([options.host, '127.0.0.1', 'localhost'])];
-    const issued = await issueSelfSigned({ commonName: `weight-vault ${plane} plane`, days: CERTIFICATE_DAYS, now: systemClock.now(), hosts });
+    const issued = await issueSelfSigned({
+      commonName: `weight-vault ${plane} plane`,
+      days: CERTIFICATE_DAYS,
+      now: systemClock.now(),
+      hosts,
+    });
     await writeFile(join(folder, 'tls', `${plane}.crt`), issued.certificatePem, { mode: 0o644 });
     await writeFile(join(folder, 'tls', `${plane}.key`), issued.privateKeyPem, { mode: 0o600 });
   }
-  const listener = (plane: string, port: string) => ({ host: options.host, port: portNumber(port), certificate: `tls/${plane}.crt`, privateKey: `tls/${plane}.key` });
+  const listener = (plane: string, port: string) => ({
+    host: options.host,
+    port: portNumber(port),
+    certificate: `tls/${plane}.crt`,
+    privateKey: `tls/${plane}.key`,
+  });
   const { module, label, serial, pinFile, conf } = token;
   const inside = (path: string) => relative(folder, resolve(path));
   return {
@@ -134,7 +154,11 @@ function portNumber(text: string): number {
 }
 
 /** A kit is what an administrator carries to their workstation; in earnest they bring their own certificate and leave only its key's digest. */
-async function writeKits(options: Options, folder: string, kits: ReadonlyArray<{ name: string; certificate: IssuedCertificate }>): Promise<void> {
+async function writeKits(
+  options: Options,
+  folder: string,
+  kits: ReadonlyArray<{ name: string; certificate: IssuedCertificate }>,
+): Promise<void> {
   for (const { name, certificate } of kits) {
     const kit = join(folder, 'kits', name);
     await rm(kit, { recursive: true, force: true });

@@ -39,7 +39,12 @@ export async function withKit<T>(folder: string, use: (kit: Kit) => Promise<T>):
 async function openKit(folder: string): Promise<Kit> {
   const { url, administrator } = await readUserJson(join(folder, 'kit.json'), kitFile);
   const text = async (name: string) => (await readUserFile(join(folder, name))).toString('utf8');
-  const https = createHttpsClient({ url, ca: await text('vault.crt'), certificate: await text('workstation.crt'), privateKey: await text('workstation.key') });
+  const https = createHttpsClient({
+    url,
+    ca: await text('vault.crt'),
+    certificate: await text('workstation.crt'),
+    privateKey: await text('workstation.key'),
+  });
   const sessionFile = join(folder, 'session');
   const sessionHeaders = async () => {
     const token = await readFile(sessionFile, 'utf8').catch((cause) => {

@@ -11,9 +11,9 @@ import { print, withJson } from './output.ts';
 
 export function registerLog(program: Command): void {
   const log = program.command('log').description('The access log');
-  withJson(kitOption(log.command('export <folder>').description('Copy checkpoint, tiles and entries (C2SP tlog-tiles) into a folder'))).action(
-    (folder: string, options: { kit: string; json?: boolean }) => exportTo(folder, options),
-  );
+  withJson(
+    kitOption(log.command('export <folder>').description('Copy checkpoint, tiles and entries (C2SP tlog-tiles) into a folder')),
+  ).action((folder: string, options: { kit: string; json?: boolean }) => exportTo(folder, options));
   withJson(
     log
       .command('verify <folder>')
@@ -26,7 +26,8 @@ export function registerLog(program: Command): void {
 async function exportTo(folder: string, options: { kit: string; json?: boolean }): Promise<void> {
   await withKit(options.kit, async (kit) => {
     const headers = await kit.sessionHeaders();
-    const get = async (path: string) => new Uint8Array(await readAll(await kit.https.send({ method: 'GET', path: `/v1/log/${path}`, headers })));
+    const get = async (path: string) =>
+      new Uint8Array(await readAll(await kit.https.send({ method: 'GET', path: `/v1/log/${path}`, headers })));
     const write = async (path: string, bytes: Uint8Array) => {
       const file = join(folder, path);
       await mkdir(dirname(file), { recursive: true, mode: 0o700 });

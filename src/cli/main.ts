@@ -10,9 +10,8 @@ import { registerSealed, sealedExit } from './sealed.ts';
 import { registerServe } from './serve.ts';
 
 const program = new Command('wv').description('Weight Vault: encrypted model weights, released to attested requesters only').exitOverride();
-for (const register of [
-  registerInit, registerServe, registerAdministration, registerPublish, registerAttester, registerFetch, registerLog,
-]) register(program);
+for (const register of [registerInit, registerServe, registerAdministration, registerPublish, registerAttester, registerFetch, registerLog])
+  register(program);
 registerSealed(program);
 
 try {

@@ -20,7 +20,9 @@ interface Options {
 
 export function registerPublish(program: Command): void {
   withJson(
-    namespaceOption(kitOption(program.command('publish <folder>').description('Publish every file of a folder as a new version of a model')))
+    namespaceOption(
+      kitOption(program.command('publish <folder>').description('Publish every file of a folder as a new version of a model')),
+    )
       .requiredOption('--model <name>', 'the model; made if it does not exist')
       .requiredOption('--class <class>', 'public, internal, restricted or critical'),
   ).action((folder: string, options: Options) => withKit(options.kit, (kit) => publish(kit, folder, options)));
@@ -64,7 +66,10 @@ async function upload(kit: Kit, base: string, folder: string, file: string) {
 async function filesOf(folder: string): Promise<string[]> {
   try {
     const entries = await readdir(folder, { recursive: true, withFileTypes: true });
-    return entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name)).sort();
+    return entries
+      .filter((entry) => entry.isFile())
+      .map((entry) => join(entry.parentPath, entry.name))
+      .sort();
   } catch (cause) {
     throw new VaultError('usage', `${folder} cannot be read`, { cause });
   }

@@ -16,7 +16,9 @@ export function registerServe(program: Command): void {
     if (plane !== 'data' && plane !== 'admin' && plane !== 'both') throw new VaultError('usage', '--plane is data, admin or both');
     const serving = await serve(join(options.folder, 'vault.json'), plane);
     const { dataPort, adminPort } = serving;
-    print(options, { serving: true, dataPort, adminPort, pid: process.pid }, [`Serving. Data plane: ${dataPort ?? 'off'}. Admin plane: ${adminPort ?? 'off'}.`]);
+    print(options, { serving: true, dataPort, adminPort, pid: process.pid }, [
+      `Serving. Data plane: ${dataPort ?? 'off'}. Admin plane: ${adminPort ?? 'off'}.`,
+    ]);
     await new Promise<void>((resolve) => {
       for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve());
     });

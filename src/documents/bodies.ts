@@ -3,7 +3,18 @@ import { z } from 'zod';
 import { CLASS_NAMES } from '../domain/classes.ts';
 import type { ReferenceValue, TrustAnchor } from '../domain/evidence.ts';
 import type {
-  AdministratorId, BlobName, Digest, KeyId, ModelId, Namespace, ObjectPath, RecordId, ReleaseId, SubjectId, VaultId, VersionId,
+  AdministratorId,
+  BlobName,
+  Digest,
+  KeyId,
+  ModelId,
+  Namespace,
+  ObjectPath,
+  RecordId,
+  ReleaseId,
+  SubjectId,
+  VaultId,
+  VersionId,
 } from '../domain/ids.ts';
 import { parseDigest, parseId, parseName, parseObjectPath } from '../domain/ids.ts';
 import type { Manifest } from '../domain/model.ts';

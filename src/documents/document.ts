@@ -5,7 +5,7 @@ import { lp, sha256Hex } from '../domain/bytes.ts';
 import { VaultError } from '../domain/errors.ts';
 import type { Digest } from '../domain/ids.ts';
 import { canonicalJson, parseCanonicalJson } from '../domain/json.ts';
-import { type Bodies, BODY_SCHEMAS } from './bodies.ts';
+import { BODY_SCHEMAS, type Bodies } from './bodies.ts';
 import type { DocumentKind, SignedDocument } from './port.ts';
 
 /** What the catalogue key signs: LP("weight-vault document v1", kind, bytes). The kind keeps one document from standing in for another. */

@@ -3,7 +3,15 @@ import type { Digest, Namespace } from '../domain/ids.ts';
 import type { Tx } from '../domain/unit-of-work.ts';
 
 export const DOCUMENT_KINDS = [
-  'vault', 'manifest', 'promotion', 'release', 'policy-set', 'reference-values', 'trust-anchors', 'administrator', 'attester',
+  'vault',
+  'manifest',
+  'promotion',
+  'release',
+  'policy-set',
+  'reference-values',
+  'trust-anchors',
+  'administrator',
+  'attester',
 ] as const;
 export type DocumentKind = (typeof DOCUMENT_KINDS)[number];
 

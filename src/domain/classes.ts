@@ -23,9 +23,33 @@ export interface ClassDemands {
 
 /** docs/formats.md "Classes". `critical` also asks for a witness and a standing authorization, which do not exist yet: it cannot be released. */
 export const CLASSES: Readonly<Record<ClassName, ClassDemands>> = {
-  public: { fresh: false, keyBound: false, hardware: false, tee: false, recordLevel: 'durable', publishApprovals: 1, releaseSeconds: 86_400 },
-  internal: { fresh: true, keyBound: true, hardware: false, tee: false, recordLevel: 'durable', publishApprovals: 1, releaseSeconds: 28_800 },
-  restricted: { fresh: true, keyBound: true, hardware: true, tee: false, recordLevel: 'durable', publishApprovals: 2, releaseSeconds: 3_600 },
+  public: {
+    fresh: false,
+    keyBound: false,
+    hardware: false,
+    tee: false,
+    recordLevel: 'durable',
+    publishApprovals: 1,
+    releaseSeconds: 86_400,
+  },
+  internal: {
+    fresh: true,
+    keyBound: true,
+    hardware: false,
+    tee: false,
+    recordLevel: 'durable',
+    publishApprovals: 1,
+    releaseSeconds: 28_800,
+  },
+  restricted: {
+    fresh: true,
+    keyBound: true,
+    hardware: true,
+    tee: false,
+    recordLevel: 'durable',
+    publishApprovals: 2,
+    releaseSeconds: 3_600,
+  },
   critical: { fresh: true, keyBound: true, hardware: true, tee: true, recordLevel: 'committed', publishApprovals: 2, releaseSeconds: 900 },
 };
 

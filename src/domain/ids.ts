@@ -27,6 +27,9 @@ export type KeyId = Branded<string, 'KeyId'>;
 export type LeafIndex = Branded<number, 'LeafIndex'>;
 export type TreeSize = Branded<number, 'TreeSize'>;
 
+/** The namespace of what concerns the vault as a whole: its administrators' policy set, the access log. */
+export const SYSTEM = 'system' as Namespace; // a valid name, reserved here
+
 const UUID_V7 = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
 const NAME = /^[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?$/;
 const HEX_256 = /^[0-9a-f]{64}$/;

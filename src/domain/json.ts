@@ -42,4 +42,3 @@ export function assertJsonDepth(text: string, limit: number): void {
     } else if (char === 0x7d || char === 0x5d) depth--;
   }
 }
-

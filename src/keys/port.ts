@@ -24,7 +24,13 @@ export interface KeyInfo {
 export interface KeyProviderHealth {
   readonly ok: boolean;
   /** Why not, when not ok. */
-  readonly code?: 'pin_incorrect' | 'hsm_unavailable' | 'hsm_token_missing' | 'hsm_mechanism_missing' | 'keeper_unavailable' | 'keeper_deadline';
+  readonly code?:
+    | 'pin_incorrect'
+    | 'hsm_unavailable'
+    | 'hsm_token_missing'
+    | 'hsm_mechanism_missing'
+    | 'keeper_unavailable'
+    | 'keeper_deadline';
 }
 
 /**

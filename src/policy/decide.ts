@@ -6,7 +6,7 @@ import type { Permit } from '../domain/access.ts';
 import { CLASSES } from '../domain/classes.ts';
 import { assertEarned, claimStage } from '../domain/earned.ts';
 import { isRefusal, type Refusal, refuse } from '../domain/evidence.ts';
-import type { Digest, Namespace } from '../domain/ids.ts';
+import { type Digest, type Namespace, SYSTEM } from '../domain/ids.ts';
 import type { AdminAction } from './actions.ts';
 import {
   type AdministrationContext,
@@ -38,8 +38,6 @@ export interface AdministrationPermit {
   readonly policySetDigest: Digest;
 }
 
-/** The namespace of what concerns the vault as a whole, its administrators' policy set among it. */
-const SYSTEM = 'system';
 const mint = claimStage('Permit');
 
 /** Throws when `attested` did not come out of an appraisal, or the set is another namespace's: those are faults of ours, not answers. */

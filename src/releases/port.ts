@@ -52,7 +52,11 @@ export interface ReleaseStore {
    * Spends a challenge: of any number of concurrent calls exactly one gets the row, the others `challenge_spent`.
    * `challenge_unknown` when it was never issued or was issued to another key, `challenge_expired` when the database's time is past it.
    */
-  spendChallenge(tx: Tx, challengeId: ChallengeId, spkiDigest: SpkiDigest): Promise<ChallengeRow | 'challenge_unknown' | 'challenge_expired' | 'challenge_spent'>;
+  spendChallenge(
+    tx: Tx,
+    challengeId: ChallengeId,
+    spkiDigest: SpkiDigest,
+  ): Promise<ChallengeRow | 'challenge_unknown' | 'challenge_expired' | 'challenge_spent'>;
   /** Forgets challenges that expired before `before`. */
   purgeChallenges(tx: Tx, before: Date): Promise<void>;
   insertRelease(tx: Tx, release: ReleaseRow): Promise<void>;

@@ -9,8 +9,16 @@ import { type Digest, newId, type RequestId } from '../domain/ids.ts';
 import { canonicalJson, parseCanonicalJson } from '../domain/json.ts';
 import type { Tx } from '../domain/unit-of-work.ts';
 import type { ApprovalRow } from '../identity/port.ts';
-import { actorOf, type AdminActor, authorize, personalOf } from './authorize.ts';
-import { applyOperation, type Consent, checkOperation, consentsNeeded, OPERATION_ACTIONS, type Operation, signOperation } from './operations.ts';
+import { type AdminActor, actorOf, authorize, personalOf } from './authorize.ts';
+import {
+  applyOperation,
+  type Consent,
+  checkOperation,
+  consentsNeeded,
+  OPERATION_ACTIONS,
+  type Operation,
+  signOperation,
+} from './operations.ts';
 import type { Vault } from './vault.ts';
 
 type Ports = Pick<Vault, 'vaultId' | 'stores' | 'catalogueKey' | 'accessLog'>;

@@ -2,14 +2,14 @@
 import { loggable } from '../audit/record.ts';
 import { VaultError } from '../domain/errors.ts';
 import { isRefusal, type Refusal, type SpkiDigest } from '../domain/evidence.ts';
-import type { AdministratorId, Namespace } from '../domain/ids.ts';
+import { type AdministratorId, type Namespace, SYSTEM } from '../domain/ids.ts';
 import type { Tx } from '../domain/unit-of-work.ts';
 import { sessionLives, sessionTokenDigest } from '../identity/session-token.ts';
 import type { AdminAction } from '../policy/actions.ts';
 import { decideAdministration } from '../policy/decide.ts';
 import { loadPolicySet } from '../policy/policy-set.ts';
 import { inForce, readDocument } from './documents.ts';
-import { SYSTEM, type Vault } from './vault.ts';
+import type { Vault } from './vault.ts';
 
 /** An administrator with a living session, on the workstation the session belongs to. */
 export interface AdminActor {

@@ -1,7 +1,7 @@
 import { loggable } from '../audit/record.ts';
 import { VaultError } from '../domain/errors.ts';
 import type { Namespace } from '../domain/ids.ts';
-import { actorOf, type AdminActor, authorize, personalOf } from './authorize.ts';
+import { type AdminActor, actorOf, authorize, personalOf } from './authorize.ts';
 import { endOverdueReleases } from './outcome.ts';
 import type { Vault } from './vault.ts';
 

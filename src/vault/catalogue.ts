@@ -1,7 +1,8 @@
 /** What administrators see of models, and of the documents in force. */
+
+import type { Slot } from '../documents/port.ts';
 import { VaultError } from '../domain/errors.ts';
 import type { Namespace } from '../domain/ids.ts';
-import type { Slot } from '../documents/port.ts';
 import { type AdminActor, authorize } from './authorize.ts';
 import { inForce } from './documents.ts';
 import type { Vault } from './vault.ts';
@@ -15,7 +16,10 @@ export async function readModel(actor: AdminActor, namespace: Namespace, name: s
     const model = await vault.stores.catalog.modelByName(tx, namespace, name);
     if (model === undefined) throw new VaultError('model_unknown', name);
     const versions = await vault.stores.catalog.versions(tx, namespace, model.modelId, 100);
-    return { ...model, versions: versions.map(({ versionId, state, createdAt, versionDigest }) => ({ versionId, state, createdAt, versionDigest })) };
+    return {
+      ...model,
+      versions: versions.map(({ versionId, state, createdAt, versionDigest }) => ({ versionId, state, createdAt, versionDigest })),
+    };
   });
 }
 

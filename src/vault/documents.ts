@@ -1,11 +1,12 @@
 /** Reading the signed documents that rows point at. Each is verified once per process and cached under its digest, which fixes its content. */
-import { LruMap } from '../domain/lru-map.ts';
-import type { Digest, Namespace } from '../domain/ids.ts';
-import { VaultError } from '../domain/errors.ts';
-import type { Tx } from '../domain/unit-of-work.ts';
+
 import type { Bodies } from '../documents/bodies.ts';
 import { verifyDocument } from '../documents/document.ts';
 import type { DocumentKind, Slot } from '../documents/port.ts';
+import { VaultError } from '../domain/errors.ts';
+import type { Digest, Namespace } from '../domain/ids.ts';
+import { LruMap } from '../domain/lru-map.ts';
+import type { Tx } from '../domain/unit-of-work.ts';
 import type { CatalogueKey, Vault } from './vault.ts';
 
 const CACHED_DOCUMENTS = 512;

@@ -3,6 +3,7 @@ import { timingSafeEqual } from 'node:crypto';
 import { z } from 'zod';
 import { beginActivation, type EnrolmentCredential, type EnrolmentRequest } from '../attestation/tpm2/enrolment.ts';
 import { loggable } from '../audit/record.ts';
+import { signDocument } from '../documents/document.ts';
 import { sha256, sha256Hex } from '../domain/bytes.ts';
 import { DEFAULTS } from '../domain/classes.ts';
 import { addSeconds } from '../domain/clock.ts';
@@ -11,9 +12,8 @@ import { type EnrolledAttester, isRefusal, type Refusal } from '../domain/eviden
 import { type Digest, type Namespace, newId, type RequestId, type SubjectId } from '../domain/ids.ts';
 import { canonicalJson, parseCanonicalJson } from '../domain/json.ts';
 import type { Tx } from '../domain/unit-of-work.ts';
-import { signDocument } from '../documents/document.ts';
 import type { ApprovalRow } from '../identity/port.ts';
-import { actorOf, type AdminActor, authorize, personalOf, recordAdminDenial } from './authorize.ts';
+import { type AdminActor, actorOf, authorize, personalOf, recordAdminDenial } from './authorize.ts';
 import { inForce, readDocument } from './documents.ts';
 import type { Vault } from './vault.ts';
 
@@ -74,7 +74,12 @@ export async function beginEnrolment(
 }
 
 /** Enrols the machine when it answers with the secret. A wrong answer spends the enrolment: `activation_failed`, recorded. */
-export async function confirmEnrolment(actor: AdminActor, requestId: RequestId, answer: Uint8Array, vault: Ports): Promise<EnrolledAttester> {
+export async function confirmEnrolment(
+  actor: AdminActor,
+  requestId: RequestId,
+  answer: Uint8Array,
+  vault: Ports,
+): Promise<EnrolledAttester> {
   const row = await vault.stores.unitOfWork.run((tx) => vault.stores.approvals.request(tx, requestId));
   if (row?.kind !== 'enrol' || sha256Hex(row.operation) !== row.operationDigest) throw new VaultError('request_unknown', requestId);
   await authorize(actor, 'enrolRequester', row.namespace, vault);
@@ -128,4 +133,3 @@ async function refuseEnrolment(actor: AdminActor, refusal: Refusal, name: string
   await recordAdminDenial(actor, refusal, `enrol ${name}: ${refusal.detail}`, vault);
   throw new VaultError(refusal.code, refusal.detail);
 }
-

@@ -3,8 +3,8 @@ import { spkiDigestOf } from '../identity/certificates.ts';
 import type { ObjectRequest } from './open-object.ts';
 import { endRelease } from './outcome.ts';
 import { recallPermit } from './record.ts';
-import { readManifest } from './version.ts';
 import type { Vault } from './vault.ts';
+import { readManifest } from './version.ts';
 
 type Ports = Pick<Vault, 'vaultId' | 'node' | 'stores' | 'catalogueKey' | 'accessLog' | 'meter'>;
 

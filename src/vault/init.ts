@@ -1,19 +1,18 @@
 /** The ceremony: once in the life of a vault. Keys are made in the HSM, administrators are enrolled, then the door is closed for good. */
 import { randomBytes } from 'node:crypto';
 import { createAccessLog } from '../audit/access-log.ts';
+import { signDocument } from '../documents/document.ts';
+import type { SignedDocument } from '../documents/port.ts';
 import { toBase64 } from '../domain/bytes.ts';
 import { VaultError } from '../domain/errors.ts';
 import type { SpkiDigest } from '../domain/evidence.ts';
-import { type AdministratorId, type Digest, type Incarnation, type KeyId, type Namespace, newId, type VaultId } from '../domain/ids.ts';
+import { type AdministratorId, type Digest, type Incarnation, type KeyId, newId, SYSTEM, type VaultId } from '../domain/ids.ts';
 import { SecretBytes } from '../domain/secret.ts';
-import { signDocument } from '../documents/document.ts';
-import type { SignedDocument } from '../documents/port.ts';
 import { TOTP_SEED_BYTES, totpEnrolmentUri } from '../identity/totp.ts';
 import type { KeyInfo, KeyProvider } from '../keys/port.ts';
 import { encodeWrappedKey, totpSeedAad } from '../keys/wrapped-key.ts';
 import { SCHEMA_DIGEST, validatePolicySet } from '../policy/policy-set.ts';
 import type { Stores } from '../stores/port.ts';
-import { SYSTEM } from './vault.ts';
 
 export const KEK = { id: 'kek-default' as KeyId, version: 1 };
 export const CATALOGUE_KEY = { id: 'catalogue' as KeyId, version: 1 };
@@ -141,7 +140,7 @@ async function store(
     for (const { administratorId, name, document } of people) {
       await stores.identity.insertAdministrator(tx, { administratorId, name, documentDigest: document.digest });
     }
-    await stores.documents.point(tx, SYSTEM as Namespace, 'policy-set', { digest: policySet.digest, counter: 1 });
+    await stores.documents.point(tx, SYSTEM, 'policy-set', { digest: policySet.digest, counter: 1 });
     await accessLog.append(tx, {
       type: 'vault.initialized',
       outcome: 'success',

@@ -1,12 +1,12 @@
 /** Logging in: a workstation's certificate and a TOTP code together make a session. Every attempt is recorded. */
 import { loggable } from '../audit/record.ts';
+import type { Bodies } from '../documents/bodies.ts';
 import { fromBase64 } from '../domain/bytes.ts';
 import { DEFAULTS } from '../domain/classes.ts';
 import { addSeconds } from '../domain/clock.ts';
 import { type ErrorCode, VaultError } from '../domain/errors.ts';
 import type { SpkiDigest } from '../domain/evidence.ts';
 import type { Tx } from '../domain/unit-of-work.ts';
-import type { Bodies } from '../documents/bodies.ts';
 import { newSessionToken } from '../identity/session-token.ts';
 import { totpTimeStep } from '../identity/totp.ts';
 import { decodeWrappedKey, totpSeedAad } from '../keys/wrapped-key.ts';
@@ -99,4 +99,3 @@ async function refuseLogin(request: LoginRequest, code: ErrorCode, vault: Ports)
   });
   throw new VaultError(code);
 }
-

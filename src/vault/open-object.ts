@@ -1,14 +1,15 @@
 /** The stream stage: every ranged read is rechecked, decrypted segment by segment, counted, and cut when its requester is blocked. */
-import type { RecordedPermit } from '../domain/access.ts';
+
 import { loggable } from '../audit/record.ts';
 import type { ByteRange } from '../blobs/port.ts';
+import type { RecordedPermit } from '../domain/access.ts';
 import { fromBase64 } from '../domain/bytes.ts';
 import { type ErrorCode, VaultError } from '../domain/errors.ts';
 import { type Refusal, refuse } from '../domain/evidence.ts';
 import type { Namespace, RecordId, ReleaseId } from '../domain/ids.ts';
 import type { Manifest, ManifestObject } from '../domain/model.ts';
-import type { Tx } from '../domain/unit-of-work.ts';
 import type { SecretBytes } from '../domain/secret.ts';
+import type { Tx } from '../domain/unit-of-work.ts';
 import { spkiDigestOf } from '../identity/certificates.ts';
 import type { ReleaseRow } from '../releases/port.ts';
 import { floeAad, objectKey } from '../sealed/object-key.ts';
@@ -17,12 +18,12 @@ import { SegmentOpener } from '../sealed/segment.ts';
 import { recallPermit } from './record.ts';
 import { segmentSource } from './segment-source.ts';
 import { unwrapDek } from './unwrap.ts';
-import { readManifest } from './version.ts';
 import type { Vault } from './vault.ts';
+import { readManifest } from './version.ts';
 
 type Ports = Pick<
   Vault,
-  'vaultId' | 'node' | 'stores' | 'blobs' | 'clock' | 'keys' | 'kek' | 'catalogueKey' | 'accessLog' | 'deks' | 'revocations' | 'meter'
+  'vaultId' | 'node' | 'stores' | 'blobs' | 'keys' | 'kek' | 'catalogueKey' | 'accessLog' | 'deks' | 'revocations' | 'meter'
 >;
 
 export interface ObjectRequest {
@@ -176,4 +177,3 @@ function recordRefusal(
     personal: { remoteAddress: request.remoteAddress },
   });
 }
-

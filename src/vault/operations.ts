@@ -1,20 +1,37 @@
 /** The operations that need two people: what each one is, what it demands, and what happens when it is approved. */
+
+import { signDocument } from '../documents/document.ts';
+import type { SignedDocument } from '../documents/port.ts';
 import { CLASSES } from '../domain/classes.ts';
 import { VaultError } from '../domain/errors.ts';
 import type { ReferenceValue, TrustAnchor } from '../domain/evidence.ts';
 import type { Digest, ModelId, Namespace, VersionId } from '../domain/ids.ts';
 import type { Tx } from '../domain/unit-of-work.ts';
-import type { SignedDocument } from '../documents/port.ts';
-import { signDocument } from '../documents/document.ts';
 import type { AdminAction } from '../policy/actions.ts';
 import { SCHEMA_DIGEST, validatePolicySet } from '../policy/policy-set.ts';
-import { readManifest } from './version.ts';
 import type { Vault } from './vault.ts';
+import { readManifest } from './version.ts';
 
 export type Operation =
-  | { readonly kind: 'promote'; readonly namespace: Namespace; readonly modelId: ModelId; readonly versionId: VersionId; readonly versionDigest: Digest }
-  | { readonly kind: 'policy-set'; readonly namespace: Namespace; readonly counter: number; readonly policies: Readonly<Record<string, string>> }
-  | { readonly kind: 'reference-values'; readonly namespace: Namespace; readonly counter: number; readonly values: readonly ReferenceValue[] }
+  | {
+      readonly kind: 'promote';
+      readonly namespace: Namespace;
+      readonly modelId: ModelId;
+      readonly versionId: VersionId;
+      readonly versionDigest: Digest;
+    }
+  | {
+      readonly kind: 'policy-set';
+      readonly namespace: Namespace;
+      readonly counter: number;
+      readonly policies: Readonly<Record<string, string>>;
+    }
+  | {
+      readonly kind: 'reference-values';
+      readonly namespace: Namespace;
+      readonly counter: number;
+      readonly values: readonly ReferenceValue[];
+    }
   | { readonly kind: 'trust-anchors'; readonly namespace: Namespace; readonly counter: number; readonly anchors: readonly TrustAnchor[] };
 
 /** One person's consent to one exact operation. */
@@ -46,7 +63,8 @@ export async function checkOperation(operation: Operation, tx: Tx, vault: Ports)
     return;
   }
   const current = await vault.stores.documents.current(tx, operation.namespace, operation.kind);
-  if ((current?.counter ?? 0) + 1 !== operation.counter) throw new VaultError('document_stale', `counter ${current?.counter ?? 0} is in force`);
+  if ((current?.counter ?? 0) + 1 !== operation.counter)
+    throw new VaultError('document_stale', `counter ${current?.counter ?? 0} is in force`);
   if (operation.kind === 'policy-set') validatePolicySet(operation.policies);
 }
 
@@ -70,7 +88,11 @@ export function signOperation(operation: Operation, consents: readonly Consent[]
     }
     case 'policy-set': {
       const { counter, policies } = operation;
-      return signDocument('policy-set', { ...head, counter, schemaDigest: SCHEMA_DIGEST, policies: { ...policies }, consents: given }, sign);
+      return signDocument(
+        'policy-set',
+        { ...head, counter, schemaDigest: SCHEMA_DIGEST, policies: { ...policies }, consents: given },
+        sign,
+      );
     }
     case 'reference-values':
       return signDocument('reference-values', { ...head, counter: operation.counter, values: operation.values, consents: given }, sign);

@@ -2,19 +2,28 @@
 import { createHash } from 'node:crypto';
 import { loggable } from '../audit/record.ts';
 import type { ModelRow, VersionRow } from '../catalog/port.ts';
+import { signDocument } from '../documents/document.ts';
 import { toBase64 } from '../domain/bytes.ts';
 import { CLASSES, type ClassName } from '../domain/classes.ts';
 import { VaultError } from '../domain/errors.ts';
-import { type BlobName, type Digest, foldPath, type ModelId, type Namespace, newId, type ObjectPath, type VersionId } from '../domain/ids.ts';
+import {
+  type BlobName,
+  type Digest,
+  foldPath,
+  type ModelId,
+  type Namespace,
+  newId,
+  type ObjectPath,
+  type VersionId,
+} from '../domain/ids.ts';
 import { type Manifest, type ManifestObject, SEGMENTS_PER_UNIT, type Unit } from '../domain/model.ts';
-import { signDocument } from '../documents/document.ts';
 import { newDek } from '../keys/dek.ts';
 import { decodeWrappedKey, dekWrapAad, encodeWrappedKey } from '../keys/wrapped-key.ts';
 import { floeAad, objectKey } from '../sealed/object-key.ts';
 import { sealStream } from '../sealed/stream.ts';
 import { FLOE, PRODUCTION_SEGMENT_BYTES } from '../sealed/suites.ts';
 import { requestApproval } from './approve.ts';
-import { actorOf, type AdminActor, authorize, personalOf } from './authorize.ts';
+import { type AdminActor, actorOf, authorize, personalOf } from './authorize.ts';
 import { assertUnits } from './segment-source.ts';
 import type { Vault } from './vault.ts';
 

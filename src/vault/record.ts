@@ -1,4 +1,7 @@
 /** The record stage: nothing leaves before the Permit is durable. The only place that makes a RecordedPermit. */
+
+import { loggable } from '../audit/record.ts';
+import { signDocument } from '../documents/document.ts';
 import type { AccessRequest, Permit, RecordedPermit } from '../domain/access.ts';
 import { CLASSES } from '../domain/classes.ts';
 import { addSeconds } from '../domain/clock.ts';
@@ -8,15 +11,16 @@ import type { Refusal } from '../domain/evidence.ts';
 import { newId, type RecordId, type ReleaseId } from '../domain/ids.ts';
 import { LruMap } from '../domain/lru-map.ts';
 import type { Tx } from '../domain/unit-of-work.ts';
-import { signDocument } from '../documents/document.ts';
-import { loggable } from '../audit/record.ts';
-import type { ReleaseRow } from '../releases/port.ts';
 import { spkiDigestOf } from '../identity/certificates.ts';
+import type { ReleaseRow } from '../releases/port.ts';
 import { readDocument } from './documents.ts';
 import type { Denied } from './release.ts';
 import type { Vault } from './vault.ts';
 
 type Ports = Pick<Vault, 'vaultId' | 'node' | 'stores' | 'catalogueKey' | 'accessLog'>;
+
+/** A leaf is at most 16 KiB: it names this many determining policies, and the policy set's digest stands for all. */
+const NAMED_POLICIES = 64;
 
 const mint = claimStage('RecordedPermit');
 /** Permits this process has earned or recalled: a document is verified once, a row is compared every time. */
@@ -26,8 +30,14 @@ const recalled = new LruMap<ReleaseId, RecordedPermit>(10_000);
  * Signs the release document, then writes it, the release row and the `release.begin` record in one transaction: durable when this
  * resolves. Rejects when it could not; then nothing was released.
  */
-export async function recordPermit(request: AccessRequest, permit: Permit, vault: Ports): Promise<RecordedPermit> {
+export async function recordPermit(
+  request: AccessRequest,
+  permit: Permit,
+  vault: Ports & Pick<Vault, 'logHalted'>,
+): Promise<RecordedPermit> {
   assertEarned('Permit', permit);
+  const halted = vault.logHalted();
+  if (halted !== undefined) throw new VaultError('log_unavailable', 'the stored log is not the log that was signed', { cause: halted });
   const { manifest, attested } = permit;
   const createdAt = await vault.stores.unitOfWork.run(async (tx) => tx.now);
   const body = {
@@ -57,7 +67,10 @@ export async function recordPermit(request: AccessRequest, permit: Permit, vault
       actor: { kind: 'requester', subjectId: body.subjectId, spkiDigest: body.spkiDigest },
       request: { requestId: loggable(request.requestId, 64) },
       object: { modelId: body.modelId, versionId: body.versionId, versionDigest: body.versionDigest, class: manifest.class },
-      decision: { policySetDigest: permit.policySetDigest, determining: permit.determining.map((id) => loggable(id, 64)) },
+      decision: {
+        policySetDigest: permit.policySetDigest,
+        determining: permit.determining.slice(0, NAMED_POLICIES).map((id) => loggable(id, 64)),
+      },
       attestation: {
         kinds: attested.kinds,
         tier: attested.tier,

@@ -30,7 +30,18 @@ import { promotedVersion } from './version.ts';
 
 type Ports = Pick<
   Vault,
-  'vaultId' | 'node' | 'stores' | 'clock' | 'keys' | 'kek' | 'catalogueKey' | 'accessLog' | 'deks' | 'verifiers' | 'revocations' | 'meter'
+  | 'vaultId'
+  | 'node'
+  | 'stores'
+  | 'keys'
+  | 'kek'
+  | 'catalogueKey'
+  | 'accessLog'
+  | 'logHalted'
+  | 'deks'
+  | 'verifiers'
+  | 'revocations'
+  | 'meter'
 >;
 
 export interface Granted {
@@ -129,4 +140,3 @@ async function unwrapOnce(permit: RecordedPermit, vault: Ports): Promise<void> {
     throw error;
   }
 }
-

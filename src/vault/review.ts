@@ -1,8 +1,9 @@
 /** Reading the access log is itself recorded. What is read verifies without trusting this service (audit/verify.ts). */
 import { loggable } from '../audit/record.ts';
 import { VaultError } from '../domain/errors.ts';
-import { actorOf, type AdminActor, authorize, personalOf } from './authorize.ts';
-import { SYSTEM, type Vault } from './vault.ts';
+import { SYSTEM } from '../domain/ids.ts';
+import { type AdminActor, actorOf, authorize, personalOf } from './authorize.ts';
+import type { Vault } from './vault.ts';
 
 type Ports = Pick<Vault, 'vaultId' | 'stores' | 'catalogueKey' | 'accessLog'>;
 

@@ -3,8 +3,8 @@ import type { KeyObject } from 'node:crypto';
 import type { EvidenceVerifier } from '../attestation/port.ts';
 import type { AccessLog } from '../audit/access-log.ts';
 import type { BlobStore } from '../blobs/port.ts';
-import type { Clock } from '../domain/clock.ts';
-import type { Incarnation, Namespace, VaultId } from '../domain/ids.ts';
+import type { VaultError } from '../domain/errors.ts';
+import type { Incarnation, VaultId } from '../domain/ids.ts';
 import type { DekLeases } from '../keys/dek-leases.ts';
 import type { KeyProvider, KeyRef } from '../keys/port.ts';
 import type { Stores } from '../stores/port.ts';
@@ -15,7 +15,6 @@ export interface Vault {
   readonly vaultId: VaultId;
   /** This start of this process. */
   readonly node: Incarnation;
-  readonly clock: Clock;
   readonly stores: Stores;
   readonly blobs: BlobStore;
   readonly keys: KeyProvider;
@@ -24,6 +23,8 @@ export interface Vault {
   /** Signs documents and verifies them. */
   readonly catalogueKey: CatalogueKey;
   readonly accessLog: AccessLog;
+  /** Why the access log is no longer signed: then nothing is released. Undefined while all is well. */
+  readonly logHalted: () => VaultError | undefined;
   readonly deks: DekLeases;
   readonly verifiers: ReadonlyMap<string, EvidenceVerifier>;
   readonly revocations: Revocations;
@@ -35,6 +36,3 @@ export interface CatalogueKey {
   readonly publicKey: KeyObject;
   sign(message: Uint8Array): Promise<Uint8Array>;
 }
-
-/** The namespace of what concerns the vault as a whole: administrators, its own policy set, the access log. */
-export const SYSTEM = 'system' as Namespace; // a valid name, reserved here

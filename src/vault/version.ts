@@ -1,12 +1,13 @@
 /** From a catalogue row to what may be believed about a version: its signed manifest and its signed promotion. */
+
+import type { ModelRow, VersionRow } from '../catalog/port.ts';
+import type { Bodies } from '../documents/bodies.ts';
 import { CLASSES } from '../domain/classes.ts';
 import { VaultError } from '../domain/errors.ts';
 import { type Refusal, refuse } from '../domain/evidence.ts';
 import type { Digest, VersionId } from '../domain/ids.ts';
 import type { Manifest } from '../domain/model.ts';
 import type { Tx } from '../domain/unit-of-work.ts';
-import type { Bodies } from '../documents/bodies.ts';
-import type { ModelRow, VersionRow } from '../catalog/port.ts';
 import { readDocument } from './documents.ts';
 import type { Vault } from './vault.ts';
 

@@ -7,12 +7,12 @@ import type { Tx, UnitOfWork } from '../../src/domain/unit-of-work.ts';
 /** Everything that a transaction can change; replaced as a whole when one commits. */
 export interface MemoryLogState {
   /** Appended and without an index, oldest first. */
-  outbox: ReadonlyArray<{ readonly recordId: RecordId; readonly leaf: Uint8Array }>;
+  outbox: Array<{ readonly recordId: RecordId; readonly leaf: Uint8Array }>;
   leaves: readonly LeafRow[];
   tiles: ReadonlyMap<string, Uint8Array>;
   head: PublishedHead | undefined;
   lease: { readonly holder: Incarnation; readonly until: Date } | undefined;
-  disclosures: readonly Disclosure[];
+  disclosures: Disclosure[];
 }
 
 export interface MemoryLog {
@@ -34,7 +34,7 @@ export function createMemoryLog(): MemoryLog {
 
   async function transact<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
     const tx: Tx = { now: new Date(memory.now) };
-    open = { tx, state: { ...memory.state } };
+    open = { tx, state: { ...memory.state, outbox: [...memory.state.outbox], disclosures: [...memory.state.disclosures] } };
     try {
       const result = await work(tx);
       memory.beforeCommit?.(open.state);
@@ -62,8 +62,8 @@ export function createMemoryLog(): MemoryLog {
   const log: LogStore = {
     async append(tx, recordId, leaf, disclosures) {
       const state = at(tx);
-      state.outbox = [...state.outbox, { recordId, leaf }];
-      state.disclosures = [...state.disclosures, ...disclosures];
+      state.outbox.push({ recordId, leaf });
+      state.disclosures.push(...disclosures);
     },
     async acquireSequencer(tx, holder, until) {
       const state = at(tx);

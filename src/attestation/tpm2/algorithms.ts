@@ -51,10 +51,6 @@ export const bankName = (id: number): BankName => known(BANKS, id, 'PCR bank');
 export const schemeName = (id: number): SchemeName => known(SCHEMES, id, 'signature scheme');
 export const curveName = (id: number): CurveName => known(CURVES, id, 'curve');
 
-export function hashId(name: HashName): number {
-  return { sha256: 0x000b, sha384: 0x000c, sha512: 0x000d }[name];
-}
-
 export function digest(hash: HashName, ...parts: readonly Uint8Array[]): Uint8Array {
   const state = createHash(hash);
   for (const part of parts) state.update(part);

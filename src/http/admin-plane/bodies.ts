@@ -1,9 +1,9 @@
 /** The form of every request body of the admin plane. Strict: an unknown member is a mistake, not a hint. */
 import { z } from 'zod';
+import { referenceValue, trustAnchor } from '../../documents/bodies.ts';
 import { CLASS_NAMES } from '../../domain/classes.ts';
 import { VaultError } from '../../domain/errors.ts';
 import { parseDigest, parseName, parseObjectPath } from '../../domain/ids.ts';
-import { referenceValue, trustAnchor } from '../../documents/bodies.ts';
 
 function checked<T>(parse: (text: string) => T) {
   return z

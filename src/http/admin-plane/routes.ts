@@ -4,9 +4,7 @@ import type { z } from 'zod';
 import { parseEnrolmentRequest } from '../../attestation/tpm2/enrolment.ts';
 import { fromBase64 } from '../../domain/bytes.ts';
 import { DEFAULTS } from '../../domain/classes.ts';
-import {
-  type Namespace, parseDigest, parseId, parseName, parseObjectPath, type RequestId, type VersionId,
-} from '../../domain/ids.ts';
+import { type Namespace, parseDigest, parseId, parseName, parseObjectPath, type RequestId, type VersionId } from '../../domain/ids.ts';
 import { spkiDigestOf } from '../../identity/certificates.ts';
 import { sessionTokenDigest } from '../../identity/session-token.ts';
 import { approve, pendingApprovals, requestApproval } from '../../vault/approve.ts';
@@ -32,22 +30,34 @@ export function adminPlaneRoutes(vault: Vault): readonly Route[] {
     (handle: (actor: AdminActor, request: Request) => Promise<unknown>, status = 200): RequestHandler =>
     async (request, response) => {
       const actor = await authenticate(
-        { token: sessionToken(request), workstation: workstationOf(request), requestId: requestIdOf(response), remoteAddress: remoteAddressOf(request) },
+        {
+          token: sessionToken(request),
+          workstation: workstationOf(request),
+          requestId: requestIdOf(response),
+          remoteAddress: remoteAddressOf(request),
+        },
         vault,
       );
       answer(response, status, await handle(actor, request));
     };
-  const withBody =
-    <T extends z.ZodType>(schema: T, handle: (actor: AdminActor, body: z.output<T>, request: Request) => Promise<unknown>, status = 200) =>
-      asAdmin((actor, request) => handle(actor, jsonBody(request, schema), request), status);
+  const withBody = <T extends z.ZodType>(
+    schema: T,
+    handle: (actor: AdminActor, body: z.output<T>, request: Request) => Promise<unknown>,
+    status = 200,
+  ) => asAdmin((actor, request) => handle(actor, jsonBody(request, schema), request), status);
 
   const logIn: RequestHandler = async (request, response) => {
     const workstation = workstationOf(request);
     const body = jsonBody(request, bodies.login);
-    answer(response, 201, await login({ ...body, workstation, requestId: requestIdOf(response), remoteAddress: remoteAddressOf(request) }, vault));
+    answer(
+      response,
+      201,
+      await login({ ...body, workstation, requestId: requestIdOf(response), remoteAddress: remoteAddressOf(request) }, vault),
+    );
   };
   const logOut = asAdmin(async (_actor, request) => logout(sessionTokenDigest(sessionToken(request) ?? ''), vault), 204);
-  const propose = (parse: (request: Request) => Operation) => asAdmin((actor, request) => requestApproval(actor, parse(request), vault), 201);
+  const propose = (parse: (request: Request) => Operation) =>
+    asAdmin((actor, request) => requestApproval(actor, parse(request), vault), 201);
 
   const ns = '/v1/namespaces/:namespace';
   return [
@@ -57,7 +67,10 @@ export function adminPlaneRoutes(vault: Vault): readonly Route[] {
       method: 'post',
       path: `${ns}/models`,
       action: 'createModel',
-      handlers: [small, withBody(bodies.model, (actor, body, request) => createModel(actor, { namespace: namespaceOf(request), ...body }, vault), 201)],
+      handlers: [
+        small,
+        withBody(bodies.model, (actor, body, request) => createModel(actor, { namespace: namespaceOf(request), ...body }, vault), 201),
+      ],
     },
     {
       method: 'get',
@@ -110,7 +123,10 @@ export function adminPlaneRoutes(vault: Vault): readonly Route[] {
       method: 'put',
       path: `${ns}/documents/policy-set`,
       action: OPERATION_ACTIONS['policy-set'],
-      handlers: [large, propose((request) => ({ kind: 'policy-set', namespace: namespaceOf(request), ...jsonBody(request, bodies.policySet) }))],
+      handlers: [
+        large,
+        propose((request) => ({ kind: 'policy-set', namespace: namespaceOf(request), ...jsonBody(request, bodies.policySet) })),
+      ],
     },
     {
       method: 'put',
@@ -118,7 +134,10 @@ export function adminPlaneRoutes(vault: Vault): readonly Route[] {
       action: OPERATION_ACTIONS['reference-values'],
       handlers: [
         large,
-        propose((request) => ({ kind: 'reference-values', namespace: namespaceOf(request), ...jsonBody(request, bodies.referenceValues) }) as Operation),
+        propose(
+          (request) =>
+            ({ kind: 'reference-values', namespace: namespaceOf(request), ...jsonBody(request, bodies.referenceValues) }) as Operation,
+        ),
       ],
     },
     {
@@ -134,7 +153,9 @@ export function adminPlaneRoutes(vault: Vault): readonly Route[] {
       method: 'get',
       path: `${ns}/requests`,
       action: 'readCatalogue',
-      handlers: [asAdmin(async (actor, request) => ({ requests: (await pendingApprovals(actor, namespaceOf(request), vault)).map(shown) }))],
+      handlers: [
+        asAdmin(async (actor, request) => ({ requests: (await pendingApprovals(actor, namespaceOf(request), vault)).map(shown) })),
+      ],
     },
     {
       method: 'post',
@@ -165,7 +186,10 @@ export function adminPlaneRoutes(vault: Vault): readonly Route[] {
       method: 'post',
       path: `${ns}/enrolments/:request/confirm`,
       action: 'enrolRequester',
-      handlers: [small, withBody(bodies.confirm, (actor, body, request) => confirmEnrolment(actor, requestOf(request), fromBase64(body.secret), vault))],
+      handlers: [
+        small,
+        withBody(bodies.confirm, (actor, body, request) => confirmEnrolment(actor, requestOf(request), fromBase64(body.secret), vault)),
+      ],
     },
     {
       method: 'post',
@@ -210,4 +234,3 @@ const workstationOf = (request: Request) => spkiDigestOf(clientSpki(request));
 const namespaceOf = (request: Request) => parseName<Namespace>(param(request, 'namespace'), 'namespace');
 const versionOf = (request: Request) => parseId<VersionId>(param(request, 'version'), 'version');
 const requestOf = (request: Request) => parseId<RequestId>(param(request, 'request'), 'request');
-

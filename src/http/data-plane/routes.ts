@@ -7,8 +7,8 @@ import { DEFAULTS } from '../../domain/classes.ts';
 import { VaultError } from '../../domain/errors.ts';
 import { type ChallengeId, type Namespace, parseId, parseName, type ReleaseId } from '../../domain/ids.ts';
 import { issueChallenge } from '../../vault/challenge.ts';
-import { type ObjectRequest, openObject } from '../../vault/open-object.ts';
 import { finishRelease } from '../../vault/finish.ts';
+import { type ObjectRequest, openObject } from '../../vault/open-object.ts';
 import { release } from '../../vault/release.ts';
 import type { Vault } from '../../vault/vault.ts';
 import type { Route } from '../listener.ts';
@@ -60,7 +60,12 @@ export function dataPlaneRoutes(vault: Vault): readonly Route[] {
 
   const base = '/v1/namespaces/:namespace/releases';
   return [
-    { method: 'post', path: '/v1/challenges', action: { open: 'a challenge grants nothing and is good for one TLS key' }, handlers: [challenge] },
+    {
+      method: 'post',
+      path: '/v1/challenges',
+      action: { open: 'a challenge grants nothing and is good for one TLS key' },
+      handlers: [challenge],
+    },
     { method: 'post', path: base, action: 'release', handlers: [rawBody(DEFAULTS.evidenceBodyBytes), createRelease] },
     { method: 'get', path: `${base}/:release/objects/*path`, action: 'release', handlers: [readObject] },
     { method: 'delete', path: `${base}/:release`, action: 'release', handlers: [endRelease] },
