@@ -26,8 +26,8 @@ export interface AppraisalInputs {
   /** What the evidence must be bound to, and whose attesters and anchors count. */
   readonly context: VerificationContext;
   readonly referenceValues: readonly ReferenceValue[];
-  /** SHA-256 of the signed document the reference values are from. */
-  readonly referenceValuesDigest: Digest;
+  /** SHA-256 of the signed document the reference values are from; absent when none is in force, and then nothing can match. */
+  readonly referenceValuesDigest: Digest | undefined;
   /** The TLS key the result will be good for; the same key is inside `context.binding`. */
   readonly spkiDigest: SpkiDigest;
   /** The database's time: reference values expire by it. */
@@ -47,7 +47,11 @@ export async function appraise(inputs: AppraisalInputs): Promise<AttestationResu
   if (isRefusal(claims)) return { ...claims, evidenceDigest };
   const matched = matchTrusted(claims, inputs);
   if (isRefusal(matched)) return { ...matched, evidenceDigest };
-  return mintResult(claims, matched, evidenceDigest, inputs);
+  const { referenceValuesDigest } = inputs;
+  if (referenceValuesDigest === undefined) {
+    return refuse('reference_values_missing', 'no reference values are in force', { subject: claims.attester, evidenceDigest });
+  }
+  return mintResult(claims, { matched, referenceValuesDigest, evidenceDigest, spkiDigest: inputs.spkiDigest });
 }
 
 /** This version weighs exactly one piece; taking one of several and ignoring the rest would be a choice by the requester. */
@@ -85,9 +89,7 @@ function matchTrusted(claims: VerifiedClaims, { context, referenceValues, now }:
 
 function mintResult(
   claims: VerifiedClaims,
-  matched: readonly string[],
-  evidenceDigest: Digest,
-  { spkiDigest, referenceValuesDigest }: AppraisalInputs,
+  proved: Pick<AttestationResult, 'matched' | 'referenceValuesDigest' | 'evidenceDigest' | 'spkiDigest'>,
 ): AttestationResult {
   const { fresh, keyBound, hardware, tee } = KINDS[claims.kind];
   return mint({
@@ -98,11 +100,8 @@ function mintResult(
     hardware,
     tee,
     subject: claims.attester,
-    spkiDigest,
-    matched,
-    referenceValuesDigest,
-    evidenceDigest,
     facts: claims.facts,
+    ...proved,
   });
 }
 

@@ -13,8 +13,7 @@
 import { appraise } from '../attestation/appraise.ts';
 import type { AccessRequest, Permit, RecordedPermit } from '../domain/access.ts';
 import { type AttestationResult, evidenceBinding, isRefusal, type Refusal, refuse } from '../domain/evidence.ts';
-import type { Digest, RecordId } from '../domain/ids.ts';
-import { parseId, type VersionId } from '../domain/ids.ts';
+import { parseId, type RecordId, type VersionId } from '../domain/ids.ts';
 import type { ManifestObject } from '../domain/model.ts';
 import type { Tx } from '../domain/unit-of-work.ts';
 import { spkiDigestOf } from '../identity/certificates.ts';
@@ -96,7 +95,7 @@ async function appraiseRequest(request: AccessRequest, vault: Ports): Promise<At
       attester: (akName) => vault.stores.unitOfWork.run((tx) => enrolledAttester(namespace, akName, tx, vault)),
     },
     referenceValues: references?.body.values ?? [],
-    referenceValuesDigest: references?.digest ?? ('0'.repeat(64) as Digest), // no values: the appraisal refuses before using it
+    referenceValuesDigest: references?.digest,
     spkiDigest,
     now: known.now,
   });

@@ -3,7 +3,7 @@ import {
   completeSubtrees, EMPTY_ROOT, leafHash, nodeHash, proveConsistency, proveInclusion, type ReadSubtree, treeRoot, verifyConsistency, verifyInclusion,
 } from '../../src/audit/merkle.ts';
 import { toHex } from '../../src/domain/bytes.ts';
-import { withVectors } from './shared-vectors.ts';
+import { withVectors } from '../shared-vectors.ts';
 import { randomLeaves } from './small-log.ts';
 
 interface Case {

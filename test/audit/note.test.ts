@@ -4,7 +4,7 @@ import { formatCheckpoint, openCheckpoint, parseCheckpoint } from '../../src/aud
 import { formatVkey, openNote, parseNote, parseVkey, signNote, verifierKey } from '../../src/audit/note.ts';
 import { codeOf } from '../../src/domain/errors.ts';
 import type { TreeSize } from '../../src/domain/ids.ts';
-import { withVectors } from './shared-vectors.ts';
+import { withVectors } from '../shared-vectors.ts';
 import { createLogKey, ORIGIN } from './small-log.ts';
 
 interface NoteVectors {

@@ -75,9 +75,12 @@ describe('object paths', () => {
 
   test('that are accepted hold no control character', () => {
     fc.assert(
-      fc.property(fc.string({ unit: fc.integer({ min: 0, max: 0x200 }).map((code) => String.fromCharCode(code)), maxLength: 6 }), (text) => {
-        if (accepted(() => parseObjectPath(text))) expect(text).not.toMatch(/\p{Cc}|\\/u);
-      }),
+      fc.property(
+        fc.string({ unit: fc.integer({ min: 0, max: 0x200 }).map((code) => String.fromCharCode(code)), maxLength: 6 }),
+        (text) => {
+          if (accepted(() => parseObjectPath(text))) expect(text).not.toMatch(/\p{Cc}|\\/u);
+        },
+      ),
       { numRuns: 1000 },
     );
   });
@@ -93,16 +96,16 @@ describe('folding', () => {
     expect(new Set(paths.map(foldPath)).size).toBe(paths.length);
   });
 
-  test('does not see upper and lower case, and folding twice changes nothing', () => {
-    fc.assert(
-      fc.property(fc.string({ unit: 'grapheme', maxLength: 8 }), (text) => {
-        const path = text.normalize('NFC') as ObjectPath;
-        const folded = foldPath(path);
-        expect(foldPath(path.toUpperCase() as ObjectPath)).toBe(folded);
-        expect(foldPath(folded as ObjectPath)).toBe(folded);
-      }),
-      { numRuns: 1000 },
-    );
+  test('does not see case, for every character there is, and folding twice changes nothing', () => {
+    const fold = (text: string) => foldPath(text as ObjectPath);
+    const wrong: string[] = [];
+    for (let code = 0; code <= 0x10ffff; code++) {
+      if (code === 0xd800) code = 0xe000; // surrogates are no characters
+      const char = String.fromCodePoint(code);
+      const folded = fold(char);
+      if (fold(char.toUpperCase()) !== folded || fold(char.toLowerCase()) !== folded || fold(folded) !== folded) wrong.push(char);
+    }
+    expect(wrong).toEqual([]);
   });
 });
 

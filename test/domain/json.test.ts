@@ -67,7 +67,8 @@ describe('canonical JSON', () => {
   });
 
   test('throws for what has no JSON form instead of signing something else', () => {
-    for (const value of [undefined, Number.NaN, Number.POSITIVE_INFINITY, 1n]) expect(() => canonicalJson({ value: [value] }) && canonicalJson(value)).toThrow();
+    for (const value of [undefined, Number.NaN, Number.POSITIVE_INFINITY, 1n])
+      expect(() => canonicalJson({ value: [value] }) && canonicalJson(value)).toThrow();
   });
 });
 
@@ -77,7 +78,7 @@ describe('JSON depth', () => {
   test('accepts the limit and refuses one more', () => {
     expect(() => assertJsonDepth(nested(32), 32)).not.toThrow();
     expect(() => assertJsonDepth(nested(33), 32)).toThrow(expect.objectContaining({ code: 'request_invalid' }));
-    expect(() => assertJsonDepth('{"a":'.repeat(33) + '1' + '}'.repeat(33), 32)).toThrow('nested deeper than 32');
+    expect(() => assertJsonDepth(`${'{"a":'.repeat(33)}1${'}'.repeat(33)}`, 32)).toThrow('nested deeper than 32');
   });
 
   test('is not taken in by brackets inside strings, nor by escapes', () => {

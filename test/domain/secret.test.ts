@@ -11,7 +11,14 @@ const secretOf = (text: string) => new SecretBytes(new Uint8Array(Buffer.from(te
 /** Every spelling in which bytes usually get out. */
 function spellings(text: string): string[] {
   const bytes = Buffer.from(text);
-  return [text, bytes.toString('hex'), bytes.toString('base64').replace(/=+$/, ''), bytes.toString('base64url'), [...bytes].join(','), [...bytes].join(', ')];
+  return [
+    text,
+    bytes.toString('hex'),
+    bytes.toString('base64').replace(/=+$/, ''),
+    bytes.toString('base64url'),
+    [...bytes].join(','),
+    [...bytes].join(', '),
+  ];
 }
 
 function consoleText(write: (console: Console) => void): string {

@@ -2,7 +2,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { describe, test } from '@jest/globals';
 
-const FOLDER = new URL('../../../shared/vectors/', import.meta.url);
+const FOLDER = new URL('../../shared/vectors/', import.meta.url);
 
 /** Runs `define` with the parsed file, or leaves one skipped test that names what is missing. */
 export function withVectors<T>(title: string, file: string, define: (vectors: T) => void): void {
