@@ -18,7 +18,7 @@ import type { Stores } from './stores/port.ts';
 import { openSqliteStores } from './stores/sqlite/sqlite-stores.ts';
 import type { Logger } from './telemetry/logger.ts';
 import { readDocument } from './vault/documents.ts';
-import { CATALOGUE_KEY } from './vault/init.ts';
+import { CATALOGUE_KEY, type CeremonyInputs, type CeremonyResult, ceremony } from './vault/init.ts';
 import { createReleaseMeter } from './vault/meter.ts';
 import { keepHouse } from './vault/outcome.ts';
 import { createRevocations } from './vault/revoke.ts';
@@ -35,7 +35,7 @@ export interface RunningVault {
 }
 
 /** The keeper and a client to it. `ceremony` lets it make keys. */
-export async function startKeys(
+async function startKeys(
   config: Pick<Config, 'token' | 'keeperSocket'>,
   log: Logger,
   ceremony = false,
@@ -59,6 +59,25 @@ export async function startKeys(
       await keeper.stop();
     },
   };
+}
+
+/** Runs the ceremony with a keeper that may make keys, for as long as that takes. */
+export async function startCeremony(
+  config: Pick<Config, 'token' | 'keeperSocket' | 'database'>,
+  inputs: CeremonyInputs,
+  log: Logger,
+): Promise<CeremonyResult> {
+  const { keys, stop } = await startKeys(config, log, true);
+  try {
+    const stores = await openSqliteStores({ file: config.database, clock: systemClock });
+    try {
+      return await ceremony(inputs, { keys, stores });
+    } finally {
+      await stores.close();
+    }
+  } finally {
+    await stop();
+  }
 }
 
 /** Opens everything a vault needs and checks that it belongs together. Rejects, with nothing left running, when it does not. */

@@ -1,5 +1,5 @@
 /** Receives the files of a release by parallel ranged reads, verifies every digest, and only then gives them their names. */
-import { createHash } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { type FileHandle, mkdir, open, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
@@ -33,10 +33,10 @@ async function fetchObject(
   onBytes: FetchProgress,
 ): Promise<void> {
   const target = join(folder, object.path);
-  const partial = `${target}.wv-part`;
+  const partial = `${target}.${randomUUID()}.wv-part`; // no object of a version can have that name by design or by chance
   await mkdir(dirname(target), { recursive: true, mode: 0o700 });
   const abort = new AbortController();
-  const file = await open(partial, 'w', 0o600);
+  const file = await open(partial, 'wx', 0o600);
   try {
     const parts = partsOf(object.size);
     const worker = async () => {

@@ -6,16 +6,14 @@ import type { Command } from 'commander';
 import { toString as qrCode } from 'qrcode';
 import { z } from 'zod';
 import { formatVkey, verifierKey } from '../audit/vkey.ts';
-import { startKeys } from '../compose.ts';
+import { startCeremony } from '../compose.ts';
 import type { ConfigFile } from '../config/config.ts';
 import { systemClock } from '../domain/clock.ts';
 import { VaultError } from '../domain/errors.ts';
 import { parseName } from '../domain/ids.ts';
 import { type IssuedCertificate, issueSelfSigned } from '../identity/certificates.ts';
 import { splitPolicies } from '../policy/policy-set.ts';
-import { openSqliteStores } from '../stores/sqlite/sqlite-stores.ts';
 import { createLogger } from '../telemetry/logger.ts';
-import { ceremony } from '../vault/init.ts';
 import { readUserJson } from './files.ts';
 import { print, withJson } from './output.ts';
 
@@ -82,28 +80,20 @@ async function runCeremony(
   people: ReturnType<typeof parseAdministrator>[],
   kits: ReadonlyArray<{ name: string; certificate: IssuedCertificate }>,
 ) {
-  const log = createLogger('error');
   const at = (path: string) => resolve(folder, path);
   const { token } = base;
   const paths = { ...token, pinFile: at(token.pinFile), softhsmConf: token.softhsmConf && at(token.softhsmConf) };
-  const keyConfig = { token: paths, keeperSocket: at(base.keeperSocket) };
   const policies = splitPolicies(await readFile(new URL('../../policies/administrators.cedar', import.meta.url), 'utf8'));
-  const { keys, stop } = await startKeys(keyConfig, log, true);
-  try {
-    const stores = await openSqliteStores({ file: at(base.database), clock: systemClock });
-    try {
-      const administrators = people.map((person, index) => {
-        const kit = kits[index];
-        if (kit === undefined) throw new VaultError('internal', 'a kit is missing');
-        return { ...person, workstation: kit.certificate.spkiDigest };
-      });
-      return await ceremony({ origin: options.origin, administrators, policies, now: systemClock.now() }, { keys, stores });
-    } finally {
-      await stores.close();
-    }
-  } finally {
-    await stop();
-  }
+  const administrators = people.map((person, index) => {
+    const kit = kits[index];
+    if (kit === undefined) throw new VaultError('internal', 'a kit is missing');
+    return { ...person, workstation: kit.certificate.spkiDigest };
+  });
+  return startCeremony(
+    { token: paths, keeperSocket: at(base.keeperSocket), database: at(base.database) },
+    { origin: options.origin, administrators, policies, now: systemClock.now() },
+    createLogger('error'),
+  );
 }
 
 function parseAdministrator(text: string): { readonly name: string; readonly roles: readonly string[] } {

@@ -37,7 +37,7 @@ async function publish(kit: Kit, folder: string, options: Options): Promise<void
   const version = String(started['versionId']);
   const objects = [];
   for (const file of files) objects.push(await upload(kit, `${base}/versions/${version}`, folder, file));
-  const finished = await kit.call('POST', `${base}/versions/${version}/finish`, { objects });
+  const finished = await kit.call('POST', `${base}/versions/${version}/finish`, { class: options.class, objects });
   const bytes = objects.reduce((sum, object) => sum + object.size, 0);
   print(options, { ...finished, objects }, [
     `Version ${version} of ${options.model}: ${objects.length} files, ${bytes} bytes, sealed. Digest ${String(finished['versionDigest'])}.`,

@@ -12,6 +12,7 @@ import type {
   ObjectPath,
   RecordId,
   ReleaseId,
+  RequestId,
   SubjectId,
   VaultId,
   VersionId,
@@ -124,6 +125,15 @@ export const BODY_SCHEMAS = {
     versionId: id<VersionId>(),
     versionDigest: digest(),
     spkiDigest: digest(),
+    expiresAt: time,
+  }),
+  request: z.strictObject({
+    ...head,
+    namespace: name<Namespace>(),
+    requestId: id<RequestId>(),
+    operationKind: z.enum(['promote', 'policy-set', 'reference-values', 'trust-anchors', 'enrol']),
+    operationDigest: digest(),
+    consent,
     expiresAt: time,
   }),
   'policy-set': z.strictObject({

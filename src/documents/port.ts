@@ -7,6 +7,7 @@ export const DOCUMENT_KINDS = [
   'manifest',
   'promotion',
   'release',
+  'request',
   'policy-set',
   'reference-values',
   'trust-anchors',
@@ -15,7 +16,7 @@ export const DOCUMENT_KINDS = [
 ] as const;
 export type DocumentKind = (typeof DOCUMENT_KINDS)[number];
 
-/** docs/formats/documents.md. The store keeps it; only documents/verify.ts believes it. */
+/** docs/formats/documents.md. The store keeps it; only documents/document.ts believes it. */
 export interface SignedDocument {
   readonly kind: DocumentKind;
   /** SHA-256 of `bytes`. */

@@ -2,8 +2,9 @@
 import { createHash } from 'node:crypto';
 import { VaultError } from './errors.ts';
 
-/** Text as it enters any hash, AAD or label: UTF-8 of its NFC form. */
+/** Text as it enters any hash, AAD or label: UTF-8 of its NFC form. A lone surrogate has no UTF-8 and is refused: `request_invalid`. */
 export function utf8(text: string): Uint8Array {
+  if (!text.isWellFormed()) throw new VaultError('request_invalid', 'the text is not well-formed Unicode');
   return new TextEncoder().encode(text.normalize('NFC'));
 }
 

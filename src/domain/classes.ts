@@ -14,21 +14,18 @@ export interface ClassDemands {
   readonly hardware: boolean;
   /** Evidence must come from a TEE; a TPM is not enough. */
   readonly tee: boolean;
-  /** How far a Permit must have got in the access log before the first byte. */
-  readonly recordLevel: 'durable' | 'committed';
   /** People, the publisher among them, that must want a version published. */
   readonly publishApprovals: 1 | 2;
   readonly releaseSeconds: number;
 }
 
-/** docs/formats.md "Classes". `critical` also asks for a witness and a standing authorization, which do not exist yet: it cannot be released. */
+/** `critical` also asks for a witness and a standing authorization, which do not exist yet: it cannot be released. */
 export const CLASSES: Readonly<Record<ClassName, ClassDemands>> = {
   public: {
     fresh: false,
     keyBound: false,
     hardware: false,
     tee: false,
-    recordLevel: 'durable',
     publishApprovals: 1,
     releaseSeconds: 86_400,
   },
@@ -37,7 +34,6 @@ export const CLASSES: Readonly<Record<ClassName, ClassDemands>> = {
     keyBound: true,
     hardware: false,
     tee: false,
-    recordLevel: 'durable',
     publishApprovals: 1,
     releaseSeconds: 28_800,
   },
@@ -46,11 +42,10 @@ export const CLASSES: Readonly<Record<ClassName, ClassDemands>> = {
     keyBound: true,
     hardware: true,
     tee: false,
-    recordLevel: 'durable',
     publishApprovals: 2,
     releaseSeconds: 3_600,
   },
-  critical: { fresh: true, keyBound: true, hardware: true, tee: true, recordLevel: 'committed', publishApprovals: 2, releaseSeconds: 900 },
+  critical: { fresh: true, keyBound: true, hardware: true, tee: true, publishApprovals: 2, releaseSeconds: 900 },
 };
 
 export const DEFAULTS = {

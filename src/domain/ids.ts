@@ -82,5 +82,5 @@ export function parseObjectPath(text: string): ObjectPath {
 
 /** Two paths with the same folded form cannot stand in one version: they would be one file on some machines. */
 export function foldPath(path: ObjectPath): string {
-  return path.normalize('NFKC').toUpperCase().toLowerCase();
+  return path.normalize('NFKC').toLowerCase().toUpperCase().toLowerCase().normalize('NFKC');
 }

@@ -33,10 +33,10 @@ export function planeApplication(routes: readonly Route[], log: Logger): Express
   app.use(requestId);
   app.use(helmet({ contentSecurityPolicy: { useDefaults: false, directives: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] } } }));
   for (const route of routes) app[route.method](route.path, ...route.handlers);
-  app.use((request, response) => {
-    const other = routes.some((route) => request.path === route.path && route.method !== request.method.toLowerCase());
-    sendProblem(response, { code: other ? 'method_not_allowed' : 'route_unknown' });
-  });
+  for (const path of new Set(routes.map((route) => route.path))) {
+    app.all(path, (_request, response) => sendProblem(response, { code: 'method_not_allowed' }));
+  }
+  app.use((_request, response) => sendProblem(response, { code: 'route_unknown' }));
   app.use(problemHandler(log));
   return app;
 }

@@ -45,6 +45,8 @@ export interface IdentityStore {
   recordLoginFailure(tx: Tx, administrator: string, workstation: SpkiDigest): Promise<void>;
   /** Failures of this administrator from this workstation at or after `since`: a stranger elsewhere cannot lock anyone out. */
   loginFailures(tx: Tx, administrator: string, workstation: SpkiDigest, since: Date): Promise<number>;
+  /** After a right code: the failures before it no longer count. */
+  forgetLoginFailures(tx: Tx, administrator: string, workstation: SpkiDigest): Promise<void>;
   insertSession(tx: Tx, session: SessionRow): Promise<void>;
   session(tx: Tx, tokenDigest: Digest): Promise<SessionRow | undefined>;
   /** Moves `lastSeenAt` to the database's now. */
@@ -63,6 +65,8 @@ export interface ApprovalRow {
   readonly operation: Uint8Array;
   /** SHA-256 of `operation`: what an approver consents to. */
   readonly operationDigest: Digest;
+  /** The signed `request` document, which says all of this: the row only points. */
+  readonly documentDigest: Digest;
   readonly requestedBy: AdministratorId;
   readonly authenticatorId: string;
   readonly workstation: SpkiDigest;

@@ -2,11 +2,10 @@
 import { loggable, type RecordDraft } from '../audit/record.ts';
 import { sha256Hex } from '../domain/bytes.ts';
 import { DEFAULTS } from '../domain/classes.ts';
-import { addSeconds } from '../domain/clock.ts';
 import { VaultError } from '../domain/errors.ts';
 import { refuse } from '../domain/evidence.ts';
-import { type Digest, newId, type RequestId } from '../domain/ids.ts';
-import { canonicalJson, parseCanonicalJson } from '../domain/json.ts';
+import type { Digest, RequestId } from '../domain/ids.ts';
+import { parseCanonicalJson } from '../domain/json.ts';
 import type { Tx } from '../domain/unit-of-work.ts';
 import type { ApprovalRow } from '../identity/port.ts';
 import { type AdminActor, actorOf, authorize, personalOf } from './authorize.ts';
@@ -19,6 +18,7 @@ import {
   type Operation,
   signOperation,
 } from './operations.ts';
+import { assertSignedRequest, signRequest } from './requests.ts';
 import type { Vault } from './vault.ts';
 
 type Ports = Pick<Vault, 'vaultId' | 'stores' | 'catalogueKey' | 'accessLog'>;
@@ -34,25 +34,21 @@ export interface ApprovalAnswer {
 /** Records the request. Where one person is enough it is executed at once; else it waits four hours for another. */
 export async function requestApproval(actor: AdminActor, operation: Operation, vault: Ports): Promise<ApprovalAnswer> {
   await authorize(actor, OPERATION_ACTIONS[operation.kind], operation.namespace, vault);
-  const bytes = canonicalJson(operation);
-  const { row, needed } = await vault.stores.unitOfWork.run(async (tx) => {
+  const { now, needed } = await vault.stores.unitOfWork.run(async (tx) => {
     await checkOperation(operation, tx, vault);
-    const request: ApprovalRow = {
-      requestId: newId<RequestId>(tx.now),
-      namespace: operation.namespace,
-      kind: operation.kind,
-      operation: bytes,
-      operationDigest: sha256Hex(bytes) as Digest, // a SHA-256 in hex
-      requestedBy: actor.administratorId,
-      authenticatorId: actor.authenticatorId,
-      workstation: actor.workstation,
-      createdAt: tx.now,
-      expiresAt: addSeconds(tx.now, DEFAULTS.approvalSeconds),
-      state: 'pending',
-    };
-    await vault.stores.approvals.insert(tx, request);
-    await vault.accessLog.append(tx, approvalRecord('approval.requested', actor, request));
-    return { row: request, needed: await consentsNeeded(operation, tx, vault) };
+    return { now: tx.now, needed: await consentsNeeded(operation, tx, vault) };
+  });
+  const { row, document } = await signRequest(
+    actor,
+    { operation, kind: operation.kind, namespace: operation.namespace },
+    now,
+    DEFAULTS.approvalSeconds,
+    vault,
+  );
+  await vault.stores.unitOfWork.run(async (tx) => {
+    await vault.stores.documents.put(tx, document);
+    await vault.stores.approvals.insert(tx, row);
+    await vault.accessLog.append(tx, approvalRecord('approval.requested', actor, row));
   });
   const { requestId, operationDigest, expiresAt } = row;
   if (needed > 1) return { requestId, operationDigest, expiresAt, state: 'pending' };
@@ -115,7 +111,7 @@ async function execute(
       ...(operation.kind === 'promote' && {
         object: { modelId: operation.modelId, versionId: operation.versionId, versionDigest: operation.versionDigest },
       }),
-      document: { kind: document.kind, digest: document.digest, ...counter },
+      document: { kind: operation.kind === 'promote' ? 'promotion' : operation.kind, digest: document.digest, ...counter },
     });
   });
   return { requestId: row.requestId, operationDigest: row.operationDigest, expiresAt: row.expiresAt, state: 'executed' };
@@ -125,15 +121,14 @@ async function pendingRequest(requestId: RequestId, tx: Tx, vault: Ports): Promi
   const row = await vault.stores.approvals.request(tx, requestId);
   if (row === undefined || row.kind === 'enrol') throw new VaultError('request_unknown', requestId);
   if (row.state !== 'pending' || tx.now >= row.expiresAt) throw new VaultError('approval_settled', row.state);
+  await assertSignedRequest(row, tx, vault);
   return row;
 }
 
-/** The stored operation. Its bytes must still have the digest that people consent to. */
+/** The stored operation, whose digest was signed. */
 function operationOf(row: ApprovalRow): Operation {
   if (sha256Hex(row.operation) !== row.operationDigest) throw new VaultError('approval_changed', 'the stored operation was altered');
-  const operation = parseCanonicalJson(row.operation, 'document_invalid') as unknown as Operation; // we wrote it, and its digest holds
-  if (operation.kind !== row.kind || operation.namespace !== row.namespace) throw new VaultError('approval_changed');
-  return operation;
+  return parseCanonicalJson(row.operation, 'document_invalid') as unknown as Operation; // we wrote it, and its digest holds
 }
 
 function consentOf(from: AdminActor | ApprovalRow): Consent {

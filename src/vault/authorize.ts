@@ -51,7 +51,8 @@ export function authenticate(request: AdminRequest, vault: Ports): Promise<Admin
     if (!sound) throw new VaultError('workstation_unknown');
     await vault.stores.identity.touchSession(tx, tokenDigest);
     const { administratorId, name, roles } = person;
-    return { administratorId, name, roles, authenticatorId: session.authenticatorId, ...request };
+    const { workstation, requestId, remoteAddress } = request; // not the token: an actor is passed around
+    return { administratorId, name, roles, authenticatorId: session.authenticatorId, workstation, requestId, remoteAddress };
   });
 }
 

@@ -1,20 +1,19 @@
 /** Enrolling a requester: its TPM proves by credential activation that it holds the attestation key (docs/formats/enrolment.md). */
 import { timingSafeEqual } from 'node:crypto';
 import { z } from 'zod';
-import { beginActivation, type EnrolmentCredential, type EnrolmentRequest } from '../attestation/tpm2/enrolment.ts';
+import { beginActivation, type EnrolmentCredential, parseEnrolmentRequest } from '../attestation/tpm2/enrolment.ts';
 import { loggable } from '../audit/record.ts';
 import { signDocument } from '../documents/document.ts';
 import { sha256, sha256Hex } from '../domain/bytes.ts';
 import { DEFAULTS } from '../domain/classes.ts';
-import { addSeconds } from '../domain/clock.ts';
 import { VaultError } from '../domain/errors.ts';
 import { type EnrolledAttester, isRefusal, type Refusal } from '../domain/evidence.ts';
-import { type Digest, type Namespace, newId, type RequestId, type SubjectId } from '../domain/ids.ts';
-import { canonicalJson, parseCanonicalJson } from '../domain/json.ts';
+import { type Digest, type Namespace, newId, type RequestId, type SubjectId, SYSTEM } from '../domain/ids.ts';
+import { parseCanonicalJson } from '../domain/json.ts';
 import type { Tx } from '../domain/unit-of-work.ts';
-import type { ApprovalRow } from '../identity/port.ts';
 import { type AdminActor, actorOf, authorize, personalOf, recordAdminDenial } from './authorize.ts';
 import { inForce, readDocument } from './documents.ts';
+import { assertSignedRequest, signRequest } from './requests.ts';
 import type { Vault } from './vault.ts';
 
 type Ports = Pick<Vault, 'vaultId' | 'stores' | 'catalogueKey' | 'accessLog'>;
@@ -34,7 +33,8 @@ export interface Enrolment {
   readonly namespace: Namespace;
   readonly name: string;
   readonly attributes: Readonly<Record<string, string>>;
-  readonly request: EnrolmentRequest;
+  /** As the machine wrote it; parsed here. */
+  readonly request: unknown;
 }
 
 /** Checks the endorsement against the namespace's anchors and answers a credential that only that TPM, holding that key, can open. */
@@ -43,7 +43,9 @@ export async function beginEnrolment(
   enrolment: Enrolment,
   vault: Ports,
 ): Promise<{ readonly requestId: RequestId; readonly credential: EnrolmentCredential; readonly expiresAt: Date }> {
-  const { namespace, name, attributes, request } = enrolment;
+  const { namespace, name, attributes } = enrolment;
+  const request = parseEnrolmentRequest(enrolment.request);
+  if (namespace === SYSTEM) throw new VaultError('request_invalid', `the namespace ${SYSTEM} has no requesters`);
   await authorize(actor, 'enrolRequester', namespace, vault);
   const { anchors, now } = await vault.stores.unitOfWork.run(async (tx) => {
     if (await vault.stores.identity.subjectByName(tx, namespace, name)) throw new VaultError('subject_exists', name);
@@ -55,21 +57,12 @@ export async function beginEnrolment(
   using secret = activation.secret;
   const { akName, ekCertificateDigest } = activation;
   const secretDigest = secret.expose((bytes) => sha256Hex(bytes));
-  const operation = canonicalJson({ kind: 'enrol', namespace, name, akName, ekCertificateDigest, attributes, secretDigest });
-  const row: ApprovalRow = {
-    requestId: newId<RequestId>(now),
-    namespace,
-    kind: 'enrol',
-    operation,
-    operationDigest: sha256Hex(operation) as Digest, // a SHA-256 in hex
-    requestedBy: actor.administratorId,
-    authenticatorId: actor.authenticatorId,
-    workstation: actor.workstation,
-    createdAt: now,
-    expiresAt: addSeconds(now, DEFAULTS.enrolmentSeconds),
-    state: 'pending',
-  };
-  await vault.stores.unitOfWork.run((tx) => vault.stores.approvals.insert(tx, row));
+  const operation = { kind: 'enrol', namespace, name, akName, ekCertificateDigest, attributes, secretDigest };
+  const { row, document } = await signRequest(actor, { operation, kind: 'enrol', namespace }, now, DEFAULTS.enrolmentSeconds, vault);
+  await vault.stores.unitOfWork.run(async (tx) => {
+    await vault.stores.documents.put(tx, document);
+    await vault.stores.approvals.insert(tx, row);
+  });
   return { requestId: row.requestId, credential: activation.credential, expiresAt: row.expiresAt };
 }
 
@@ -80,8 +73,12 @@ export async function confirmEnrolment(
   answer: Uint8Array,
   vault: Ports,
 ): Promise<EnrolledAttester> {
-  const row = await vault.stores.unitOfWork.run((tx) => vault.stores.approvals.request(tx, requestId));
-  if (row?.kind !== 'enrol' || sha256Hex(row.operation) !== row.operationDigest) throw new VaultError('request_unknown', requestId);
+  const row = await vault.stores.unitOfWork.run(async (tx) => {
+    const waits = await vault.stores.approvals.request(tx, requestId);
+    if (waits?.kind !== 'enrol') throw new VaultError('request_unknown', requestId);
+    await assertSignedRequest(waits, tx, vault);
+    return waits;
+  });
   await authorize(actor, 'enrolRequester', row.namespace, vault);
   const wanted = waiting.parse(parseCanonicalJson(row.operation, 'document_invalid'));
   if (!timingSafeEqual(sha256(answer), Buffer.from(wanted.secretDigest, 'hex'))) {

@@ -29,15 +29,18 @@ export interface LoginRequest {
  * many wrong codes for this name from this workstation: a stranger on another one cannot lock anyone out.
  */
 export async function login(request: LoginRequest, vault: Ports): Promise<{ readonly token: string; readonly administrator: string }> {
-  const person = await vault.stores.unitOfWork.run((tx) => findPerson(request, tx, vault));
-  if (person === 'login_locked') return refuseLogin(request, 'login_locked', vault);
-  const timeStep = person && (await matchingTimeStep(person, request.code, vault));
+  const found = await vault.stores.unitOfWork.run((tx) => countAndFind(request, tx, vault));
+  if (found === 'login_locked') return refuseLogin(request, 'login_locked', vault);
+  const { person, decoy } = found;
+  // A name that does not fit costs the same work as one that does: who administers this vault is not to be found out by a stopwatch.
+  const timeStep = await matchingTimeStep(person ?? decoy, request.code, vault);
   if (person === undefined || timeStep === undefined) return refuseLogin(request, 'login_refused', vault);
 
   const { token, digest } = newSessionToken();
   const accepted = await vault.stores.unitOfWork.run(async (tx) => {
     // Claimed before anything is answered, in the database that all nodes share: a code is good once.
     if (!(await vault.stores.identity.claimTimeStep(tx, person.authenticator.id, timeStep))) return false;
+    await vault.stores.identity.forgetLoginFailures(tx, request.administrator, request.workstation);
     await vault.stores.identity.insertSession(tx, {
       tokenDigest: digest,
       administratorId: person.administratorId,
@@ -64,19 +67,28 @@ export async function logout(tokenDigest: Parameters<Vault['stores']['identity']
   await vault.stores.unitOfWork.run((tx) => vault.stores.identity.deleteSession(tx, tokenDigest));
 }
 
-async function findPerson(request: LoginRequest, tx: Tx, vault: Ports): Promise<Bodies['administrator'] | 'login_locked' | undefined> {
+type Person = Bodies['administrator'];
+
+/** Counts the attempt as a failure before its code is looked at, so that parallel guesses cannot outrun the count. A right code forgets it. */
+async function countAndFind(
+  request: LoginRequest,
+  tx: Tx,
+  vault: Ports,
+): Promise<'login_locked' | { readonly person: Person | undefined; readonly decoy: Person }> {
+  const { administrator, workstation } = request;
   const since = addSeconds(tx.now, -DEFAULTS.loginFailureWindowSeconds);
-  const failures = await vault.stores.identity.loginFailures(tx, request.administrator, request.workstation, since);
-  if (failures >= DEFAULTS.loginFailures) return 'login_locked';
-  const row = await vault.stores.identity.administratorByName(tx, request.administrator);
-  if (row === undefined) return undefined;
-  const person = await readDocument('administrator', row.documentDigest, tx, vault);
-  const sound = person.name === request.administrator && person.administratorId === row.administratorId;
-  return sound && person.workstations.includes(request.workstation) ? person : undefined;
+  if ((await vault.stores.identity.loginFailures(tx, administrator, workstation, since)) >= DEFAULTS.loginFailures) return 'login_locked';
+  await vault.stores.identity.recordLoginFailure(tx, administrator, workstation);
+  const [first] = await vault.stores.identity.administrators(tx);
+  if (first === undefined) throw new VaultError('not_initialized');
+  const row = await vault.stores.identity.administratorByName(tx, administrator);
+  const decoy = await readDocument('administrator', (row ?? first).documentDigest, tx, vault);
+  const fits = row !== undefined && decoy.name === administrator && decoy.administratorId === row.administratorId;
+  return { person: fits && decoy.workstations.includes(workstation) ? decoy : undefined, decoy };
 }
 
 /** The seed is opened by the HSM for the length of one check. */
-async function matchingTimeStep(person: Bodies['administrator'], code: string, vault: Ports): Promise<number | undefined> {
+async function matchingTimeStep(person: Person, code: string, vault: Ports): Promise<number | undefined> {
   const wrapped = decodeWrappedKey(fromBase64(person.authenticator.wrappedSeed));
   const aad = totpSeedAad(vault.vaultId, person.administratorId, person.authenticator.id, wrapped.kek);
   using seed = await vault.keys.unwrap(wrapped, aad);
@@ -86,7 +98,6 @@ async function matchingTimeStep(person: Bodies['administrator'], code: string, v
 
 async function refuseLogin(request: LoginRequest, code: ErrorCode, vault: Ports): Promise<never> {
   await vault.stores.unitOfWork.run(async (tx) => {
-    if (code === 'login_refused') await vault.stores.identity.recordLoginFailure(tx, request.administrator, request.workstation);
     await vault.accessLog.append(tx, {
       type: 'admin.denied',
       outcome: 'deny',

@@ -1,10 +1,13 @@
 /** How many bytes each release moved through this process. Flushed every second: what a crash can lose is one second's count. */
 import type { RecordedPermit } from '../domain/access.ts';
 import type { Incarnation, ReleaseId } from '../domain/ids.ts';
+import type { Tx } from '../domain/unit-of-work.ts';
 import type { ProgressRow } from '../releases/port.ts';
 import type { Stores } from '../stores/port.ts';
 
 export interface StreamMeter {
+  /** Writes, in the caller's transaction, that a stream is open: from then on the release does not end under it. */
+  enter(tx: Tx): Promise<void>;
   /** Plaintext bytes about to be handed to the connection. */
   count(bytes: number): void;
   /** The stream reached its end; `whole` when it was a whole object. */
@@ -19,20 +22,43 @@ export interface ReleaseMeter {
   flush(): Promise<void>;
 }
 
-type Figures = { -readonly [K in keyof Omit<ProgressRow, 'node'>]: number } & { changed: boolean };
+interface Figures {
+  bytes: number;
+  completedObjects: number;
+  abortedStreams: number;
+  activeStreams: number;
+  changed: boolean;
+  /** Milliseconds since 1970; an idle release past it is forgotten, for nothing can be added to it any more. */
+  readonly expiresAt: number;
+}
 
 export function createReleaseMeter(stores: Pick<Stores, 'unitOfWork' | 'releases'>, node: Incarnation): ReleaseMeter {
   const releases = new Map<ReleaseId, Figures>();
 
-  const figuresOf = (id: ReleaseId): Figures => {
-    const figures = releases.get(id) ?? { bytes: 0, completedObjects: 0, abortedStreams: 0, activeStreams: 0, changed: false };
-    releases.set(id, figures);
+  const figuresOf = ({ releaseId, expiresAt }: RecordedPermit): Figures => {
+    const fresh = { bytes: 0, completedObjects: 0, abortedStreams: 0, activeStreams: 0, changed: false, expiresAt: expiresAt.getTime() };
+    const figures = releases.get(releaseId) ?? fresh;
+    releases.set(releaseId, figures);
     return figures;
+  };
+  const rowOf = ({ bytes, completedObjects, abortedStreams, activeStreams }: Figures): ProgressRow => ({
+    node,
+    bytes,
+    completedObjects,
+    abortedStreams,
+    activeStreams,
+  });
+  /** Runs in the same transaction as the flush, with the database's time. */
+  const forgetPast = (now: Date) => {
+    for (const [releaseId, figures] of releases) {
+      const over = figures.activeStreams === 0 && !figures.changed && figures.expiresAt < now.getTime();
+      if (over) releases.delete(releaseId);
+    }
   };
 
   return {
-    open({ releaseId }) {
-      const figures = figuresOf(releaseId);
+    open(permit) {
+      const figures = figuresOf(permit);
       let done = false;
       const change = (apply: () => void) => {
         apply();
@@ -40,6 +66,7 @@ export function createReleaseMeter(stores: Pick<Stores, 'unitOfWork' | 'releases
       };
       change(() => figures.activeStreams++);
       return {
+        enter: (tx) => stores.releases.recordProgress(tx, permit.releaseId, rowOf(figures)),
         count: (bytes) => change(() => (figures.bytes += bytes)),
         complete: (whole) => {
           done = true;
@@ -54,13 +81,13 @@ export function createReleaseMeter(stores: Pick<Stores, 'unitOfWork' | 'releases
     },
     async flush() {
       const changed = [...releases].filter(([, figures]) => figures.changed);
-      if (changed.length === 0) return;
-      const rows = changed.map(([releaseId, { changed: _, ...figures }]) => ({ releaseId, row: { node, ...figures } }));
       for (const [, figures] of changed) figures.changed = false;
       try {
-        await stores.unitOfWork.run(async (tx) => {
-          for (const { releaseId, row } of rows) await stores.releases.recordProgress(tx, releaseId, row);
+        const now = await stores.unitOfWork.run(async (tx) => {
+          for (const [releaseId, figures] of changed) await stores.releases.recordProgress(tx, releaseId, rowOf(figures));
+          return tx.now;
         });
+        forgetPast(now);
       } catch (error) {
         for (const [, figures] of changed) figures.changed = true;
         throw error;

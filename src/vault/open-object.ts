@@ -15,6 +15,7 @@ import type { ReleaseRow } from '../releases/port.ts';
 import { floeAad, objectKey } from '../sealed/object-key.ts';
 import { openRange } from '../sealed/range.ts';
 import { SegmentOpener } from '../sealed/segment.ts';
+import type { StreamMeter } from './meter.ts';
 import { recallPermit } from './record.ts';
 import { segmentSource } from './segment-source.ts';
 import { unwrapDek } from './unwrap.ts';
@@ -107,6 +108,7 @@ async function* readObject(reading: Reading, vault: Ports): AsyncGenerator<Uint8
   const { permit, object, range } = reading;
   using guard = vault.revocations.guard(permit, reading.signal, reading.onCut);
   using meter = vault.meter.open(permit);
+  await enterStream(permit, meter, vault);
   try {
     for await (const chunk of decrypt(reading, guard.signal, vault)) {
       guard.assertLive();
@@ -119,6 +121,15 @@ async function* readObject(reading: Reading, vault: Ports): AsyncGenerator<Uint8
     if (isIntegrityFailure(error)) throw await integrityFailure(reading, error, vault);
     throw error;
   }
+}
+
+/** Says in the store that a stream is open, unless the release ended since the recheck: what leaves is always counted in its end. */
+async function enterStream(permit: RecordedPermit, meter: StreamMeter, vault: Ports): Promise<void> {
+  await vault.stores.unitOfWork.run(async (tx) => {
+    const row = await vault.stores.releases.release(tx, permit.namespace, permit.releaseId);
+    if (row === undefined || row.outcome !== undefined) throw new VaultError('release_ended');
+    await meter.enter(tx);
+  });
 }
 
 async function* decrypt(reading: Reading, signal: AbortSignal, vault: Ports): AsyncGenerator<Uint8Array, void, undefined> {

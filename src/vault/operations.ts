@@ -1,8 +1,9 @@
 /** The operations that need two people: what each one is, what it demands, and what happens when it is approved. */
 
+import type { Bodies } from '../documents/bodies.ts';
 import { signDocument } from '../documents/document.ts';
 import type { SignedDocument } from '../documents/port.ts';
-import { CLASSES } from '../domain/classes.ts';
+import { CLASSES, type ClassName } from '../domain/classes.ts';
 import { VaultError } from '../domain/errors.ts';
 import type { ReferenceValue, TrustAnchor } from '../domain/evidence.ts';
 import type { Digest, ModelId, Namespace, VersionId } from '../domain/ids.ts';
@@ -19,6 +20,7 @@ export type Operation =
       readonly modelId: ModelId;
       readonly versionId: VersionId;
       readonly versionDigest: Digest;
+      readonly class: ClassName;
     }
   | {
       readonly kind: 'policy-set';
@@ -41,8 +43,6 @@ export interface Consent {
   readonly workstation: Digest;
 }
 
-import type { Bodies } from '../documents/bodies.ts';
-
 type Ports = Pick<Vault, 'vaultId' | 'stores' | 'catalogueKey'>;
 
 export const OPERATION_ACTIONS: Readonly<Record<Operation['kind'], AdminAction>> = {
@@ -59,7 +59,8 @@ export async function checkOperation(operation: Operation, tx: Tx, vault: Ports)
     if (row?.modelId !== operation.modelId) throw new VaultError('version_unknown', operation.versionId);
     if (row.state !== 'quarantined') throw new VaultError('version_state_conflict', `it is ${row.state}`);
     if (row.versionDigest !== operation.versionDigest) throw new VaultError('approval_changed', 'the version has another digest');
-    await readManifest(row, tx, vault);
+    const manifest = await readManifest(row, tx, vault);
+    if (manifest.class !== operation.class) throw new VaultError('approval_changed', 'the version has another class');
     return;
   }
   const current = await vault.stores.documents.current(tx, operation.namespace, operation.kind);

@@ -2,6 +2,7 @@
 import type { ReleaseOutcome } from '../domain/access.ts';
 import { DEFAULTS } from '../domain/classes.ts';
 import { addSeconds } from '../domain/clock.ts';
+import { VaultError } from '../domain/errors.ts';
 import type { Namespace, ReleaseId } from '../domain/ids.ts';
 import type { Tx } from '../domain/unit-of-work.ts';
 import type { ProgressRow, ReleaseRow } from '../releases/port.ts';
@@ -9,12 +10,18 @@ import type { Vault } from './vault.ts';
 
 type Ports = Pick<Vault, 'stores' | 'accessLog' | 'meter' | 'node'>;
 
-/** Ends a release and records it. Ending one that has ended is no change. */
+/**
+ * Ends a release and records it. Ending one that has ended is no change. `release_busy`, and no change, while a living node still has a
+ * stream of it open: the record of the end states every byte that left.
+ */
 export async function endRelease(namespace: Namespace, releaseId: ReleaseId, outcome: ReleaseOutcome, vault: Ports): Promise<void> {
   await vault.meter.flush();
   await vault.stores.unitOfWork.run(async (tx) => {
     const row = await vault.stores.releases.release(tx, namespace, releaseId);
-    if (row !== undefined) await end(row, outcome, await vault.stores.releases.progress(tx, releaseId), tx, vault);
+    if (row === undefined) return;
+    const progress = await vault.stores.releases.progress(tx, releaseId);
+    if ((await sendingState(progress, tx, vault)) === 'live') throw new VaultError('release_busy');
+    await end(row, outcome, progress, tx, vault);
   });
 }
 

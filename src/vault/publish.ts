@@ -14,6 +14,7 @@ import {
   type Namespace,
   newId,
   type ObjectPath,
+  SYSTEM,
   type VersionId,
 } from '../domain/ids.ts';
 import { type Manifest, type ManifestObject, SEGMENTS_PER_UNIT, type Unit } from '../domain/model.ts';
@@ -35,6 +36,7 @@ export async function createModel(
   model: { readonly namespace: Namespace; readonly name: string; readonly class: ClassName },
   vault: Ports,
 ): Promise<ModelRow> {
+  if (model.namespace === SYSTEM) throw new VaultError('request_invalid', `the namespace ${SYSTEM} holds no models`);
   await authorize(actor, 'createModel', model.namespace, vault);
   return vault.stores.unitOfWork.run(async (tx) => {
     const existing = await vault.stores.catalog.modelByName(tx, model.namespace, model.name);
@@ -83,8 +85,8 @@ export async function putObject(
   const row = await uploadingVersion(namespace, versionId, vault);
   const wrapped = decodeWrappedKey(row.wrappedDek);
   const aad = dekWrapAad({ vaultId: vault.vaultId, namespace, modelId: row.modelId, versionId }, wrapped.kek);
-  using dek = await vault.keys.unwrap(wrapped, aad);
-  using key = objectKey(dek, versionId, path);
+  using lease = await vault.deks.leaseForSealing(versionId, wrapped, aad);
+  using key = objectKey(lease.dek, versionId, path);
 
   const digest = createHash('sha256');
   let size = 0;
@@ -129,6 +131,13 @@ async function storeUnits(sealed: AsyncIterable<Uint8Array>, vault: Ports): Prom
   return { header, units };
 }
 
+/** What the publisher says the version is. The class comes from here, not from a row that a database writer could lower. */
+export interface Announcement {
+  readonly class: ClassName;
+  readonly objects: readonly AnnouncedObject[];
+  readonly attributes: Readonly<Record<string, string>>;
+}
+
 export interface AnnouncedObject {
   readonly path: ObjectPath;
   readonly size: number;
@@ -142,8 +151,7 @@ export interface AnnouncedObject {
 export async function finishVersion(
   actor: AdminActor,
   target: { readonly namespace: Namespace; readonly versionId: VersionId },
-  announced: readonly AnnouncedObject[],
-  attributes: Readonly<Record<string, string>>,
+  announced: Announcement,
   vault: Ports,
 ) {
   const { namespace, versionId } = target;
@@ -155,18 +163,19 @@ export async function finishVersion(
     now: tx.now,
   }));
   if (model === undefined) throw new VaultError('model_unknown', row.modelId);
-  assertAnnounced(objects, announced);
+  if (model.class !== announced.class) throw new VaultError('model_exists', `the model is ${model.class}`);
+  assertAnnounced(objects, announced.objects);
   const manifest: Manifest = {
     v: 1,
     vaultId: vault.vaultId,
     namespace,
     modelId: row.modelId,
     versionId,
-    class: model.class,
+    class: announced.class,
     createdAt: now.toISOString(),
     suite: { id: 'FLOE-AES-256-GCM-HKDF-EXPAND-SHA-384', segmentBytes: PRODUCTION_SEGMENT_BYTES, rotationMask: FLOE.rotationMask },
     objects,
-    attributes,
+    attributes: announced.attributes,
   };
   const document = await signDocument('manifest', manifest, vault.catalogueKey.sign);
   await vault.stores.unitOfWork.run(async (tx) => {
@@ -178,15 +187,22 @@ export async function finishVersion(
       namespace,
       actor: actorOf(actor),
       request: { requestId: loggable(actor.requestId, 64) },
-      object: { modelId: row.modelId, versionId, versionDigest: document.digest, class: model.class },
+      object: { modelId: row.modelId, versionId, versionDigest: document.digest, class: announced.class },
       document: { kind: 'manifest', digest: document.digest },
       key: decodeWrappedKey(row.wrappedDek).kek,
       personal: personalOf(actor),
     });
   });
-  const promote = { kind: 'promote' as const, namespace, modelId: row.modelId, versionId, versionDigest: document.digest };
+  const promote = {
+    kind: 'promote' as const,
+    namespace,
+    modelId: row.modelId,
+    versionId,
+    versionDigest: document.digest,
+    class: announced.class,
+  };
   const approval = await requestApproval(actor, promote, vault);
-  return { versionId, versionDigest: document.digest, approvalsNeeded: CLASSES[model.class].publishApprovals, approval };
+  return { versionId, versionDigest: document.digest, approvalsNeeded: CLASSES[announced.class].publishApprovals, approval };
 }
 
 function assertAnnounced(objects: readonly ManifestObject[], announced: readonly AnnouncedObject[]): void {
@@ -197,6 +213,17 @@ function assertAnnounced(objects: readonly ManifestObject[], announced: readonly
   });
   const paths = new Set(announced.map(({ path }) => path));
   if (!same || paths.size !== arrived.size || announced.length === 0) throw new VaultError('digest_mismatch');
+  assertOneTree(objects);
+}
+
+/** No file system can hold both `a` and `a/b`, on any machine and in any case. */
+function assertOneTree(objects: readonly ManifestObject[]): void {
+  const folded = new Set(objects.map(({ path }) => foldPath(path)));
+  for (const path of folded) {
+    for (let at = path.indexOf('/'); at >= 0; at = path.indexOf('/', at + 1)) {
+      if (folded.has(path.slice(0, at))) throw new VaultError('path_invalid', `${path} lies below a path that is a file`);
+    }
+  }
 }
 
 async function uploadingVersion(namespace: Namespace, versionId: VersionId, vault: Ports): Promise<VersionRow> {

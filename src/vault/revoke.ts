@@ -11,7 +11,7 @@ import type { Stores } from '../stores/port.ts';
 export interface StreamGuard {
   /** Aborts when the requester's connection does, and when the release is revoked. */
   readonly signal: AbortSignal;
-  /** Throws `release_cut` or `revocation_unknown` when nothing more may be sent. Asked before every segment. */
+  /** Throws `release_cut`, `release_expired` or `revocation_unknown` when nothing more may be sent. Asked before every segment. */
   assertLive(): void;
   [Symbol.dispose](): void;
 }
@@ -47,6 +47,7 @@ export function createRevocations(options: {
 
   const stopped = (permit: RecordedPermit): ErrorCode | undefined => {
     if (blocked.has(`${permit.namespace} ${permit.subjectId}`)) return 'release_cut';
+    if (clock.now() >= permit.expiresAt) return 'release_expired';
     return clock.monotonicMs() - readAt > DEFAULTS.revocationStaleMs ? 'revocation_unknown' : undefined;
   };
   const cut = () => {

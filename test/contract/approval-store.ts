@@ -89,6 +89,7 @@ function request(createdAt: Date, expiresAt: Date = later(createdAt, 3_600_000))
     kind: 'promote',
     operation,
     operationDigest: sha256Hex(operation) as Digest,
+    documentDigest: digest(),
     requestedBy: id<AdministratorId>(),
     authenticatorId: 'totp-1',
     workstation: digest(),

@@ -106,6 +106,16 @@ export function identityStoreContract(name: string, open: OpenStores): void {
       expect(await count('bob', mine, first)).toBe(0);
     });
 
+    it('forgets the failures of one administrator on one workstation only', async () => {
+      const { stores } = use();
+      const [mine, other] = [digest(), digest()];
+      const fail = (who: string, where: typeof mine) => within(stores, (tx) => stores.identity.recordLoginFailure(tx, who, where));
+      for (const [who, where] of [['ada', mine], ['ada', other], ['bob', mine]] as const) await fail(who, where);
+      await within(stores, (tx) => stores.identity.forgetLoginFailures(tx, 'ada', mine));
+      const count = (who: string, where: typeof mine) => within(stores, (tx) => stores.identity.loginFailures(tx, who, where, new Date(0)));
+      expect([await count('ada', mine), await count('ada', other), await count('bob', mine)]).toEqual([0, 1, 1]);
+    });
+
     it('keeps a session until it is deleted, also after reopening', async () => {
       const { stores, reopen } = use();
       const [row, other] = await openSessions(stores, 2);

@@ -43,9 +43,7 @@ export const ADAPTER_EXCEPTIONS: ReadonlyArray<{ readonly file: string; readonly
     imports: 'attestation/tpm2/enrolment.ts',
     why: 'credential activation is of the TPM; a second kind makes it a port',
   },
-  { file: 'http/admin-plane/routes.ts', imports: 'attestation/tpm2/enrolment.ts', why: "parses the body in that kind's own form" },
   { file: 'cli/requester.ts', imports: 'attestation/tpm2/attester.ts', why: "composition root of the requester's side" },
-  { file: 'cli/init.ts', imports: 'stores/sqlite/sqlite-stores.ts', why: 'the ceremony needs keys and stores, and no vault exists yet' },
 ];
 
 /** Where each third-party package lives: files or folders of src. */
@@ -78,13 +76,6 @@ export const OPEN_ROUTES = {
 
 /** Names that say nothing. */
 export const EMPTY_NAMES = ['utils', 'util', 'helpers', 'helper', 'manager', 'service', 'common', 'base', 'misc', 'lib'] as const;
-
-/** Error codes that nothing answers with, each with the reason why it stands in the table all the same. */
-export const CODES_WITHOUT_USE: Readonly<Record<string, string>> = {
-  delivery_not_allowed: 'sealed delivery is refused by its schema until it exists',
-  document_unknown: 'no route reads a document by digest yet',
-  namespace_unknown: 'a namespace is nothing but a name yet',
-};
 
 /** A file longer than this wants to be two. */
 export const MAX_LINES = 300;

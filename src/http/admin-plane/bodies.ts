@@ -26,6 +26,7 @@ const counter = z.int().min(1);
 export const login = z.strictObject({ administrator: name, code: z.string().max(16) });
 export const model = z.strictObject({ name, class: z.enum(CLASS_NAMES) });
 export const finish = z.strictObject({
+  class: z.enum(CLASS_NAMES),
   objects: z
     .array(z.strictObject({ path: checked(parseObjectPath), size: z.int().min(0), sha256: checked((text) => parseDigest(text, 'sha256')) }))
     .min(1)

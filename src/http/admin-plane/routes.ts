@@ -1,9 +1,9 @@
 /** The admin plane, for people on their workstations. Its own listener; it shares no route and no session with the data plane. */
 import type { Request, RequestHandler, Response } from 'express';
 import type { z } from 'zod';
-import { parseEnrolmentRequest } from '../../attestation/tpm2/enrolment.ts';
 import { fromBase64 } from '../../domain/bytes.ts';
 import { DEFAULTS } from '../../domain/classes.ts';
+import { VaultError } from '../../domain/errors.ts';
 import { type Namespace, parseDigest, parseId, parseName, parseObjectPath, type RequestId, type VersionId } from '../../domain/ids.ts';
 import { spkiDigestOf } from '../../identity/certificates.ts';
 import { sessionTokenDigest } from '../../identity/session-token.ts';
@@ -109,7 +109,7 @@ export function adminPlaneRoutes(vault: Vault): readonly Route[] {
         large,
         withBody(bodies.finish, (actor, body, request) => {
           const target = { namespace: namespaceOf(request), versionId: versionOf(request) };
-          return finishVersion(actor, target, body.objects, body.attributes, vault);
+          return finishVersion(actor, target, body, vault);
         }),
       ],
     },
@@ -117,7 +117,7 @@ export function adminPlaneRoutes(vault: Vault): readonly Route[] {
       method: 'get',
       path: `${ns}/documents/:slot`,
       action: 'readCatalogue',
-      handlers: [asAdmin((actor, request) => readSlot(actor, namespaceOf(request), bodies.slot.parse(param(request, 'slot')), vault))],
+      handlers: [asAdmin((actor, request) => readSlot(actor, namespaceOf(request), slotOf(request), vault))],
     },
     {
       method: 'put',
@@ -177,7 +177,7 @@ export function adminPlaneRoutes(vault: Vault): readonly Route[] {
         withBody(
           bodies.enrolment,
           (actor, { name, attributes, request: asked }, request) =>
-            beginEnrolment(actor, { namespace: namespaceOf(request), name, attributes, request: parseEnrolmentRequest(asked) }, vault),
+            beginEnrolment(actor, { namespace: namespaceOf(request), name, attributes, request: asked }, vault),
           201,
         ),
       ],
@@ -234,3 +234,9 @@ const workstationOf = (request: Request) => spkiDigestOf(clientSpki(request));
 const namespaceOf = (request: Request) => parseName<Namespace>(param(request, 'namespace'), 'namespace');
 const versionOf = (request: Request) => parseId<VersionId>(param(request, 'version'), 'version');
 const requestOf = (request: Request) => parseId<RequestId>(param(request, 'request'), 'request');
+
+function slotOf(request: Request) {
+  const slot = bodies.slot.safeParse(param(request, 'slot'));
+  if (!slot.success) throw new VaultError('document_unknown', 'policy-set, reference-values and trust-anchors can be in force');
+  return slot.data;
+}

@@ -23,13 +23,13 @@ export function sqliteApprovals(join: Join): ApprovalStore {
 }
 
 const INSERT = `
-  INSERT INTO approvals (request_id, namespace, kind, operation, operation_digest, requested_by, authenticator_id, workstation,
+  INSERT INTO approvals (request_id, namespace, kind, operation, operation_digest, document_digest, requested_by, authenticator_id, workstation,
                          created_at, expires_at, state)
-  VALUES (:requestId, :namespace, :kind, :operation, :operationDigest, :requestedBy, :authenticatorId, :workstation,
+  VALUES (:requestId, :namespace, :kind, :operation, :operationDigest, :documentDigest, :requestedBy, :authenticatorId, :workstation,
           :createdAt, :expiresAt, :state)`;
 
 const SELECT = `
-  SELECT request_id AS requestId, namespace, kind, operation, operation_digest AS operationDigest, requested_by AS requestedBy,
+  SELECT request_id AS requestId, namespace, kind, operation, operation_digest AS operationDigest, document_digest AS documentDigest, requested_by AS requestedBy,
          authenticator_id AS authenticatorId, workstation, created_at AS createdAt, expires_at AS expiresAt, state
   FROM approvals`;
 

@@ -60,7 +60,7 @@ function subjects(join: Join): Part<'insertSubject' | 'subject' | 'subjectByName
   };
 }
 
-function logins(join: Join): Part<'claimTimeStep' | 'recordLoginFailure' | 'loginFailures'> {
+function logins(join: Join): Part<'claimTimeStep' | 'recordLoginFailure' | 'loginFailures' | 'forgetLoginFailures'> {
   return {
     async claimTimeStep(tx, authenticatorId, timeStep) {
       const claimed = join(tx).run(
@@ -84,6 +84,12 @@ function logins(join: Join): Part<'claimTimeStep' | 'recordLoginFailure' | 'logi
         { administrator, workstation, since },
       );
       return row?.failures ?? 0;
+    },
+    async forgetLoginFailures(tx, administrator, workstation) {
+      join(tx).run('DELETE FROM login_failures WHERE administrator = :administrator AND workstation = :workstation', {
+        administrator,
+        workstation,
+      });
     },
   };
 }

@@ -95,6 +95,7 @@ CREATE TABLE approvals (
   kind             TEXT NOT NULL,
   operation        BLOB NOT NULL,
   operation_digest TEXT NOT NULL,
+  document_digest  TEXT NOT NULL,
   requested_by     TEXT NOT NULL,
   authenticator_id TEXT NOT NULL,
   workstation      TEXT NOT NULL,
