@@ -1,6 +1,6 @@
 /** Start, drain, stop. */
 import { startVault } from './compose.ts';
-import { loadConfig } from './config/config.ts';
+import { type Config, loadConfig } from './config/config.ts';
 import { DEFAULTS } from './domain/classes.ts';
 import { adminPlaneRoutes } from './http/admin-plane/routes.ts';
 import { dataPlaneRoutes } from './http/data-plane/routes.ts';
@@ -17,7 +17,7 @@ export interface Serving {
 
 /** Serves one plane or both of the vault that `configFile` describes. Resolves when it listens. */
 export async function serve(configFile: string, planes: Planes, log = createLogger()): Promise<Serving> {
-  const config = loadConfig(configFile);
+  const config = withOwnKeeper(loadConfig(configFile), planes);
   const running = await startVault(config, log);
   const listeners: Listening[] = [];
   const open = async (plane: 'data' | 'admin') => {
@@ -40,4 +40,9 @@ export async function serve(configFile: string, planes: Planes, log = createLogg
     await stop();
     throw error;
   }
+}
+
+/** Each process has a keeper of its own: two that serve one plane each, over one folder, must not listen on one socket. */
+function withOwnKeeper(config: Config, planes: Planes): Config {
+  return planes === 'both' ? config : { ...config, keeperSocket: config.keeperSocket.replace(/(?:\.sock)?$/, `-${planes}.sock`) };
 }

@@ -5,7 +5,7 @@ import { z } from 'zod';
 import type { Attester } from '../attestation/port.ts';
 import { fromBase64 } from '../domain/bytes.ts';
 import { VaultError } from '../domain/errors.ts';
-import { evidenceBinding } from '../domain/evidence.ts';
+import { type Evidence, evidenceBinding } from '../domain/evidence.ts';
 import { type Digest, parseDigest, parseId, parseObjectPath, type ReleaseId, type VaultId } from '../domain/ids.ts';
 import type { HttpsClient } from './https-client.ts';
 
@@ -51,9 +51,9 @@ export class DataClient {
   }
 
   /** Evidence bound to the challenge, to this vault and to our TLS key. */
-  async evidence(challenge: Challenge, attester: Attester): Promise<Record<string, unknown>> {
+  async evidence(challenge: Challenge, attester: Attester): Promise<Evidence> {
     const binding = evidenceBinding({ vaultId: challenge.vaultId, challengeNonce: challenge.nonce, spki: this.#spki });
-    return { kind: attester.kind, ...(await attester.attest(binding)) };
+    return { kind: attester.kind, body: await attester.attest(binding) };
   }
 
   async release(model: string, version: string, challengeId: string | undefined, evidence: readonly unknown[]): Promise<GrantedRelease> {

@@ -9,6 +9,7 @@ import { DEFAULTS } from '../domain/classes.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { problemHandler, sendProblem } from './problems.ts';
 import { requestId } from './request.ts';
+import { rememberConnections } from './reset.ts';
 
 export interface ListenerOptions {
   readonly host: string;
@@ -60,11 +61,13 @@ export async function listen(app: Express, options: ListenerOptions): Promise<Li
       secureOptions: constants.SSL_OP_NO_TICKET,
       maxHeaderSize: DEFAULTS.headerBytes,
       headersTimeout: DEFAULTS.headerSeconds * 1000,
+      handshakeTimeout: DEFAULTS.headerSeconds * 1000, // 120 s by default, also for a connection that never says a word
       requestTimeout: 0, // uploads of weights take as long as they take
       connectionsCheckingInterval: 1000,
     },
     app,
   );
+  rememberConnections(server);
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
     server.listen(options.port, options.host, resolve);

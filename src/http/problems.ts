@@ -3,6 +3,7 @@ import type { ErrorRequestHandler, Response } from 'express';
 import { type ErrorCode, VaultError } from '../domain/errors.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { requestIdOf } from './request.ts';
+import { resetConnection } from './reset.ts';
 
 export interface Problem {
   readonly code: ErrorCode;
@@ -36,7 +37,7 @@ export function problemHandler(log: Logger): ErrorRequestHandler {
   return (error, request, response, _next) => {
     const known = asVaultError(error);
     if (known.status >= 500) log.error('request failed', { requestId: requestIdOf(response), code: known.code, cause: causeOf(error) });
-    if (response.headersSent) request.socket.destroy();
+    if (response.headersSent) resetConnection(request.socket);
     else sendProblem(response, { code: known.code, detail: known.code === 'internal' ? '' : known.detail });
   };
 }

@@ -127,6 +127,7 @@ async function* readObject(reading: Reading, vault: Ports): AsyncGenerator<Uint8
 async function enterStream(permit: RecordedPermit, meter: StreamMeter, vault: Ports): Promise<void> {
   await vault.stores.unitOfWork.run(async (tx) => {
     const row = await vault.stores.releases.release(tx, permit.namespace, permit.releaseId);
+    if (row?.outcome === 'cut') throw new VaultError('release_cut');
     if (row === undefined || row.outcome !== undefined) throw new VaultError('release_ended');
     await meter.enter(tx);
   });
@@ -156,8 +157,10 @@ function openerOf(dek: SecretBytes, manifest: Manifest, object: ManifestObject):
   return new SegmentOpener(fromBase64(object.header), { key, aad, segmentBytes, rotationMask });
 }
 
+/** A range outside the object is the caller's mistake and says nothing about what is stored. */
 function isIntegrityFailure(error: unknown): error is VaultError {
-  return error instanceof VaultError && (error.code.startsWith('sealed_') || error.code === 'blob_missing');
+  if (!(error instanceof VaultError) || error.code === 'sealed_range') return false;
+  return error.code.startsWith('sealed_') || error.code === 'blob_missing';
 }
 
 async function integrityFailure(reading: Reading, error: VaultError, vault: Ports): Promise<VaultError> {

@@ -52,7 +52,7 @@ export async function keepHouse(vault: Ports): Promise<void> {
 async function sendingState(progress: readonly ProgressRow[], tx: Tx, vault: Ports): Promise<'idle' | 'live' | 'dead'> {
   let state: 'idle' | 'dead' = 'idle';
   for (const row of progress.filter((one) => one.activeStreams > 0)) {
-    if (await vault.stores.releases.nodeLives(tx, row.node)) return 'live';
+    if (row.node === vault.node || (await vault.stores.releases.nodeLives(tx, row.node))) return 'live';
     state = 'dead';
   }
   return state;

@@ -57,7 +57,7 @@ export function createRevocations(options: {
     }
     if (blocked.size > cutFor) {
       cutFor = blocked.size;
-      setImmediate(options.onCut); // once the aborted streams have returned their leases
+      setImmediate(options.onCut); // keys that no stream holds; a stream that is cut says so itself when it has returned its lease
     }
   };
   const read = async () => {
@@ -99,7 +99,11 @@ export function createRevocations(options: {
         const code = stopped(permit);
         if (code !== undefined) throw new VaultError(code);
       };
-      return { signal: AbortSignal.any([signal, abort.signal]), assertLive, [Symbol.dispose]: () => void live.delete(entry) };
+      const dispose = () => {
+        live.delete(entry);
+        if (stopped(permit) === 'release_cut') options.onCut(); // only now has the stream returned its lease
+      };
+      return { signal: AbortSignal.any([signal, abort.signal]), assertLive, [Symbol.dispose]: dispose };
     },
   };
 }

@@ -21,7 +21,7 @@ const releaseBody = z.strictObject({
   model: z.string().max(64),
   version: z.string().max(64),
   /** Each kind's verifier bounds and parses its own members. */
-  evidence: z.array(z.looseObject({ kind: z.string().max(32) })).max(8),
+  evidence: z.array(z.strictObject({ kind: z.string().max(32), body: z.looseObject({}) })).max(8),
   delivery: z.literal('stream').default('stream'),
 });
 
@@ -82,7 +82,7 @@ function admit(request: Request, requestId: string): AccessRequest {
     challengeId: body.challengeId === undefined ? undefined : parseId<ChallengeId>(body.challengeId, 'challengeId'),
     model: parseName(body.model, 'model'),
     version: parseId(body.version, 'version'),
-    evidence: body.evidence.map(({ kind, ...rest }) => ({ kind, body: rest })),
+    evidence: body.evidence,
     delivery: body.delivery,
     spki,
     remoteAddress: remoteAddressOf(request),

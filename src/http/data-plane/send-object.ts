@@ -5,6 +5,7 @@ import { VaultError } from '../../domain/errors.ts';
 import type { OpenedObject } from '../../vault/open-object.ts';
 import { sendProblem } from '../problems.ts';
 import { parseRange, type Span } from '../range.ts';
+import { resetConnection } from '../reset.ts';
 
 export async function sendObject(opened: OpenedObject, request: Request, response: Response): Promise<void> {
   const { size, sha256 } = opened.object;
@@ -22,7 +23,7 @@ export async function sendObject(opened: OpenedObject, request: Request, respons
   });
   response.status(span ? 206 : 200);
   if (request.method === 'HEAD') return void response.end();
-  await pump(opened, { start, end }, response);
+  await pump(opened, { start, end }, request, response);
 }
 
 function rangeOrProblem(request: Request, response: Response, size: number): Span | undefined | 'refused' {
@@ -36,31 +37,39 @@ function rangeOrProblem(request: Request, response: Response, size: number): Spa
 }
 
 /** The first segment is opened before the status line is sent, so that a bad one is an error answer; later ones can only reset. */
-async function pump(opened: OpenedObject, span: Span, response: Response): Promise<void> {
+async function pump(opened: OpenedObject, span: Span, request: Request, response: Response): Promise<void> {
+  // The connection itself, not the response: a pipelined response has no socket until the ones before it are done, and never closes.
+  const { socket } = request;
   const gone = new AbortController();
-  response.once('close', () => gone.abort(new VaultError('release_ended', 'the connection was closed')));
+  const close = () => gone.abort(new VaultError('release_ended', 'the connection was closed'));
+  if (socket.destroyed) close();
+  socket.once('close', close);
   // A reader that has stopped reading must be cut too, so the cut does not wait for the next segment.
-  const chunks = opened.read(span, gone.signal, () => response.headersSent && reset(response));
+  const chunks = opened.read(span, gone.signal, () => response.headersSent && resetConnection(socket));
   try {
-    for await (const chunk of chunks) await write(response, chunk);
+    for await (const chunk of chunks) await write(response, chunk, gone.signal);
     response.end();
   } catch (error) {
     if (!response.headersSent && !gone.signal.aborted) {
       for (const name of ['Content-Length', 'Content-Range', 'Content-Type', 'ETag', 'Repr-Digest']) response.removeHeader(name);
       throw error;
     }
-    reset(response);
+    resetConnection(socket); // never a clean end: the client must see that what it has is not the whole
+  } finally {
+    socket.off('close', close);
   }
 }
 
-/** Resolves when the chunk has left this process, so that one buffer per stream is enough. */
-function write(response: Response, chunk: Uint8Array): Promise<void> {
+/** Resolves when the chunk has left this process, so that one buffer per stream is enough. Rejects when the connection is gone. */
+function write(response: Response, chunk: Uint8Array, gone: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
-    response.write(chunk, (error) => (error ? reject(error) : resolve()));
+    const abort = () => reject(gone.reason);
+    if (gone.aborted) return abort();
+    gone.addEventListener('abort', abort, { once: true });
+    response.write(chunk, (error) => {
+      gone.removeEventListener('abort', abort);
+      if (error) reject(error);
+      else resolve();
+    });
   });
-}
-
-/** Never a clean end: the client must see that what it has is not the whole. */
-function reset(response: Response): void {
-  response.socket?.destroy();
 }
