@@ -199,11 +199,7 @@ async function deliver(machine: string, { versionId }: Published, model: Awaited
   stage('Release: fresh quote bound to the TLS key, parallel ranged reads over mutual TLS 1.3, every digest verified');
   const got = await wv(...fetchArgs(machine, versionId));
   const megabytes = Number(got['bytes']) / 1e6;
-  show(
-    'fetch by the enrolled machine',
-    `${megabytes.toFixed(1)} MB in ${Number(got['seconds']).toFixed(2)} s, release ${String(got['releaseId'])}`,
-    'release.begin',
-  );
+  show('fetch by the enrolled machine', `${megabytes.toFixed(1)} MB in ${Number(got['seconds']).toFixed(2)} s`, 'release.begin');
   for (const { path } of got['objects'] as Array<{ path: string }>) {
     const same = Buffer.compare(await readFile(at('received', path)), await readFile(join(model.folder, path))) === 0;
     expect(`${path} is byte-identical`, same, true);
