@@ -46,7 +46,7 @@ export class DataClient {
   }
 
   async challenge(): Promise<Challenge> {
-    const answer = challengeAnswer.parse(await this.#https.json('POST', '/v1/challenges'));
+    const answer = read(challengeAnswer, await this.#https.json('POST', '/v1/challenges'));
     return { id: answer.id, nonce: fromBase64(answer.nonce), vaultId: parseId<VaultId>(answer.vaultId, 'vaultId') };
   }
 
@@ -59,7 +59,7 @@ export class DataClient {
   async release(model: string, version: string, challengeId: string | undefined, evidence: readonly unknown[]): Promise<GrantedRelease> {
     const path = `/v1/namespaces/${this.#namespace}/releases`;
     const body = { ...(challengeId !== undefined && { challengeId }), model, version, evidence, delivery: 'stream' };
-    const answer = releaseAnswer.parse(await this.#https.json('POST', path, body));
+    const answer = read(releaseAnswer, await this.#https.json('POST', path, body));
     return {
       releaseId: parseId<ReleaseId>(answer.id, 'release'),
       expires: answer.expires,
@@ -86,4 +86,10 @@ export class DataClient {
   async end(releaseId: ReleaseId): Promise<void> {
     await this.#https.json('DELETE', `/v1/namespaces/${this.#namespace}/releases/${releaseId}`);
   }
+}
+
+function read<T extends z.ZodType>(schema: T, answer: unknown): z.output<T> {
+  const parsed = schema.safeParse(answer);
+  if (!parsed.success) throw new VaultError('internal', 'the answer does not have the form a vault gives it', { cause: parsed.error });
+  return parsed.data;
 }

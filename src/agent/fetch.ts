@@ -33,17 +33,17 @@ async function fetchObject(
   onBytes: FetchProgress,
 ): Promise<void> {
   const target = join(folder, object.path);
-  const partial = `${target}.${randomUUID()}.wv-part`; // no object of a version can have that name by design or by chance
+  const partial = join(dirname(target), `.${randomUUID()}.wv-part`); // no object's name, by design or by chance, and never too long
   await mkdir(dirname(target), { recursive: true, mode: 0o700 });
   const abort = new AbortController();
   const file = await open(partial, 'wx', 0o600);
   try {
-    const parts = partsOf(object.size);
+    const parts = partsOf(object.size); // shared: a worker takes the next one
     const worker = async () => {
-      for (let part = parts.shift(); part !== undefined; part = parts.shift())
-        await fetchPart(client, release, object.path, part, file, abort.signal, onBytes);
+      for (let next = parts.next(); !next.done; next = parts.next())
+        await fetchPart(client, release, object.path, next.value, file, abort.signal, onBytes);
     };
-    const workers = Array.from({ length: Math.min(PARALLEL, parts.length) }, worker);
+    const workers = Array.from({ length: PARALLEL }, worker);
     await Promise.all(workers).catch(async (error) => {
       abort.abort(error);
       await Promise.allSettled(workers); // nobody writes to the file any more when it is closed
@@ -66,10 +66,9 @@ interface Part {
   readonly end: number;
 }
 
-function partsOf(size: number): Part[] {
-  const parts: Part[] = [];
-  for (let start = 0; start < size; start += PART_BYTES) parts.push({ start, end: Math.min(size, start + PART_BYTES) });
-  return parts;
+/** One at a time: the size is whatever the vault said it is, and makes no list of ours. */
+function* partsOf(size: number): Generator<Part, void> {
+  for (let start = 0; start < size; start += PART_BYTES) yield { start, end: Math.min(size, start + PART_BYTES) };
 }
 
 async function fetchPart(

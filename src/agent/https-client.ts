@@ -11,6 +11,8 @@ export interface HttpsClientOptions {
   readonly certificate: string;
   readonly privateKey: string;
   readonly connections?: number;
+  /** A connection on which nothing moves for this long is given up. */
+  readonly idleSeconds?: number;
 }
 
 export interface HttpsRequest {
@@ -29,6 +31,7 @@ export interface HttpsClient {
   close(): void;
 }
 
+const IDLE_SECONDS = 60;
 const MAX_ANSWER_BYTES = 16 * 1024 * 1024;
 
 /** A refusal by the vault, with the ids under which it is recorded. */
@@ -44,6 +47,7 @@ export class RefusedError extends VaultError {
 
 export function createHttpsClient(options: HttpsClientOptions): HttpsClient {
   const { hostname, port } = new URL(options.url);
+  const { idleSeconds = IDLE_SECONDS } = options;
   const agent = new Agent({
     keepAlive: true,
     maxSockets: options.connections ?? 8,
@@ -63,6 +67,7 @@ export function createHttpsClient(options: HttpsClientOptions): HttpsClient {
           cause instanceof VaultError ? cause : new VaultError('internal', `the vault at ${hostname}:${port} does not answer`, { cause }),
         ),
       );
+      request.setTimeout(idleSeconds * 1000, () => request.destroy(new VaultError('internal', `silence for ${idleSeconds} s`)));
       request.once('response', (response) => {
         if ((response.statusCode ?? 500) < 400) return resolve(response);
         problemOf(response).then(reject, reject);
@@ -81,7 +86,7 @@ export function createHttpsClient(options: HttpsClientOptions): HttpsClient {
         ...(body && { body }),
       });
       const text = (await readAll(response)).toString('utf8');
-      return text === '' ? undefined : JSON.parse(text);
+      return text === '' ? undefined : parseJson(text);
     },
     close: () => agent.destroy(),
   };
@@ -94,6 +99,14 @@ async function writeBody(request: ReturnType<typeof httpsRequest>, body: HttpsRe
     await new Promise<void>((resolve, reject) => request.write(chunk, (error) => (error ? reject(error) : resolve())));
   }
   request.end();
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw new VaultError('internal', 'the answer is not JSON', { cause });
+  }
 }
 
 /** The whole body, refused beyond 16 MiB. */

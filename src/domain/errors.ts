@@ -152,6 +152,11 @@ export function codeOf(error: unknown): ErrorCode {
   return error instanceof VaultError ? error.code : 'internal';
 }
 
+/** Codes that mean: what the vault signed or stored was changed by somebody else. */
+export function isTampering(code: ErrorCode): boolean {
+  return code === 'document_invalid' || code === 'manifest_mismatch';
+}
+
 export function isErrorCode(text: string): text is ErrorCode {
   return Object.hasOwn(ERROR_CODES, text);
 }

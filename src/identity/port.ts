@@ -45,6 +45,10 @@ export interface IdentityStore {
   recordLoginFailure(tx: Tx, administrator: string, workstation: SpkiDigest): Promise<void>;
   /** Failures of this administrator from this workstation at or after `since`: a stranger elsewhere cannot lock anyone out. */
   loginFailures(tx: Tx, administrator: string, workstation: SpkiDigest, since: Date): Promise<number>;
+  /** Takes back the newest failure: the attempt could not be checked at all. */
+  withdrawLoginFailure(tx: Tx, administrator: string, workstation: SpkiDigest): Promise<void>;
+  /** Forgets failures before `before`. */
+  purgeLoginFailures(tx: Tx, before: Date): Promise<void>;
   /** After a right code: the failures before it no longer count. */
   forgetLoginFailures(tx: Tx, administrator: string, workstation: SpkiDigest): Promise<void>;
   insertSession(tx: Tx, session: SessionRow): Promise<void>;

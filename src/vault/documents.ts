@@ -40,7 +40,20 @@ export async function inForce<S extends Slot>(
   if (body.namespace !== namespace || body.counter !== pointer.counter) {
     throw new VaultError('document_invalid', `${slot} ${pointer.digest} is not the one this slot may point at`);
   }
+  assertNotRolledBack(slot, namespace, pointer.counter, vault.catalogueKey);
   return { ...pointer, body };
+}
+
+const highest = new WeakMap<CatalogueKey, Map<string, number>>();
+
+/** A counter never falls: a process that has seen a newer document refuses an older one. After a restart only the log can tell. */
+function assertNotRolledBack(slot: Slot, namespace: Namespace, counter: number, key: CatalogueKey): void {
+  const seen = highest.get(key) ?? new Map<string, number>();
+  highest.set(key, seen);
+  const name = `${namespace} ${slot}`;
+  if (counter < (seen.get(name) ?? 0))
+    throw new VaultError('document_invalid', `${slot} of ${namespace} was pointed back to an older document`);
+  seen.set(name, counter);
 }
 
 function cacheOf(key: CatalogueKey): LruMap<string, Bodies[DocumentKind]> {

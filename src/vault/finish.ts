@@ -1,6 +1,6 @@
 import { type Refusal, refuse } from '../domain/evidence.ts';
 import { spkiDigestOf } from '../identity/certificates.ts';
-import type { ObjectRequest } from './open-object.ts';
+import { type ObjectRequest, recordRefusal } from './open-object.ts';
 import { endRelease } from './outcome.ts';
 import { recallPermit } from './record.ts';
 import type { Vault } from './vault.ts';
@@ -13,8 +13,11 @@ export async function finishRelease(request: Omit<ObjectRequest, 'path'>, vault:
   await vault.meter.flush();
   const outcome = await vault.stores.unitOfWork.run(async (tx) => {
     const row = await vault.stores.releases.release(tx, request.namespace, request.releaseId);
-    if (row === undefined) return refuse('release_unknown', '');
-    if (row.spkiDigest !== spkiDigestOf(request.spki)) return refuse('release_key_mismatch', '');
+    if (row?.spkiDigest !== spkiDigestOf(request.spki)) {
+      const refusal = refuse(row === undefined ? 'release_unknown' : 'release_key_mismatch', '');
+      await recordRefusal({ ...request, path: '' }, row, refusal.code, tx, vault, 'end of the release');
+      return refusal;
+    }
     const permit = await recallPermit(row, tx, vault);
     const version = await vault.stores.catalog.version(tx, permit.namespace, permit.versionId);
     const manifest = version && (await readManifest(version, tx, vault));

@@ -33,7 +33,7 @@ export async function login(request: LoginRequest, vault: Ports): Promise<{ read
   if (found === 'login_locked') return refuseLogin(request, 'login_locked', vault);
   const { person, decoy } = found;
   // A name that does not fit costs the same work as one that does: who administers this vault is not to be found out by a stopwatch.
-  const timeStep = await matchingTimeStep(person ?? decoy, request.code, vault);
+  const timeStep = await matchingTimeStep(person ?? decoy, request.code, vault).catch((error) => uncount(request, error, vault));
   if (person === undefined || timeStep === undefined) return refuseLogin(request, 'login_refused', vault);
 
   const { token, digest } = newSessionToken();
@@ -85,6 +85,12 @@ async function countAndFind(
   const decoy = await readDocument('administrator', (row ?? first).documentDigest, tx, vault);
   const fits = row !== undefined && decoy.name === administrator && decoy.administratorId === row.administratorId;
   return { person: fits && decoy.workstations.includes(workstation) ? decoy : undefined, decoy };
+}
+
+/** A code that could not be looked at was not wrong: only this one attempt is taken back, so a busy HSM resets nobody's count. */
+async function uncount({ administrator, workstation }: LoginRequest, error: unknown, vault: Ports): Promise<never> {
+  await vault.stores.unitOfWork.run((tx) => vault.stores.identity.withdrawLoginFailure(tx, administrator, workstation));
+  throw error;
 }
 
 /** The seed is opened by the HSM for the length of one check. */

@@ -4,7 +4,7 @@ import { loggable } from '../audit/record.ts';
 import type { ByteRange } from '../blobs/port.ts';
 import type { RecordedPermit } from '../domain/access.ts';
 import { fromBase64 } from '../domain/bytes.ts';
-import { type ErrorCode, VaultError } from '../domain/errors.ts';
+import { type ErrorCode, isTampering, VaultError } from '../domain/errors.ts';
 import { type Refusal, refuse } from '../domain/evidence.ts';
 import type { Namespace, RecordId, ReleaseId } from '../domain/ids.ts';
 import type { Manifest, ManifestObject } from '../domain/model.ts';
@@ -51,15 +51,11 @@ export interface OpenedObject {
 
 /** Rechecks the release for this request. A refusal is recorded before it is answered. */
 export async function openObject(request: ObjectRequest, vault: Ports): Promise<OpenedObject | (Refusal & { recordId: RecordId })> {
-  const known = await vault.stores.unitOfWork.run(async (tx) => {
-    const row = await vault.stores.releases.release(tx, request.namespace, request.releaseId);
-    const refused = await recheck(row, request, tx, vault);
-    if (refused !== undefined || row === undefined) {
-      const refusal = refused ?? refuse('release_unknown', '');
-      return { ...refusal, recordId: await recordRefusal(request, row, refusal.code, tx, vault) };
+  const known = await recheckedRelease(request, vault).catch(async (error) => {
+    if (error instanceof VaultError && isTampering(error.code)) {
+      await vault.stores.unitOfWork.run((tx) => recordRefusal(request, undefined, error.code, tx, vault));
     }
-    const permit = await recallPermit(row, tx, vault);
-    return { refused: false as const, permit, manifest: await permittedManifest(permit, tx, vault) };
+    throw error;
   });
   if (known.refused) return known;
 
@@ -75,6 +71,20 @@ export async function openObject(request: ObjectRequest, vault: Ports): Promise<
     expiresAt: permit.expiresAt,
     read: (range, signal, onCut) => readObject({ request, permit, manifest, object, range, signal, onCut }, vault),
   };
+}
+
+/** What of the release may be believed now, or the refusal and its record. */
+function recheckedRelease(request: ObjectRequest, vault: Ports) {
+  return vault.stores.unitOfWork.run(async (tx) => {
+    const row = await vault.stores.releases.release(tx, request.namespace, request.releaseId);
+    const refused = await recheck(row, request, tx, vault);
+    if (refused !== undefined || row === undefined) {
+      const refusal = refused ?? refuse('release_unknown', '');
+      return { ...refusal, recordId: await recordRefusal(request, row, refusal.code, tx, vault) };
+    }
+    const permit = await recallPermit(row, tx, vault);
+    return { refused: false as const, permit, manifest: await permittedManifest(permit, tx, vault) };
+  });
 }
 
 async function recheck(row: ReleaseRow | undefined, request: ObjectRequest, tx: Tx, vault: Ports): Promise<Refusal | undefined> {
@@ -169,12 +179,12 @@ async function integrityFailure(reading: Reading, error: VaultError, vault: Port
   return new VaultError('object_integrity', request.path, { cause: error });
 }
 
-function recordRefusal(
+export function recordRefusal(
   request: ObjectRequest,
   about: ReleaseRow | RecordedPermit | undefined,
   reason: ErrorCode,
   tx: Tx,
-  vault: Ports,
+  vault: Pick<Vault, 'accessLog'>,
   detail: string = request.path,
 ): Promise<RecordId> {
   const integrity = reason === 'object_integrity';

@@ -10,6 +10,9 @@ import type { Vault } from './vault.ts';
 
 type Ports = Pick<Vault, 'stores' | 'accessLog' | 'meter' | 'node'>;
 
+/** Bounds one round's transaction. Releases that still stream are among them, so it is far above what one vault streams at once. */
+const ENDED_PER_ROUND = 2_000;
+
 /**
  * Ends a release and records it. Ending one that has ended is no change. `release_busy`, and no change, while a living node still has a
  * stream of it open: the record of the end states every byte that left.
@@ -31,7 +34,7 @@ export async function endOverdueReleases(vault: Ports): Promise<void> {
   await vault.stores.unitOfWork.run(async (tx) => {
     const blocks = await vault.stores.releases.blocks(tx);
     const isBlocked = (row: ReleaseRow) => blocks.some((b) => b.namespace === row.namespace && b.subjectId === row.subjectId);
-    for (const row of await vault.stores.releases.endable(tx, 100)) {
+    for (const row of await vault.stores.releases.endable(tx, ENDED_PER_ROUND)) {
       const progress = await vault.stores.releases.progress(tx, row.releaseId);
       const state = await sendingState(progress, tx, vault);
       if (state !== 'live') await end(row, state === 'dead' ? 'unknown' : isBlocked(row) ? 'cut' : 'expired', progress, tx, vault);
@@ -39,11 +42,12 @@ export async function endOverdueReleases(vault: Ports): Promise<void> {
   });
 }
 
-/** The node's round: says that it lives, writes its figures, ends what is over, forgets old challenges. */
+/** The node's round: says that it lives, writes its figures, ends what is over, forgets old challenges and failures. */
 export async function keepHouse(vault: Ports): Promise<void> {
   await vault.stores.unitOfWork.run(async (tx) => {
     await vault.stores.releases.renewNode(tx, vault.node, addSeconds(tx.now, DEFAULTS.nodeLeaseSeconds));
     await vault.stores.releases.purgeChallenges(tx, addSeconds(tx.now, -10 * DEFAULTS.challengeSeconds));
+    await vault.stores.identity.purgeLoginFailures(tx, addSeconds(tx.now, -DEFAULTS.loginFailureWindowSeconds));
   });
   await endOverdueReleases(vault);
 }

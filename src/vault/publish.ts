@@ -180,6 +180,9 @@ export async function finishVersion(
   const document = await signDocument('manifest', manifest, vault.catalogueKey.sign);
   await vault.stores.unitOfWork.run(async (tx) => {
     await vault.stores.documents.put(tx, document);
+    // A file that arrived while the manifest was being signed is in no manifest: then nothing is closed.
+    const arrived = await vault.stores.catalog.objects(tx, versionId);
+    if (arrived.length !== objects.length) throw new VaultError('version_state_conflict', 'files are still arriving');
     if (!(await vault.stores.catalog.quarantine(tx, namespace, versionId, document.digest))) throw new VaultError('version_state_conflict');
     await vault.accessLog.append(tx, {
       type: 'version.published',

@@ -12,6 +12,7 @@
  */
 import { appraise } from '../attestation/appraise.ts';
 import type { AccessRequest, Permit, RecordedPermit } from '../domain/access.ts';
+import { isTampering, VaultError } from '../domain/errors.ts';
 import { type AttestationResult, evidenceBinding, isRefusal, type Refusal, refuse } from '../domain/evidence.ts';
 import { parseId, type RecordId, type VersionId } from '../domain/ids.ts';
 import type { ManifestObject } from '../domain/model.ts';
@@ -57,10 +58,10 @@ export type Denied = Refusal & { readonly recordId: RecordId };
  * Rejects when the vault cannot answer (store, HSM or log gone); then nothing was granted.
  */
 export async function release(request: AccessRequest, vault: Ports): Promise<Granted | Denied> {
-  const attested = await appraiseRequest(request, vault);
+  const attested = await appraiseRequest(request, vault).catch(refuseTampered);
   if (isRefusal(attested)) return recordDenial(request, attested, vault);
 
-  const permit = await decideRequest(request, attested, vault);
+  const permit = await decideRequest(request, attested, vault).catch(refuseTampered);
   if (isRefusal(permit)) return recordDenial(request, permit, vault);
 
   const recorded = await recordPermit(request, permit, vault);
@@ -138,4 +139,10 @@ async function unwrapOnce(permit: RecordedPermit, vault: Ports): Promise<void> {
     await endRelease(permit.namespace, permit.releaseId, 'aborted', vault);
     throw error;
   }
+}
+
+/** Something signed here is no longer what it was. That is a refusal, and belongs on record like any other; other errors pass. */
+function refuseTampered(error: unknown): Refusal {
+  if (error instanceof VaultError && isTampering(error.code)) return refuse(error.code, error.detail);
+  throw error;
 }

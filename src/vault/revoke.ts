@@ -40,7 +40,7 @@ export function createRevocations(options: {
   const { stores, clock } = options;
   const live = new Set<Live>();
   let blocked = new Set<string>();
-  let cutFor = 0;
+  let cutFor = new Set<string>();
   let readAt = Number.NEGATIVE_INFINITY;
   let timer: NodeJS.Timeout | undefined;
   let reading: Promise<void> | undefined;
@@ -55,8 +55,8 @@ export function createRevocations(options: {
       const code = stopped(permit);
       if (code !== undefined) abort.abort(new VaultError(code));
     }
-    if (blocked.size > cutFor) {
-      cutFor = blocked.size;
+    if (!blocked.isSubsetOf(cutFor)) {
+      cutFor = blocked;
       setImmediate(options.onCut); // keys that no stream holds; a stream that is cut says so itself when it has returned its lease
     }
   };

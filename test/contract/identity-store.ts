@@ -106,11 +106,31 @@ export function identityStoreContract(name: string, open: OpenStores): void {
       expect(await count('bob', mine, first)).toBe(0);
     });
 
+    it('takes back one failure, and forgets old ones', async () => {
+      const { stores, advance } = use();
+      const mine = digest();
+      const count = () => within(stores, (tx) => stores.identity.loginFailures(tx, 'ada', mine, new Date(0)));
+      const fail = () => within(stores, (tx) => stores.identity.recordLoginFailure(tx, 'ada', mine));
+      for (let at = 0; at < 3; at++) await fail();
+      await within(stores, (tx) => stores.identity.withdrawLoginFailure(tx, 'ada', mine));
+      await within(stores, (tx) => stores.identity.withdrawLoginFailure(tx, 'bob', mine));
+      expect(await count()).toBe(2);
+      await advance(60_000);
+      await fail();
+      await within(stores, (tx) => stores.identity.purgeLoginFailures(tx, later(tx.now, -30_000)));
+      expect(await count()).toBe(1);
+    });
+
     it('forgets the failures of one administrator on one workstation only', async () => {
       const { stores } = use();
       const [mine, other] = [digest(), digest()];
       const fail = (who: string, where: typeof mine) => within(stores, (tx) => stores.identity.recordLoginFailure(tx, who, where));
-      for (const [who, where] of [['ada', mine], ['ada', other], ['bob', mine]] as const) await fail(who, where);
+      for (const [who, where] of [
+        ['ada', mine],
+        ['ada', other],
+        ['bob', mine],
+      ] as const)
+        await fail(who, where);
       await within(stores, (tx) => stores.identity.forgetLoginFailures(tx, 'ada', mine));
       const count = (who: string, where: typeof mine) => within(stores, (tx) => stores.identity.loginFailures(tx, who, where, new Date(0)));
       expect([await count('ada', mine), await count('ada', other), await count('bob', mine)]).toEqual([0, 1, 1]);

@@ -60,7 +60,9 @@ function subjects(join: Join): Part<'insertSubject' | 'subject' | 'subjectByName
   };
 }
 
-function logins(join: Join): Part<'claimTimeStep' | 'recordLoginFailure' | 'loginFailures' | 'forgetLoginFailures'> {
+function logins(
+  join: Join,
+): Part<'claimTimeStep' | 'recordLoginFailure' | 'loginFailures' | 'withdrawLoginFailure' | 'purgeLoginFailures' | 'forgetLoginFailures'> {
   return {
     async claimTimeStep(tx, authenticatorId, timeStep) {
       const claimed = join(tx).run(
@@ -84,6 +86,16 @@ function logins(join: Join): Part<'claimTimeStep' | 'recordLoginFailure' | 'logi
         { administrator, workstation, since },
       );
       return row?.failures ?? 0;
+    },
+    async withdrawLoginFailure(tx, administrator, workstation) {
+      join(tx).run(
+        `DELETE FROM login_failures WHERE rowid =
+           (SELECT max(rowid) FROM login_failures WHERE administrator = :administrator AND workstation = :workstation)`,
+        { administrator, workstation },
+      );
+    },
+    async purgeLoginFailures(tx, before) {
+      join(tx).run('DELETE FROM login_failures WHERE failed_at < :before', { before });
     },
     async forgetLoginFailures(tx, administrator, workstation) {
       join(tx).run('DELETE FROM login_failures WHERE administrator = :administrator AND workstation = :workstation', {
