@@ -14,15 +14,16 @@ export type FetchProgress = (bytes: number) => void;
 
 /**
  * Writes every object of `release` below `folder`. A file appears under its name only when its SHA-256 is the granted one; on any
- * failure its partial file is removed and the error thrown.
+ * failure, and when `signal` aborts, its partial file is removed and the error thrown.
  */
 export async function fetchRelease(
   client: DataClient,
   release: GrantedRelease,
   folder: string,
   onBytes: FetchProgress = () => {},
+  signal: AbortSignal = new AbortController().signal,
 ): Promise<void> {
-  for (const object of release.objects) await fetchObject(client, release, object, folder, onBytes);
+  for (const object of release.objects) await fetchObject(client, release, object, folder, onBytes, signal);
 }
 
 async function fetchObject(
@@ -31,7 +32,9 @@ async function fetchObject(
   object: GrantedRelease['objects'][number],
   folder: string,
   onBytes: FetchProgress,
+  signal: AbortSignal,
 ): Promise<void> {
+  signal.throwIfAborted();
   const target = join(folder, object.path);
   const partial = join(dirname(target), `.${randomUUID()}.wv-part`); // no object's name, by design or by chance, and never too long
   await mkdir(dirname(target), { recursive: true, mode: 0o700 });
@@ -41,7 +44,7 @@ async function fetchObject(
     const parts = partsOf(object.size); // shared: a worker takes the next one
     const worker = async () => {
       for (let next = parts.next(); !next.done; next = parts.next())
-        await fetchPart(client, release, object.path, next.value, file, abort.signal, onBytes);
+        await fetchPart(client, release, object.path, next.value, file, AbortSignal.any([signal, abort.signal]), onBytes);
     };
     const workers = Array.from({ length: PARALLEL }, worker);
     await Promise.all(workers).catch(async (error) => {
@@ -82,13 +85,22 @@ async function fetchPart(
 ): Promise<void> {
   const response = await client.object(release.releaseId, path, part, signal);
   let at = part.start;
-  for await (const chunk of response) {
+  for await (const chunk of unbroken(response, path)) {
     if (at + chunk.length > part.end) throw new VaultError('digest_mismatch', `${path}: more bytes than were asked for`);
     await file.write(chunk, 0, chunk.length, at);
     at += chunk.length;
     onBytes(chunk.length);
   }
   if (at !== part.end) throw new VaultError('digest_mismatch', `${path}: the answer was cut short`);
+}
+
+/** A connection that ends early says so with a code of ours: `vault_unreachable`. */
+async function* unbroken(response: AsyncIterable<Buffer>, path: string): AsyncGenerator<Buffer, void> {
+  try {
+    yield* response;
+  } catch (cause) {
+    throw cause instanceof VaultError ? cause : new VaultError('vault_unreachable', `${path}: the connection broke`, { cause });
+  }
 }
 
 async function digestOf(file: string): Promise<string> {

@@ -1,6 +1,7 @@
 /** A TLS 1.3 client with one key, one pinned server certificate and bounded answers. Used by the agent and by the administrators' CLI. */
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import { Agent, request as httpsRequest } from 'node:https';
+import { DEFAULTS } from '../domain/classes.ts';
 import { isErrorCode, VaultError } from '../domain/errors.ts';
 
 export interface HttpsClientOptions {
@@ -31,7 +32,6 @@ export interface HttpsClient {
   close(): void;
 }
 
-const IDLE_SECONDS = 60;
 const MAX_ANSWER_BYTES = 16 * 1024 * 1024;
 
 /** A refusal by the vault, with the ids under which it is recorded. */
@@ -47,7 +47,7 @@ export class RefusedError extends VaultError {
 
 export function createHttpsClient(options: HttpsClientOptions): HttpsClient {
   const { hostname, port } = new URL(options.url);
-  const { idleSeconds = IDLE_SECONDS } = options;
+  const { idleSeconds = DEFAULTS.clientIdleSeconds } = options;
   const agent = new Agent({
     keepAlive: true,
     maxSockets: options.connections ?? 8,
@@ -63,11 +63,9 @@ export function createHttpsClient(options: HttpsClientOptions): HttpsClient {
       const { method, path, headers = {}, body, signal } = wanted;
       const request = httpsRequest({ agent, hostname, port, method, path, headers, ...(signal && { signal }) });
       request.once('error', (cause) =>
-        reject(
-          cause instanceof VaultError ? cause : new VaultError('internal', `the vault at ${hostname}:${port} does not answer`, { cause }),
-        ),
+        reject(cause instanceof VaultError ? cause : new VaultError('vault_unreachable', `no answer from ${hostname}:${port}`, { cause })),
       );
-      request.setTimeout(idleSeconds * 1000, () => request.destroy(new VaultError('internal', `silence for ${idleSeconds} s`)));
+      request.setTimeout(idleSeconds * 1000, () => request.destroy(new VaultError('vault_unreachable', `silence for ${idleSeconds} s`)));
       request.once('response', (response) => {
         if ((response.statusCode ?? 500) < 400) return resolve(response);
         problemOf(response).then(reject, reject);

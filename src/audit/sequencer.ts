@@ -2,9 +2,8 @@
 import { DEFAULTS } from '../domain/classes.ts';
 import type { Clock } from '../domain/clock.ts';
 import { codeOf, type ErrorCode, VaultError } from '../domain/errors.ts';
-import type { Incarnation, RecordId, TreeSize } from '../domain/ids.ts';
+import type { Incarnation, TreeSize } from '../domain/ids.ts';
 import type { UnitOfWork } from '../domain/unit-of-work.ts';
-import { waitCommitted } from './committed.ts';
 import type { SignText } from './note.ts';
 import type { LogStore } from './port.ts';
 import { createRounds, type RoundResult } from './round.ts';
@@ -49,16 +48,13 @@ export interface Sequencer {
   stop(): Promise<void>;
   /** One round. Never rejects; rounds of one sequencer never overlap. `published` may mean that there is more. */
   tick(): Promise<RoundResult>;
-  /** Resolves when the record is under a published checkpoint, of whichever node. `log_unavailable` after `timeoutMs` or when halted. */
-  committed(recordId: RecordId, timeoutMs: number): Promise<void>;
   /** Why nothing is signed any more; undefined while all is well. */
   halted(): VaultError | undefined;
 }
 
 export function createSequencer(options: SequencerOptions): Sequencer {
-  const { clock, periodMs = DEFAULTS.logCheckpointMs, onEvent = () => undefined } = options;
+  const { periodMs = DEFAULTS.logCheckpointMs, onEvent = () => undefined } = options;
   const rounds = createRounds({ ...options, key: verifierKey(options.origin, options.publicKey), batch: options.batch ?? 1024 });
-  const waiting = new Set<() => void>();
   let halted: VaultError | undefined;
   let last: Promise<unknown> = Promise.resolve();
   let timer: NodeJS.Timeout | undefined;
@@ -71,7 +67,6 @@ export function createSequencer(options: SequencerOptions): Sequencer {
     more = outcome.more === true;
     if (outcome.event?.kind === 'halted') halted = asVaultError(outcome.event.error);
     if (outcome.event !== undefined) onEvent(outcome.event);
-    for (const wake of [...waiting]) wake();
     return outcome.result;
   }
 
@@ -99,7 +94,6 @@ export function createSequencer(options: SequencerOptions): Sequencer {
       await rounds.handOver();
     },
     tick,
-    committed: (recordId, timeoutMs) => waitCommitted({ ...options, clock, periodMs, waiting, halted: () => halted }, recordId, timeoutMs),
     halted: () => halted,
   };
 }

@@ -1,11 +1,16 @@
 /** `wv log`: take a copy of the access log and verify it without trusting whoever gave it. */
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Command } from 'commander';
 import { readAll } from '../agent/https-client.ts';
 import { copyLog } from '../audit/export.ts';
-import { type LogProblem, verifyLog } from '../audit/verify.ts';
+import { findRecord } from '../audit/find-record.ts';
+import { makeProof, verifyProof } from '../audit/proof.ts';
+import { type LogProblem, type LogSource, verifyLog } from '../audit/verify.ts';
+import { parseVkey } from '../audit/vkey.ts';
 import { VaultError } from '../domain/errors.ts';
+import { parseId, type RecordId } from '../domain/ids.ts';
+import { readUserFile } from './files.ts';
 import { kitOption, withKit } from './kit.ts';
 import { print, withJson } from './output.ts';
 
@@ -20,10 +25,24 @@ export function registerLog(program: Command): void {
       .description('Verify records, tree and signed checkpoint of a copy; names the record that was altered')
       .requiredOption('--vkey <key>', "the log's verifier key, as `wv init` printed it"),
   ).action((folder: string, options: { vkey: string; json?: boolean }) => verify(folder, options));
+  withJson(
+    log
+      .command('prove <folder> <record>')
+      .description('Take one record and its proof (tlog-proof) out of a copy: <out>.leaf and <out>.tlog-proof')
+      .requiredOption('--vkey <key>', "the log's verifier key")
+      .requiredOption('--out <path>', 'where to write, without the endings'),
+  ).action((folder: string, record: string, options: { vkey: string; out: string; json?: boolean }) => prove(folder, record, options));
+  withJson(
+    log
+      .command('check <proof> <leaf>')
+      .description('Check that a record is in the log; needs nothing but the two files and the key')
+      .requiredOption('--vkey <key>', "the log's verifier key"),
+  ).action((proof: string, leaf: string, options: { vkey: string; json?: boolean }) => check(proof, leaf, options));
 }
 
 /** The checkpoint is fetched first and written last: tiles never change, so a copy that has a checkpoint is whole at that size. */
 async function exportTo(folder: string, options: { kit: string; json?: boolean }): Promise<void> {
+  if ((await readdir(folder).catch(() => [])).length > 0) throw new VaultError('usage', `${folder} is not empty`);
   await withKit(options.kit, async (kit) => {
     const headers = await kit.sessionHeaders();
     const get = async (path: string) =>
@@ -38,7 +57,8 @@ async function exportTo(folder: string, options: { kit: string; json?: boolean }
   });
 }
 
-async function verify(folder: string, options: { vkey: string; json?: boolean }): Promise<void> {
+/** A folder as `export` wrote it. A file that is not there is missing, not an error. */
+function copyIn(folder: string): LogSource {
   const read = async (path: string): Promise<Uint8Array | undefined> => {
     try {
       return await readFile(join(folder, path));
@@ -47,7 +67,28 @@ async function verify(folder: string, options: { vkey: string; json?: boolean })
       throw new VaultError('log_incomplete', `${path} cannot be read`, { cause: error });
     }
   };
-  const report = await verifyLog({ checkpoint: async () => (await read('checkpoint')) ?? new Uint8Array(0), tile: read }, options.vkey);
+  return { checkpoint: async () => (await read('checkpoint')) ?? new Uint8Array(0), tile: read };
+}
+
+async function prove(folder: string, record: string, options: { vkey: string; out: string; json?: boolean }): Promise<void> {
+  const copy = copyIn(folder);
+  const { index, leaf } = await findRecord(copy, parseId<RecordId>(record, 'record'));
+  const proof = await makeProof(index, await copy.checkpoint(), parseVkey(options.vkey), copy.tile);
+  verifyProof(proof, options.vkey, leaf); // a proof that does not hold is not handed out
+  await writeFile(`${options.out}.leaf`, leaf, { mode: 0o600 });
+  await writeFile(`${options.out}.tlog-proof`, proof, { mode: 0o600 });
+  print(options, { index }, [`Record ${index}: ${options.out}.leaf, ${options.out}.tlog-proof`]);
+}
+
+async function check(proofFile: string, leafFile: string, options: { vkey: string; json?: boolean }): Promise<void> {
+  const leaf = await readUserFile(leafFile);
+  const { index, checkpoint } = verifyProof(await readUserFile(proofFile), options.vkey, leaf);
+  const { origin, size } = checkpoint;
+  print(options, { index, origin, size }, [`Record ${index} of ${origin}, under its signed checkpoint of ${size} records.`]);
+}
+
+async function verify(folder: string, options: { vkey: string; json?: boolean }): Promise<void> {
+  const report = await verifyLog(copyIn(folder), options.vkey);
   const { ok, origin, size, problems, releases } = report;
   const lines = ok
     ? [`${size} records, tree and checkpoint of ${origin} verified.`, `Releases: ${JSON.stringify(releases)}`]

@@ -70,6 +70,8 @@ export const DEFAULTS = {
   jsonDepth: 32,
   headerBytes: 16_384,
   headerSeconds: 10,
+  bodySeconds: 10,
+  clientIdleSeconds: 60,
   nodeLeaseSeconds: 15,
   drainSeconds: 30,
 } as const;

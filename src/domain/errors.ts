@@ -118,6 +118,9 @@ export const ERROR_CODES = {
   note_signature_invalid: [422, 'final', 'The checkpoint is not signed by the expected key.'],
   proof_invalid: [422, 'final', 'The Merkle proof does not verify.'],
 
+  // The requester's and the administrators' side of the wire.
+  vault_unreachable: [503, 'retry', 'The vault does not answer, or the connection broke.'],
+
   internal: [500, 'final', 'The vault could not answer. The operational log has the cause under this request id.'],
 } as const satisfies Record<string, readonly [status: number, retry: 'retry' | 'final', title: string]>;
 

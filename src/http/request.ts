@@ -6,6 +6,7 @@ import { z } from 'zod';
 import { DEFAULTS } from '../domain/classes.ts';
 import { VaultError } from '../domain/errors.ts';
 import { assertJsonDepth } from '../domain/json.ts';
+import { resetConnection } from './reset.ts';
 
 /** Gives every request an id that stands in its answer, its records and the operational log. Never the client's own. */
 export const requestId: RequestHandler = (_request, response, next) => {
@@ -32,9 +33,19 @@ export function clientSpki(request: Request): Uint8Array {
   return new Uint8Array(certificate.publicKey.export({ type: 'spki', format: 'der' }));
 }
 
-/** Reads a body of at most `limit` bytes, uncompressed. Nothing is parsed before it is whole and small enough. */
+/**
+ * Reads a body of at most `limit` bytes, uncompressed. Nothing is parsed before it is whole and small enough. One that has not come within
+ * 10 s is not waited for: these routes read before they know who asks.
+ */
 export function rawBody(limit: number): RequestHandler {
-  return express.raw({ type: () => true, limit, inflate: false });
+  const read = express.raw({ type: () => true, limit, inflate: false });
+  return (request, response, next) => {
+    const late = setTimeout(() => resetConnection(request.socket), DEFAULTS.bodySeconds * 1000);
+    read(request, response, (error?: unknown) => {
+      clearTimeout(late);
+      next(error);
+    });
+  };
 }
 
 /** The body as JSON of exactly the given form. Throws `request_invalid` naming the member. */

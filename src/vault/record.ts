@@ -14,13 +14,15 @@ import type { Tx } from '../domain/unit-of-work.ts';
 import { spkiDigestOf } from '../identity/certificates.ts';
 import type { ReleaseRow } from '../releases/port.ts';
 import { readDocument } from './documents.ts';
-import type { Denied } from './release.ts';
 import type { Vault } from './vault.ts';
 
 type Ports = Pick<Vault, 'vaultId' | 'node' | 'stores' | 'catalogueKey' | 'accessLog'>;
 
 /** A leaf is at most 16 KiB: it names this many determining policies, and the policy set's digest stands for all. */
 const NAMED_POLICIES = 64;
+
+/** A refusal, and the record that says so. */
+export type Denied = Refusal & { readonly recordId: RecordId };
 
 const mint = claimStage('RecordedPermit');
 /** Permits this process has earned or recalled: a document is verified once, a row is compared every time. */

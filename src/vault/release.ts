@@ -14,7 +14,7 @@ import { appraise } from '../attestation/appraise.ts';
 import type { AccessRequest, Permit, RecordedPermit } from '../domain/access.ts';
 import { isTampering, VaultError } from '../domain/errors.ts';
 import { type AttestationResult, evidenceBinding, isRefusal, type Refusal, refuse } from '../domain/evidence.ts';
-import { parseId, type RecordId, type VersionId } from '../domain/ids.ts';
+import { parseId, type VersionId } from '../domain/ids.ts';
 import type { ManifestObject } from '../domain/model.ts';
 import type { Tx } from '../domain/unit-of-work.ts';
 import { spkiDigestOf } from '../identity/certificates.ts';
@@ -23,7 +23,7 @@ import { loadPolicySet } from '../policy/policy-set.ts';
 import { inForce } from './documents.ts';
 import { enrolledAttester } from './enrol.ts';
 import { endRelease } from './outcome.ts';
-import { recordDenial, recordPermit } from './record.ts';
+import { type Denied, recordDenial, recordPermit } from './record.ts';
 import { unwrapDek } from './unwrap.ts';
 import type { Vault } from './vault.ts';
 import { promotedVersion } from './version.ts';
@@ -44,14 +44,13 @@ type Ports = Pick<
   | 'meter'
 >;
 
+export type { Denied };
+
 export interface Granted {
   readonly refused: false;
   readonly permit: RecordedPermit;
   readonly objects: readonly ManifestObject[];
 }
-
-/** A refusal, and the record that says so. */
-export type Denied = Refusal & { readonly recordId: RecordId };
 
 /**
  * Grants one version to an attested requester, or refuses; either way the answer is durable in the access log when this resolves.

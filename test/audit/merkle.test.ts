@@ -1,6 +1,15 @@
 import { describe, expect, test } from '@jest/globals';
 import {
-  completeSubtrees, EMPTY_ROOT, leafHash, nodeHash, proveConsistency, proveInclusion, type ReadSubtree, treeRoot, verifyConsistency, verifyInclusion,
+  completeSubtrees,
+  EMPTY_ROOT,
+  leafHash,
+  nodeHash,
+  proveConsistency,
+  proveInclusion,
+  type ReadSubtree,
+  treeRoot,
+  verifyConsistency,
+  verifyInclusion,
 } from '../../src/audit/merkle.ts';
 import { toHex } from '../../src/domain/bytes.ts';
 import { withVectors } from '../shared-vectors.ts';
@@ -56,7 +65,9 @@ describe('trees', () => {
   test('the empty tree, one leaf and two have the hashes of RFC 6962', () => {
     expect(toHex(treeRoot([]))).toBe('e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855');
     expect(toHex(leafHash(new Uint8Array(0)))).toBe('6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d');
-    expect(toHex(nodeHash(leafHash(new Uint8Array(0)), leafHash(Uint8Array.of(0))))).toBe('fac54203e7cc696cf0dfcb42c92a1d9dbaf70ad9e621f4bd8d98662f00e3c125');
+    expect(toHex(nodeHash(leafHash(new Uint8Array(0)), leafHash(Uint8Array.of(0))))).toBe(
+      'fac54203e7cc696cf0dfcb42c92a1d9dbaf70ad9e621f4bd8d98662f00e3c125',
+    );
   });
 
   test('the root is that of the recursive definition, for every size', () => {

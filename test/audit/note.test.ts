@@ -8,7 +8,12 @@ import { withVectors } from '../shared-vectors.ts';
 import { createLogKey, ORIGIN } from './small-log.ts';
 
 interface NoteVectors {
-  readonly valid: ReadonlyArray<{ readonly name: string; readonly note: string; readonly text: string; readonly verified_by: ReadonlyArray<{ readonly vkey: string }> }>;
+  readonly valid: ReadonlyArray<{
+    readonly name: string;
+    readonly note: string;
+    readonly text: string;
+    readonly verified_by: ReadonlyArray<{ readonly vkey: string }>;
+  }>;
   readonly invalid: ReadonlyArray<{ readonly name: string; readonly note: string; readonly vkey: string; readonly reason: string }>;
 }
 const utf8 = (text: string) => new TextEncoder().encode(text);
@@ -59,7 +64,10 @@ describe('a note we sign', () => {
 
   test('is refused as a whole when a known key signed something else, also beside a good signature', async () => {
     const note = Buffer.from(await signNote('text\n', first.key, first.sign)).toString();
-    const other = Buffer.from(await signNote('other\n', second.key, second.sign)).toString().split('\n').at(-2);
+    const other = Buffer.from(await signNote('other\n', second.key, second.sign))
+      .toString()
+      .split('\n')
+      .at(-2);
     const both = utf8(`${note}${other}\n`);
     expect(openNote(both, [first.key]).signedBy).toEqual([first.key]);
     expect(codeThrown(() => openNote(both, [first.key, second.key]))).toBe('note_signature_invalid');
@@ -112,8 +120,18 @@ describe('verifier keys', () => {
   });
 
   test.each([
-    '', 'example.com/foo', vkey.replace('530d903a', '530d903b'), vkey.replace('530d903a', '530D903A'), vkey.replace('example', 'exampl3'), `${vkey}=`, ` ${vkey}`,
-    vkey.replace('+Aek', '+Auk'), vkey.slice(0, -4), vkey.replace('example.com/foo', ''), vkey.replace('example.com/foo', 'exa mple'), `${vkey}\n`,
+    '',
+    'example.com/foo',
+    vkey.replace('530d903a', '530d903b'),
+    vkey.replace('530d903a', '530D903A'),
+    vkey.replace('example', 'exampl3'),
+    `${vkey}=`,
+    ` ${vkey}`,
+    vkey.replace('+Aek', '+Auk'),
+    vkey.slice(0, -4),
+    vkey.replace('example.com/foo', ''),
+    vkey.replace('example.com/foo', 'exa mple'),
+    `${vkey}\n`,
   ])('refuses %j', (text) => {
     expect(codeThrown(() => parseVkey(text))).toBe('note_malformed');
   });
@@ -138,15 +156,34 @@ describe('checkpoints', () => {
   });
 
   test.each([
-    `o\n1\n${root}`, `\n1\n${root}\n`, `o\n01\n${root}\n`, `o\n-1\n${root}\n`, `o\n+1\n${root}\n`, `o\n\n${root}\n`, `o\n1e3\n${root}\n`, `o\n9007199254740992\n${root}\n`,
-    `o\n1\n${root.slice(0, -4)}\n`, `o\n1\n${root.replace('2I=', '2J=')}\n`, `o\n1\n\n`, `o\n1\n`, 'o\n', '', `o\n1\n${root}\n\n`, `o\n1\n${root}\nx\n\ny\n`, `o\n1 \n${root}\n`,
+    `o\n1\n${root}`,
+    `\n1\n${root}\n`,
+    `o\n01\n${root}\n`,
+    `o\n-1\n${root}\n`,
+    `o\n+1\n${root}\n`,
+    `o\n\n${root}\n`,
+    `o\n1e3\n${root}\n`,
+    `o\n9007199254740992\n${root}\n`,
+    `o\n1\n${root.slice(0, -4)}\n`,
+    `o\n1\n${root.replace('2I=', '2J=')}\n`,
+    `o\n1\n\n`,
+    `o\n1\n`,
+    'o\n',
+    '',
+    `o\n1\n${root}\n\n`,
+    `o\n1\n${root}\nx\n\ny\n`,
+    `o\n1 \n${root}\n`,
   ])('refuse %j', (text) => {
     expect(codeThrown(() => parseCheckpoint(text))).toBe('note_malformed');
   });
 
   test('of another origin are refused although the key signed them', async () => {
     const log = newKey(ORIGIN);
-    const note = await signNote(formatCheckpoint({ origin: 'other.example', size: 0 as TreeSize, root: new Uint8Array(32) }), log.key, log.sign);
+    const note = await signNote(
+      formatCheckpoint({ origin: 'other.example', size: 0 as TreeSize, root: new Uint8Array(32) }),
+      log.key,
+      log.sign,
+    );
     expect(codeThrown(() => openCheckpoint(note, log.key))).toBe('note_signature_invalid');
   });
 });

@@ -2,7 +2,16 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, test } from '@jest/globals';
 import { z } from 'zod';
 import { leafHash } from '../../src/audit/merkle.ts';
-import { type Actor, buildLeaf, commitment, loggable, loggableMap, parseLeaf, RECORD_TYPES, type RecordDraft } from '../../src/audit/record.ts';
+import {
+  type Actor,
+  buildLeaf,
+  commitment,
+  loggable,
+  loggableMap,
+  parseLeaf,
+  RECORD_TYPES,
+  type RecordDraft,
+} from '../../src/audit/record.ts';
 import { fromHex, toHex } from '../../src/domain/bytes.ts';
 import { newId, type RecordId, type VaultId } from '../../src/domain/ids.ts';
 import { canonicalJson, parseCanonicalJson } from '../../src/domain/json.ts';
@@ -12,7 +21,12 @@ import { DIGEST, recordOf } from './small-log.ts';
 
 const read = (file: string) => JSON.parse(readFileSync(new URL(`../vectors/audit/${file}`, import.meta.url), 'utf8'));
 const { leaves } = read('leaves.json') as {
-  leaves: ReadonlyArray<{ name: string; leaf: string; leafHash: string; disclosures: ReadonlyArray<{ recordId: string; field: string; salt: string; value: string }> }>;
+  leaves: ReadonlyArray<{
+    name: string;
+    leaf: string;
+    leafHash: string;
+    disclosures: ReadonlyArray<{ recordId: string; field: string; salt: string; value: string }>;
+  }>;
 };
 const schemaJson = read('leaf-v1.schema.json');
 const schema = z.fromJSONSchema(schemaJson);
@@ -59,7 +73,16 @@ describe('leaves of schema v1', () => {
     const actor: Actor & { readonly password: string } = { kind: 'requester', spkiDigest: DIGEST, password: 'hunter2' };
     const facts = loggableMap({ 'a\nb': 'c\nd' }, 64);
     const attestation = {
-      kinds: ['tpm2'], tier: 'affirming', fresh: true, keyBound: true, hardware: true, evidenceDigest: DIGEST, referenceValuesDigest: DIGEST, matched: [], facts, quote: 'raw',
+      kinds: ['tpm2'],
+      tier: 'affirming',
+      fresh: true,
+      keyBound: true,
+      hardware: true,
+      evidenceDigest: DIGEST,
+      referenceValuesDigest: DIGEST,
+      matched: [],
+      facts,
+      quote: 'raw',
     } as const;
     const leaf = buildLeaf(recordOf('release.begin', { actor, attestation }), AMBIENT).leaf;
     expect(text(leaf)).not.toMatch(/hunter2|raw|password/);
@@ -84,7 +107,9 @@ describe('personal data', () => {
   });
 
   test('has another commitment each time, per field and per record', () => {
-    const made = [1, 2].map(() => json(buildLeaf(recordOf('admin.login', { personal }), { ...AMBIENT, random: undefined }).leaf).commitments);
+    const made = [1, 2].map(
+      () => json(buildLeaf(recordOf('admin.login', { personal }), { ...AMBIENT, random: undefined }).leaf).commitments,
+    );
     expect(new Set(made.flatMap((one) => Object.values(one))).size).toBe(4);
     expect(commitment(fromHex('07'.repeat(16)), 'a', 'bc')).not.toBe(commitment(fromHex('07'.repeat(16)), 'ab', 'c'));
   });
@@ -147,9 +172,12 @@ describe('a leaf being named in a report', () => {
     expect(parseLeaf(leaf.slice(0, -1))).toEqual({ recordId });
   });
 
-  test.each(['', 'null', '[]', '7', '{"recordId":"<script>","type":"\\u001b[2J"}', '{"recordId":{},"type":[],"release":"x"}', '\u0000'])('says nothing it does not know: %j', (leaf) => {
-    expect(parseLeaf(new TextEncoder().encode(leaf))).toEqual({});
-    expect(parseLeaf(Uint8Array.of(0xff, 0xfe))).toEqual({});
-    expect(parseLeaf(canonicalJson({ type: 'x'.repeat(100) }))).toEqual({});
-  });
+  test.each(['', 'null', '[]', '7', '{"recordId":"<script>","type":"\\u001b[2J"}', '{"recordId":{},"type":[],"release":"x"}', '\u0000'])(
+    'says nothing it does not know: %j',
+    (leaf) => {
+      expect(parseLeaf(new TextEncoder().encode(leaf))).toEqual({});
+      expect(parseLeaf(Uint8Array.of(0xff, 0xfe))).toEqual({});
+      expect(parseLeaf(canonicalJson({ type: 'x'.repeat(100) }))).toEqual({});
+    },
+  );
 });

@@ -1,12 +1,9 @@
 import { afterEach, describe, expect, test } from '@jest/globals';
-import { openCheckpoint } from '../../src/audit/checkpoint.ts';
-import { parseVkey } from '../../src/audit/note.ts';
 import type { SequencerOptions } from '../../src/audit/sequencer.ts';
 import { verifyLog } from '../../src/audit/verify.ts';
-import { toHex } from '../../src/domain/bytes.ts';
 import { addSeconds } from '../../src/domain/clock.ts';
 import { VaultError } from '../../src/domain/errors.ts';
-import { newId, type RecordId, type TreeSize } from '../../src/domain/ids.ts';
+import type { RecordId } from '../../src/domain/ids.ts';
 import { createMemoryLog, type MemoryLog } from '../doubles/memory-log-store.ts';
 import { appendRecords, createLogKey, sequencerOn, sourceOf } from './small-log.ts';
 
@@ -29,7 +26,8 @@ afterEach(() => {
   signedRoots = new Map();
 });
 
-const reportOf = (memory: MemoryLog) => verifyLog(sourceOf(new Map(memory.state.tiles).set('checkpoint', memory.state.head?.checkpoint ?? new Uint8Array(0))), key.vkey);
+const reportOf = (memory: MemoryLog) =>
+  verifyLog(sourceOf(new Map(memory.state.tiles).set('checkpoint', memory.state.head?.checkpoint ?? new Uint8Array(0))), key.vkey);
 
 describe('the sequencer', () => {
   test('publishes nothing for an empty log, and nothing twice', async () => {
@@ -115,12 +113,11 @@ describe('the sequencer', () => {
       return key.sign(text);
     };
     const { sequencer, events } = signing(memory, { sign });
-    const [record] = await appendRecords(memory, 4);
+    await appendRecords(memory, 4);
     expect(await sequencer.tick()).toBe('failed');
     expect(await sequencer.tick()).toBe('failed');
     expect(events).toMatchObject([{ kind: 'round_failed', step: 'sign', code: 'hsm_unavailable' }, { kind: 'round_failed' }]);
     expect(memory.state).toMatchObject({ head: undefined, leaves: { length: 4 } });
-    await expect(sequencer.committed(record ?? newId(memory.now), 0)).rejects.toMatchObject({ code: 'log_unavailable' });
     gone = false;
     expect(await sequencer.tick()).toBe('published');
     expect(await reportOf(memory)).toMatchObject({ ok: true, size: 4 });
@@ -191,7 +188,6 @@ describe('a store that was altered', () => {
     expect(events.slice(1)).toMatchObject([{ kind: 'halted', severity: 'critical' }]);
     expect([...signedRoots.keys()]).toEqual([count]);
     expect(sequencer.halted()).toBeInstanceOf(VaultError);
-    await expect(sequencer.committed(newId(memory.now), 1000)).rejects.toMatchObject({ code: 'log_unavailable' });
     return { head, code: sequencer.halted()?.code };
   }
   const flip = (bytes: Uint8Array) => bytes.map((byte, at) => (at === 40 ? byte ^ 1 : byte));
@@ -234,35 +230,5 @@ describe('a store that was altered', () => {
   test('by removing published leaves is never extended', async () => {
     const { code } = await published(3, 0, (memory) => void (memory.state.leaves = memory.state.leaves.slice(0, 2)));
     expect(code).toBe('log_incomplete');
-  });
-});
-
-describe('waiting for committed', () => {
-  test('resolves when the running sequencer has published the record, and times out when nobody does', async () => {
-    const memory = createMemoryLog();
-    const { sequencer } = signing(memory);
-    const [first] = await appendRecords(memory, 1);
-    const record = first ?? newId<RecordId>(memory.now);
-    await expect(sequencer.committed(record, 20)).rejects.toMatchObject({ code: 'log_unavailable' });
-    const waited = sequencer.committed(record, 5_000);
-    sequencer.start();
-    sequencer.start();
-    await waited;
-    const { size, root } = openCheckpoint(memory.state.head?.checkpoint ?? new Uint8Array(0), parseVkey(key.vkey));
-    expect([size as TreeSize, toHex(root)]).toEqual([1, expect.stringMatching(/^[0-9a-f]{64}$/)]);
-    const more = await appendRecords(memory, 50);
-    await Promise.all(more.map((id) => sequencer.committed(id, 5_000)));
-    await sequencer.stop();
-    const [late] = await appendRecords(memory, 1);
-    await expect(sequencer.committed(late ?? record, 30)).rejects.toMatchObject({ code: 'log_unavailable' });
-  });
-
-  test('also sees what another node published', async () => {
-    const memory = createMemoryLog();
-    const [leader, other] = [signing(memory), signing(memory)];
-    const [record] = await appendRecords(memory, 1);
-    const waited = other.sequencer.committed(record ?? newId<RecordId>(memory.now), 5_000);
-    await leader.sequencer.tick();
-    await waited;
   });
 });

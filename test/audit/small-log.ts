@@ -31,8 +31,17 @@ export function recordOf(type: RecordDraft['type'], more: Partial<RecordDraft> =
   return { type, outcome: 'success', actor: { kind: 'system' }, ...more };
 }
 
-export async function appendRecords(memory: MemoryLog, count: number, draft: RecordDraft = recordOf('vault.started')): Promise<readonly RecordId[]> {
-  const access = createAccessLog({ log: memory.log, vaultId: newId<VaultId>(memory.now), node: newId<Incarnation>(memory.now), configDigest: DIGEST });
+export async function appendRecords(
+  memory: MemoryLog,
+  count: number,
+  draft: RecordDraft = recordOf('vault.started'),
+): Promise<readonly RecordId[]> {
+  const access = createAccessLog({
+    log: memory.log,
+    vaultId: newId<VaultId>(memory.now),
+    node: newId<Incarnation>(memory.now),
+    configDigest: DIGEST,
+  });
   return memory.unitOfWork.run(async (tx) => {
     const ids: RecordId[] = [];
     for (let at = 0; at < count; at++) ids.push(await access.append(tx, draft));
@@ -45,13 +54,25 @@ export function sequencerOn(memory: MemoryLog, key: LogKey, more: Partial<Sequen
   const node = newId<Incarnation>(memory.now);
   const { unitOfWork, log } = memory;
   const sequencer = createSequencer({
-    unitOfWork, log, origin: ORIGIN, publicKey: key.publicKey, sign: key.sign, node, clock: systemClock, periodMs: 5, onEvent: (event) => events.push(event), ...more,
+    unitOfWork,
+    log,
+    origin: ORIGIN,
+    publicKey: key.publicKey,
+    sign: key.sign,
+    node,
+    clock: systemClock,
+    periodMs: 5,
+    onEvent: (event) => events.push(event),
+    ...more,
   });
   return { sequencer, events, node };
 }
 
 /** A published log of `count` records as files, the way an export has them. */
-export async function publishedFiles(count: number, key: LogKey): Promise<{ readonly files: Map<string, Uint8Array>; readonly ids: readonly RecordId[]; readonly memory: MemoryLog }> {
+export async function publishedFiles(
+  count: number,
+  key: LogKey,
+): Promise<{ readonly files: Map<string, Uint8Array>; readonly ids: readonly RecordId[]; readonly memory: MemoryLog }> {
   const memory = createMemoryLog();
   const ids = await appendRecords(memory, count);
   const { sequencer } = sequencerOn(memory, key, { batch: count });

@@ -45,7 +45,9 @@ describe('a growing tree', () => {
   const leaves = randomLeaves(600);
 
   test('has the tiles of a tree made from scratch, whatever the batches were', async () => {
-    const batches = fc.array(fc.integer({ min: 1, max: 300 }), { minLength: 1, maxLength: 8 }).filter((parts) => parts.reduce((a, b) => a + b) <= leaves.length);
+    const batches = fc
+      .array(fc.integer({ min: 1, max: 300 }), { minLength: 1, maxLength: 8 })
+      .filter((parts) => parts.reduce((a, b) => a + b) <= leaves.length);
     await fc.assert(
       fc.asyncProperty(batches, async (parts) => {
         const { tiles, size } = await grown(leaves, parts);
@@ -58,7 +60,10 @@ describe('a growing tree', () => {
   });
 
   test('has the right tiles at every size from 1 to 600, one leaf at a time', async () => {
-    const { tiles } = await grown(leaves, leaves.map(() => 1));
+    const { tiles } = await grown(
+      leaves,
+      leaves.map(() => 1),
+    );
     for (let size = 1; size <= leaves.length; size += 13) {
       for (const [path, bytes] of tilesFromScratch(leaves.slice(0, size))) expect(tiles.get(path)).toEqual(bytes);
     }
@@ -76,7 +81,12 @@ describe('a growing tree', () => {
     const { tiles, reads } = await grown(many, [69_990, 10]);
     const names = [...allTiles(70_000)].map(tilePath);
     expect(names.filter((path) => /^tile\/0\/[^.]*$/.test(path))).toHaveLength(273);
-    expect(names.filter((path) => path.includes('.p/'))).toEqual(['tile/entries/273.p/112', 'tile/0/273.p/112', 'tile/1/001.p/17', 'tile/2/000.p/1']);
+    expect(names.filter((path) => path.includes('.p/'))).toEqual([
+      'tile/entries/273.p/112',
+      'tile/0/273.p/112',
+      'tile/1/001.p/17',
+      'tile/2/000.p/1',
+    ]);
     expect(names.filter((path) => /^tile\/1\/[^.]*$/.test(path))).toEqual(['tile/1/000']);
     for (const path of names) expect(tiles.has(path)).toBe(true);
     expect(tiles.get('tile/0/272')).toHaveLength(8192);
@@ -90,7 +100,10 @@ describe('a growing tree', () => {
 
   test('stops when its edge is missing or of another width', async () => {
     await expect(growTiles(3, leaves.slice(0, 1), async () => undefined)).rejects.toMatchObject({ code: 'log_incomplete' });
-    const short = new Map([['tile/0/000.p/3', new Uint8Array(64)], ['tile/entries/000.p/3', encodeEntries(leaves.slice(0, 3))]]);
+    const short = new Map([
+      ['tile/0/000.p/3', new Uint8Array(64)],
+      ['tile/entries/000.p/3', encodeEntries(leaves.slice(0, 3))],
+    ]);
     await expect(growTiles(3, leaves.slice(0, 1), async (path) => short.get(path))).rejects.toMatchObject({ code: 'log_tile_mismatch' });
     short.set('tile/entries/000.p/3', encodeEntries(leaves.slice(0, 2)));
     await expect(growTiles(3, leaves.slice(0, 1), async (path) => short.get(path))).rejects.toMatchObject({ code: 'log_entry_mismatch' });
@@ -123,9 +136,27 @@ describe('tile paths', () => {
   });
 
   test.each([
-    '', 'tile/0', 'tile/64/000', 'tile/00/000', 'tile/-1/000', 'tile/0/0', 'tile/0/0000', 'tile/0/x000/000', 'tile/0/x001', 'tile/0/001/x000', 'tile/0/000.p/0',
-    'tile/0/000.p/256', 'tile/0/000.p/01', 'tile/0/000.p/', 'tile/0/000/', '/tile/0/000', 'tile/0/000\n', 'tile/8/0/000', 'tile/entries/../checkpoint',
-    'tile/data/000', 'tile/0/x999/x999/x999/x999/x999/999',
+    '',
+    'tile/0',
+    'tile/64/000',
+    'tile/00/000',
+    'tile/-1/000',
+    'tile/0/0',
+    'tile/0/0000',
+    'tile/0/x000/000',
+    'tile/0/x001',
+    'tile/0/001/x000',
+    'tile/0/000.p/0',
+    'tile/0/000.p/256',
+    'tile/0/000.p/01',
+    'tile/0/000.p/',
+    'tile/0/000/',
+    '/tile/0/000',
+    'tile/0/000\n',
+    'tile/8/0/000',
+    'tile/entries/../checkpoint',
+    'tile/data/000',
+    'tile/0/x999/x999/x999/x999/x999/999',
   ])('refuses %j', (path) => {
     expect(() => parseTilePath(path)).toThrow('request_invalid');
   });

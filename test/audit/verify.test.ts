@@ -1,15 +1,16 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from '@jest/globals';
 import { decodeEntries, encodeEntries } from '../../src/audit/bundle.ts';
-import { exportLog } from '../../src/audit/export.ts';
+import { copyLog } from '../../src/audit/export.ts';
+import { findRecord } from '../../src/audit/find-record.ts';
 import { leafHash } from '../../src/audit/merkle.ts';
 import { parseVkey } from '../../src/audit/note.ts';
 import { makeProof, parseProof, verifyProof } from '../../src/audit/proof.ts';
 import { parseLeaf } from '../../src/audit/record.ts';
 import { edgeTiles } from '../../src/audit/tile-path.ts';
-import { verifyLog } from '../../src/audit/verify.ts';
+import { type LogSource, verifyLog } from '../../src/audit/verify.ts';
 import { concat } from '../../src/domain/bytes.ts';
-import { codeOf } from '../../src/domain/errors.ts';
+import { codeOf, VaultError } from '../../src/domain/errors.ts';
 import { newId, type RecordId, type ReleaseId } from '../../src/domain/ids.ts';
 import { createMemoryLog } from '../doubles/memory-log-store.ts';
 import { appendRecords, createLogKey, ORIGIN, publishedFiles, recordOf, sequencerOn, sourceOf } from './small-log.ts';
@@ -83,15 +84,23 @@ describe('a log of 66,000 records', () => {
     ['tile/0/100', 'log_tile_mismatch', 25_600],
     ['tile/0/257.p/208', 'log_tile_mismatch', 65_792],
     ['tile/1/000', 'log_tile_mismatch', 0],
-  ])('with a flipped bit in %s, says so', async (path, code, leafIndex) => {
-    const { problems } = await damaged(flip(path));
-    expect(problems).toEqual([expect.objectContaining({ code, leafIndex, detail: expect.stringContaining(path) })]);
-  }, 120_000);
+  ])(
+    'with a flipped bit in %s, says so',
+    async (path, code, leafIndex) => {
+      const { problems } = await damaged(flip(path));
+      expect(problems).toEqual([expect.objectContaining({ code, leafIndex, detail: expect.stringContaining(path) })]);
+    },
+    120_000,
+  );
 
-  test.each(['tile/1/001.p/1', 'tile/2/000.p/1'])('with a flipped bit in %s, says so', async (path) => {
-    const { problems } = await damaged((copy) => copy.set(path, flipped(copy.get(path) ?? new Uint8Array(1), 77)));
-    expect(problems).toEqual([expect.objectContaining({ code: 'log_tile_mismatch', detail: expect.stringContaining(path) })]);
-  }, 120_000);
+  test.each(['tile/1/001.p/1', 'tile/2/000.p/1'])(
+    'with a flipped bit in %s, says so',
+    async (path) => {
+      const { problems } = await damaged((copy) => copy.set(path, flipped(copy.get(path) ?? new Uint8Array(1), 77)));
+      expect(problems).toEqual([expect.objectContaining({ code: 'log_tile_mismatch', detail: expect.stringContaining(path) })]);
+    },
+    120_000,
+  );
 
   test('names the record whose bytes were changed, in a full bundle and in the last', async () => {
     const { problems } = await damaged((copy) => {
@@ -106,17 +115,23 @@ describe('a log of 66,000 records', () => {
 
   test('finds a record that was changed together with its tile', async () => {
     const { problems } = await damaged((copy) => {
-      const entries = decodeEntries(copy.get('tile/entries/100') ?? new Uint8Array(0), 256).entries.map((entry, at) => (at === 3 ? flipped(entry, 0) : entry));
+      const entries = decodeEntries(copy.get('tile/entries/100') ?? new Uint8Array(0), 256).entries.map((entry, at) =>
+        at === 3 ? flipped(entry, 0) : entry,
+      );
       copy.set('tile/entries/100', encodeEntries(entries));
       copy.set('tile/0/100', concat(...entries.map(leafHash)));
     });
     expect(problems).toEqual([expect.objectContaining({ code: 'log_tile_mismatch', leafIndex: 25_600 })]);
   }, 120_000);
 
-  test.each(['tile/entries/100', 'tile/0/100', 'tile/0/257.p/208', 'tile/1/000', 'tile/2/000.p/1', 'tile/entries/257.p/208'])('misses %s', async (path) => {
-    const { problems } = await damaged((copy) => copy.delete(path));
-    expect(problems).toEqual([expect.objectContaining({ code: 'log_incomplete', detail: expect.stringContaining(path) })]);
-  }, 120_000);
+  test.each(['tile/entries/100', 'tile/0/100', 'tile/0/257.p/208', 'tile/1/000', 'tile/2/000.p/1', 'tile/entries/257.p/208'])(
+    'misses %s',
+    async (path) => {
+      const { problems } = await damaged((copy) => copy.delete(path));
+      expect(problems).toEqual([expect.objectContaining({ code: 'log_incomplete', detail: expect.stringContaining(path) })]);
+    },
+    120_000,
+  );
 });
 
 describe('what is wrong beyond single bits', () => {
@@ -132,7 +147,11 @@ describe('what is wrong beyond single bits', () => {
 
   test('a checkpoint of another key, or of another log, is not believed', async () => {
     const { files } = await publishedFiles(2, createLogKey());
-    expect(await verifyLog(sourceOf(files), key.vkey)).toMatchObject({ ok: false, size: 0, problems: [{ code: 'note_signature_invalid' }] });
+    expect(await verifyLog(sourceOf(files), key.vkey)).toMatchObject({
+      ok: false,
+      size: 0,
+      problems: [{ code: 'note_signature_invalid' }],
+    });
   });
 
   test('a signed size that nobody has the tiles for ends at once', async () => {
@@ -150,7 +169,10 @@ describe('what is wrong beyond single bits', () => {
     for (const count of [3, 300]) {
       await appendRecords(memory, count);
       await sequencer.tick();
-      const { size, root } = await verifyLog(sourceOf(new Map(memory.state.tiles).set('checkpoint', memory.state.head?.checkpoint ?? new Uint8Array(0))), key.vkey);
+      const { size, root } = await verifyLog(
+        sourceOf(new Map(memory.state.tiles).set('checkpoint', memory.state.head?.checkpoint ?? new Uint8Array(0))),
+        key.vkey,
+      );
       heads.push({ size, root });
     }
     const { files } = await publishedFiles(303, key);
@@ -169,10 +191,24 @@ describe('what is wrong beyond single bits', () => {
     for (const begin of begins.slice(0, 2)) await appendRecords(memory, 1, recordOf('release.end', { release: { ...release, begin } }));
     for (const begin of begins.slice(2, 3)) await appendRecords(memory, 1, recordOf('release.unknown', { release: { ...release, begin } }));
     await sequencerOn(memory, key).sequencer.tick();
-    const report = await verifyLog(sourceOf(new Map(memory.state.tiles).set('checkpoint', memory.state.head?.checkpoint ?? new Uint8Array(0))), key.vkey);
+    const report = await verifyLog(
+      sourceOf(new Map(memory.state.tiles).set('checkpoint', memory.state.head?.checkpoint ?? new Uint8Array(0))),
+      key.vkey,
+    );
     expect(report).toMatchObject({ ok: true, releases: { begin: 5, end: 2, unknown: 1, live: 2 } });
   });
 });
+
+/** What a store has published, as a source to copy from. */
+function publishedBy(memory: ReturnType<typeof createMemoryLog>): LogSource {
+  return {
+    checkpoint: async () => {
+      if (memory.state.head === undefined) throw new VaultError('log_incomplete');
+      return memory.state.head.checkpoint;
+    },
+    tile: async (path) => memory.state.tiles.get(path),
+  };
+}
 
 describe('an export', () => {
   test('is complete at one head while the log goes on growing, and ends with its checkpoint', async () => {
@@ -181,7 +217,7 @@ describe('an export', () => {
     await appendRecords(memory, 300);
     await sequencer.tick();
     const files = new Map<string, Uint8Array>();
-    const { size, tiles } = await exportLog(memory, {
+    const { size, tiles } = await copyLog(publishedBy(memory), {
       async write(path, bytes) {
         files.set(path, bytes);
         await appendRecords(memory, 100);
@@ -196,19 +232,29 @@ describe('an export', () => {
   test('of a log without a checkpoint, or without one of its tiles, is refused', async () => {
     const memory = createMemoryLog();
     const nowhere = { write: async () => undefined };
-    await expect(exportLog(memory, nowhere)).rejects.toMatchObject({ code: 'log_incomplete' });
+    await expect(copyLog(publishedBy(memory), nowhere)).rejects.toMatchObject({ code: 'log_incomplete' });
     await appendRecords(memory, 3);
     await sequencerOn(memory, key).sequencer.tick();
     memory.state.tiles = new Map();
-    await expect(exportLog(memory, nowhere)).rejects.toMatchObject({ code: 'log_incomplete' });
+    await expect(copyLog(publishedBy(memory), nowhere)).rejects.toMatchObject({ code: 'log_incomplete' });
   });
 });
 
 describe('proofs', () => {
+  test('a record is found by its id, wherever it lies', async () => {
+    const { files } = await publishedFiles(300, key);
+    const last = decodeEntries(files.get('tile/entries/001.p/44') ?? new Uint8Array(0), 44).entries[43] ?? new Uint8Array(0);
+    const { recordId } = parseLeaf(last);
+    expect((await findRecord(sourceOf(files), recordId as RecordId)).index).toBe(299);
+    await expect(findRecord(sourceOf(files), newId<RecordId>(new Date()))).rejects.toMatchObject({ code: 'log_incomplete' });
+  });
+
   test('of every record verify, for that record only', async () => {
     const { files } = await publishedFiles(300, key);
     const checkpoint = files.get('checkpoint') ?? new Uint8Array(0);
-    const leaves = ['tile/entries/000', 'tile/entries/001.p/44'].flatMap((path, at) => decodeEntries(files.get(path) ?? new Uint8Array(0), at === 0 ? 256 : 44).entries);
+    const leaves = ['tile/entries/000', 'tile/entries/001.p/44'].flatMap(
+      (path, at) => decodeEntries(files.get(path) ?? new Uint8Array(0), at === 0 ? 256 : 44).entries,
+    );
     for (let index = 0; index < 300; index += 23) {
       const proof = await makeProof(index, checkpoint, parseVkey(key.vkey), async (path) => files.get(path));
       const leaf = leaves[index] ?? new Uint8Array(0);
@@ -216,11 +262,16 @@ describe('proofs', () => {
       expect(() => verifyProof(proof, key.vkey, leaves[index + 1] ?? new Uint8Array(0))).toThrow('proof_invalid');
       expect(() => verifyProof(proof, createLogKey().vkey, leaf)).toThrow('note_signature_invalid');
     }
-    await expect(makeProof(300, checkpoint, parseVkey(key.vkey), async (path) => files.get(path))).rejects.toMatchObject({ code: 'log_incomplete' });
+    await expect(makeProof(300, checkpoint, parseVkey(key.vkey), async (path) => files.get(path))).rejects.toMatchObject({
+      code: 'log_incomplete',
+    });
   });
 
   const golden = JSON.parse(readFileSync(new URL('../vectors/audit/log.json', import.meta.url), 'utf8')) as {
-    vkey: string; checkpoint: string; tiles: Record<string, string>; proofOfLeaf1: string;
+    vkey: string;
+    checkpoint: string;
+    tiles: Record<string, string>;
+    proofOfLeaf1: string;
   };
   const bytes = (text: string) => new TextEncoder().encode(text);
   const goldenFiles = new Map(Object.entries(golden.tiles).map(([path, base64]) => [path, new Uint8Array(Buffer.from(base64, 'base64'))]));
@@ -228,7 +279,11 @@ describe('proofs', () => {
 
   test('the published log and proof verify for ever', async () => {
     goldenFiles.set('checkpoint', bytes(golden.checkpoint));
-    expect(await verifyLog(sourceOf(goldenFiles), golden.vkey)).toMatchObject({ ok: true, size: 8, releases: { begin: 1, end: 1, unknown: 0, live: 0 } });
+    expect(await verifyLog(sourceOf(goldenFiles), golden.vkey)).toMatchObject({
+      ok: true,
+      size: 8,
+      releases: { begin: 1, end: 1, unknown: 0, live: 0 },
+    });
     expect(verifyProof(bytes(golden.proofOfLeaf1), golden.vkey, leaf1).index).toBe(1);
     expect(parseLeaf(leaf1).type).toBe('release.begin');
   });

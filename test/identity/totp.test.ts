@@ -15,13 +15,19 @@ withVectors<Vectors>('RFC 6238 and RFC 4226 known answers', 'totp-rfc6238/totp.j
   const secret = (hex: string) => new SecretBytes(new Uint8Array(Buffer.from(hex, 'hex')));
 
   // Ours is SHA-1 with six digits: the last six of the eight the RFC prints (RFC 4226 section 5.3 reduces modulo a power of ten).
-  test.each(totp.filter((one) => one.algorithm === 'SHA1' && one.period === 30))('TOTP at $time', async ({ secret_hex, time, digits, otp }) => {
-    expect(await totpTimeStep(secret(secret_hex), otp.slice(digits - 6), at(time))).toBe(Math.floor(time / 30));
-  });
+  test.each(totp.filter((one) => one.algorithm === 'SHA1' && one.period === 30))(
+    'TOTP at $time',
+    async ({ secret_hex, time, digits, otp }) => {
+      expect(await totpTimeStep(secret(secret_hex), otp.slice(digits - 6), at(time))).toBe(Math.floor(time / 30));
+    },
+  );
 
-  test.each(hotp.filter((one) => one.algorithm === 'SHA1'))('HOTP counter $counter is the time step of that number', async ({ secret_hex, counter, otp }) => {
-    expect(await totpTimeStep(secret(secret_hex), otp, at(counter * 30))).toBe(counter);
-  });
+  test.each(hotp.filter((one) => one.algorithm === 'SHA1'))(
+    'HOTP counter $counter is the time step of that number',
+    async ({ secret_hex, counter, otp }) => {
+      expect(await totpTimeStep(secret(secret_hex), otp, at(counter * 30))).toBe(counter);
+    },
+  );
 });
 
 describe('a TOTP code', () => {

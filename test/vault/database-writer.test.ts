@@ -455,7 +455,8 @@ describe('a document', () => {
       return;
     }
     const node = await vault.addNode();
-    const code = kind === 'administrator' ? await codeFrom(vault.login('alice', node)) : await codeOf(vault.ask({ machine, version, node }));
+    const code =
+      kind === 'administrator' ? await codeFrom(vault.login('alice', node)) : await codeOf(vault.ask({ machine, version, node }));
     expect(code).toBe('document_invalid');
   }
 });

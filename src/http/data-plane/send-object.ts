@@ -38,7 +38,7 @@ function rangeOrProblem(request: Request, response: Response, size: number): Spa
 
 /** The first segment is opened before the status line is sent, so that a bad one is an error answer; later ones can only reset. */
 async function pump(opened: OpenedObject, span: Span, request: Request, response: Response): Promise<void> {
-  // The connection itself, not the response: a pipelined response has no socket until the ones before it are done, and never closes.
+  // The connection itself, not the response's: a pipelined response has none until the ones before it are done.
   const { socket } = request;
   const gone = new AbortController();
   const close = () => gone.abort(new VaultError('release_ended', 'the connection was closed'));
