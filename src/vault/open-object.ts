@@ -22,10 +22,7 @@ import { unwrapDek } from './unwrap.ts';
 import type { Vault } from './vault.ts';
 import { readManifest } from './version.ts';
 
-type Ports = Pick<
-  Vault,
-  'vaultId' | 'node' | 'stores' | 'blobs' | 'keys' | 'kek' | 'catalogueKey' | 'accessLog' | 'deks' | 'revocations' | 'meter'
->;
+type Ports = Pick<Vault, 'vaultId' | 'node' | 'stores' | 'blobs' | 'catalogueKey' | 'accessLog' | 'deks' | 'revocations' | 'meter'>;
 
 export interface ObjectRequest {
   readonly requestId: string;
@@ -40,7 +37,6 @@ export interface ObjectRequest {
 export interface OpenedObject {
   readonly refused: false;
   readonly object: ManifestObject;
-  readonly expiresAt: Date;
   /**
    * Plaintext of `range`. A chunk belongs to the reader until it asks for the next. Throws when a segment does not authenticate, when the
    * requester is blocked or when that can no longer be told; nothing of a bad segment is yielded. Ending early frees everything.
@@ -68,7 +64,6 @@ export async function openObject(request: ObjectRequest, vault: Ports): Promise<
   return {
     refused: false,
     object,
-    expiresAt: permit.expiresAt,
     read: (range, signal, onCut) => readObject({ request, permit, manifest, object, range, signal, onCut }, vault),
   };
 }

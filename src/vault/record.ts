@@ -16,7 +16,7 @@ import type { ReleaseRow } from '../releases/port.ts';
 import { readDocument } from './documents.ts';
 import type { Vault } from './vault.ts';
 
-type Ports = Pick<Vault, 'vaultId' | 'node' | 'stores' | 'catalogueKey' | 'accessLog'>;
+type Ports = Pick<Vault, 'vaultId' | 'stores' | 'catalogueKey' | 'accessLog'>;
 
 /** A leaf is at most 16 KiB: it names this many determining policies, and the policy set's digest stands for all. */
 const NAMED_POLICIES = 64;

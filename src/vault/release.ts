@@ -28,21 +28,7 @@ import { unwrapDek } from './unwrap.ts';
 import type { Vault } from './vault.ts';
 import { promotedVersion } from './version.ts';
 
-type Ports = Pick<
-  Vault,
-  | 'vaultId'
-  | 'node'
-  | 'stores'
-  | 'keys'
-  | 'kek'
-  | 'catalogueKey'
-  | 'accessLog'
-  | 'logHalted'
-  | 'deks'
-  | 'verifiers'
-  | 'revocations'
-  | 'meter'
->;
+type Ports = Pick<Vault, 'vaultId' | 'node' | 'stores' | 'catalogueKey' | 'accessLog' | 'logHalted' | 'deks' | 'verifiers' | 'meter'>;
 
 export type { Denied };
 
