@@ -1,7 +1,7 @@
 /** TPMT_SIGNATURE (TPM 2.0 Library part 2, 11.3.4): parsed and verified. */
 import { constants, type KeyObject, verify } from 'node:crypto';
 import { concat } from '../../domain/bytes.ts';
-import { CURVE_BYTES, hashName, type SigningScheme, schemeName } from './algorithms.ts';
+import { CURVE_BYTES, HASH_BYTES, hashName, type SigningScheme, schemeName } from './algorithms.ts';
 import { leftPad } from './public-area.ts';
 import { Malformed, readWhole, type TpmReader } from './reader.ts';
 
@@ -32,9 +32,16 @@ function rsaVerifies(data: Uint8Array, signature: Extract<TpmSignature, { value:
   if (signature.scheme.name === 'rsassa') {
     return verify(signature.scheme.hash, data, { key, padding: constants.RSA_PKCS1_PADDING }, signature.value);
   }
-  // Old TPMs use the longest salt that fits, newer ones the digest's length (part 1, B.7): both are read from the signature.
-  const pss = { key, padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: constants.RSA_PSS_SALTLEN_AUTO };
-  return verify(signature.scheme.hash, data, pss, signature.value);
+  // Old TPMs use the longest salt that fits, newer ones the digest's length (part 1, B.7). No other length comes from a TPM.
+  const { hash } = signature.scheme;
+  const saltLengths = [HASH_BYTES[hash], longestSalt(key, HASH_BYTES[hash])];
+  const padding = constants.RSA_PKCS1_PSS_PADDING;
+  return saltLengths.some((saltLength) => verify(hash, data, { key, padding, saltLength }, signature.value));
+}
+
+/** RFC 8017 section 9.1.1: emLen - hLen - 2 bytes, emLen being the octets of modulus bits minus one. */
+function longestSalt(key: KeyObject, hashBytes: number): number {
+  return Math.ceil(((key.asymmetricKeyDetails?.modulusLength ?? 0) - 1) / 8) - hashBytes - 2;
 }
 
 function ecdsaVerifies(data: Uint8Array, signature: Extract<TpmSignature, { r: Uint8Array }>, key: KeyObject): boolean {
