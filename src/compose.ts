@@ -28,8 +28,6 @@ const HOUSEKEEPING_MS = 1_000;
 
 export interface RunningVault {
   readonly vault: Vault;
-  readonly sequencer: Sequencer;
-  readonly identity: Bodies['vault'];
   /** Cuts what still streams, records what can be recorded, stops the keeper. */
   stop(): Promise<void>;
 }
@@ -101,7 +99,7 @@ export async function startVault(config: Config, log: Logger, clock: Clock = sys
     closers.push(() => running.sequencer.stop());
     const housekeeping = startHousekeeping(running.vault, log);
     closers.push(housekeeping);
-    return { ...running, identity, stop: closeAll };
+    return { vault: running.vault, stop: closeAll };
   } catch (error) {
     await closeAll();
     throw error;

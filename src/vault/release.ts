@@ -30,8 +30,6 @@ import { promotedVersion } from './version.ts';
 
 type Ports = Pick<Vault, 'vaultId' | 'node' | 'stores' | 'catalogueKey' | 'accessLog' | 'logHalted' | 'deks' | 'verifiers' | 'meter'>;
 
-export type { Denied };
-
 export interface Granted {
   readonly refused: false;
   readonly permit: RecordedPermit;

@@ -3,7 +3,8 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { type ChallengeId, type Namespace, newId, type VersionId } from '../../src/domain/ids.ts';
 import { blockSubject } from '../../src/vault/block.ts';
 import { issueChallenge } from '../../src/vault/challenge.ts';
-import { type Denied, type Granted, release } from '../../src/vault/release.ts';
+import type { Denied } from '../../src/vault/record.ts';
+import { type Granted, release } from '../../src/vault/release.ts';
 import { GOOD_VALUE, type Machine, marker, type Published, RESEARCH, starterPolicies, TestVault } from './test-vault.ts';
 
 let vault: TestVault;
