@@ -20,6 +20,9 @@ const ID = '01890000-0000-7000-8000-000000000000';
 let vault: RealVault;
 let machine: string;
 let releaseId: string;
+/** Nonsense may hit by chance: end this release, block that machine. Nothing else here needs them. */
+let spareRelease: string;
+const SPARE_MACHINE = 'gpu-node-2';
 const planes = { data: 0, admin: 0 };
 type Plane = keyof typeof planes;
 const PLANES: Plane[] = ['data', 'admin'];
@@ -30,7 +33,9 @@ beforeAll(async () => {
   await vault.promote();
   planes.data = vault.server.dataPort;
   planes.admin = vault.server.adminPort;
+  await vault.enrolled(SPARE_MACHINE);
   releaseId = await withRequester(machine, async (one) => (await newRelease(one, vault.versionId)).releaseId);
+  spareRelease = await withRequester(machine, async (one) => (await newRelease(one, vault.versionId)).releaseId);
 }, 90_000);
 afterAll(() => vault?.stop(), 60_000);
 afterAll(() => agents.forEach((agent) => void agent.destroy()));
@@ -509,7 +514,7 @@ describe('load', () => {
     const pick = <T>(list: readonly T[]): T => list[randomInt(list.length)] as T;
     const words = [
       ID,
-      releaseId,
+      spareRelease,
       'default',
       'system',
       '..',
@@ -521,7 +526,7 @@ describe('load', () => {
       '',
       '*',
       '__proto__',
-      'gpu-node-1',
+      SPARE_MACHINE,
       ':x',
       '\u00e9',
       'policy-set',
