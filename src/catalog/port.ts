@@ -26,11 +26,15 @@ export interface VersionRow {
   readonly promotionDigest?: Digest;
 }
 
+export type WrappedDek = Pick<VersionRow, 'namespace' | 'modelId' | 'versionId' | 'wrappedDek'>;
+
 export interface CatalogStore {
   /** Rejects `model_exists` when the name is taken in the namespace. */
   insertModel(tx: Tx, model: ModelRow): Promise<void>;
   modelByName(tx: Tx, namespace: Namespace, name: string): Promise<ModelRow | undefined>;
   model(tx: Tx, namespace: Namespace, modelId: ModelId): Promise<ModelRow | undefined>;
+  /** In order of name, at most `limit`; `after` (a name, which need not exist) continues a listing. */
+  models(tx: Tx, namespace: Namespace, limit: number, after?: string): Promise<readonly ModelRow[]>;
   insertVersion(tx: Tx, version: VersionRow): Promise<void>;
   version(tx: Tx, namespace: Namespace, versionId: VersionId): Promise<VersionRow | undefined>;
   /** Newest first, at most `limit`; `before` continues a listing. */
@@ -41,6 +45,12 @@ export interface CatalogStore {
   objects(tx: Tx, versionId: VersionId): Promise<readonly ManifestObject[]>;
   /** uploading -> quarantined, with the digest of the signed manifest; false when the version was not uploading. Drops the uploaded-object rows. */
   quarantine(tx: Tx, namespace: Namespace, versionId: VersionId, versionDigest: Digest): Promise<boolean>;
+  /** Of every version there is, in order of id, at most `limit` after `after`: what a rotation goes through. */
+  wrappedDeks(tx: Tx, limit: number, after?: VersionId): Promise<readonly WrappedDek[]>;
+  /** Replaces a version's wrapped DEK if it is still `from`, byte for byte; false when another was quicker. */
+  rewrap(tx: Tx, versionId: VersionId, from: Uint8Array, to: Uint8Array): Promise<boolean>;
+  /** The class of the model's row: what its next versions must be announced with. */
+  setClass(tx: Tx, namespace: Namespace, modelId: ModelId, to: ClassName): Promise<void>;
   /** quarantined -> promoted, with the digest of the signed promotion; false when the version was not quarantined. */
   promote(tx: Tx, namespace: Namespace, versionId: VersionId, promotionDigest: Digest): Promise<boolean>;
 }

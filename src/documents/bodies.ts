@@ -13,12 +13,15 @@ import type {
   RecordId,
   ReleaseId,
   RequestId,
+  StopId,
   SubjectId,
   VaultId,
   VersionId,
 } from '../domain/ids.ts';
 import { parseDigest, parseId, parseName, parseObjectPath } from '../domain/ids.ts';
 import type { Manifest } from '../domain/model.ts';
+import { OPERATION_KINDS } from '../domain/operation.ts';
+import { issuer, referenceValue, tokenSubject, trustAnchorList } from './anchors.ts';
 import type { DocumentKind } from './port.ts';
 
 /** A string that `parse` accepts; a VaultError becomes an issue of the schema. */
@@ -42,16 +45,14 @@ const keyRef = z.strictObject({ id: name<KeyId>(), version: count });
 const attributes = z.record(z.string().regex(/^[a-z0-9][a-z0-9._-]{0,63}$/), z.string().min(1).max(256));
 const head = { v: z.literal(1), vaultId: id<VaultId>(), createdAt: time };
 
-const pcrIndex = z.string().regex(/^(?:[0-9]|1[0-9]|2[0-3])$/);
-const pcrValue = z.string().regex(/^(?:[0-9a-f]{64}|[0-9a-f]{96})$/);
-
-export const referenceValue = z.strictObject({
-  id: name(),
-  kind: z.literal('tpm2'),
-  pcrs: z.partialRecord(z.enum(['sha256', 'sha384']), z.record(pcrIndex, z.array(pcrValue).min(1))),
-  expires: time.optional(),
-});
-export const trustAnchor = z.strictObject({ kind: z.literal('tpm2'), name: z.string().min(1).max(128), certificate: base64 });
+const enrolled = {
+  ...head,
+  namespace: name<Namespace>(),
+  subjectId: id<SubjectId>(),
+  name: name(),
+  attributes,
+  enrolledBy: id<AdministratorId>(),
+};
 
 const consent = z.strictObject({ administratorId: id<AdministratorId>(), authenticatorId: id(), workstation: digest() });
 
@@ -67,22 +68,25 @@ export const BODY_SCHEMAS = {
   administrator: z.strictObject({
     ...head,
     administratorId: id<AdministratorId>(),
+    counter: count,
     name: name(),
+    state: z.enum(['active', 'removed']),
     roles: z.array(name()),
-    authenticator: z.strictObject({ id: id(), kind: z.literal('totp'), wrappedSeed: base64 }),
+    /** Absent until the person has set it up on their own workstation. */
+    authenticator: z.strictObject({ id: id(), kind: z.literal('totp'), wrappedSeed: base64 }).optional(),
     workstations: z.array(digest()).min(1),
+    /** Empty for the people of the ceremony. */
+    consents: z.array(consent),
   }),
-  attester: z.strictObject({
-    ...head,
-    namespace: name<Namespace>(),
-    subjectId: id<SubjectId>(),
-    name: name(),
-    kind: z.literal('tpm2'),
-    akName: z.string().regex(/^[0-9a-f]{68,132}$/),
-    ekCertificateDigest: digest(),
-    attributes,
-    enrolledBy: id<AdministratorId>(),
-  }),
+  attester: z.discriminatedUnion('kind', [
+    z.strictObject({
+      ...enrolled,
+      kind: z.literal('tpm2'),
+      akName: z.string().regex(/^[0-9a-f]{68,132}$/),
+      ekCertificateDigest: digest(),
+    }),
+    z.strictObject({ ...enrolled, kind: z.literal('jwt'), issuer, subject: tokenSubject }),
+  ]),
   manifest: z.strictObject({
     ...head,
     namespace: name<Namespace>(),
@@ -131,7 +135,7 @@ export const BODY_SCHEMAS = {
     ...head,
     namespace: name<Namespace>(),
     requestId: id<RequestId>(),
-    operationKind: z.enum(['promote', 'policy-set', 'reference-values', 'trust-anchors', 'enrol']),
+    operationKind: z.enum(OPERATION_KINDS),
     operationDigest: digest(),
     consent,
     expiresAt: time,
@@ -155,8 +159,40 @@ export const BODY_SCHEMAS = {
     ...head,
     namespace: name<Namespace>(),
     counter: count,
-    anchors: z.array(trustAnchor),
+    anchors: trustAnchorList,
     consents: z.array(consent),
+  }),
+  alias: z.strictObject({
+    ...head,
+    namespace: name<Namespace>(),
+    modelId: id<ModelId>(),
+    counter: count,
+    name: name(),
+    versionId: id<VersionId>(),
+    versionDigest: digest(),
+    consents: z.array(consent).min(1),
+  }),
+  'class-change': z.strictObject({
+    ...head,
+    namespace: name<Namespace>(),
+    modelId: id<ModelId>(),
+    counter: count,
+    class: z.enum(CLASS_NAMES),
+    consents: z.array(consent).min(2),
+  }),
+  'key-ring': z.strictObject({
+    ...head,
+    namespace: name<Namespace>(),
+    counter: count,
+    /** Every version of the KEK there ever was. Exactly one is active: it wraps what is new. */
+    keks: z.array(z.strictObject({ ...keyRef.shape, state: z.enum(['active', 'deactivated', 'destroyed']) })).min(1),
+    consents: z.array(consent).min(2),
+  }),
+  lift: z.strictObject({
+    ...head,
+    namespace: name<Namespace>(),
+    stopId: id<StopId>(),
+    consents: z.array(consent).min(2),
   }),
 } as const satisfies Record<DocumentKind, z.ZodType>;
 

@@ -13,6 +13,10 @@ export const DOCUMENT_KINDS = [
   'trust-anchors',
   'administrator',
   'attester',
+  'alias',
+  'class-change',
+  'key-ring',
+  'lift',
 ] as const;
 export type DocumentKind = (typeof DOCUMENT_KINDS)[number];
 
@@ -27,8 +31,11 @@ export interface SignedDocument {
   readonly signature: Uint8Array;
 }
 
-/** Documents of which only one is in force at a time, per namespace. */
-export type Slot = 'policy-set' | 'reference-values' | 'trust-anchors';
+/** Documents of which one at a time is in force: one per namespace, or one for each item (an alias, a model, a person). */
+export type SlotKind = 'policy-set' | 'reference-values' | 'trust-anchors' | 'administrator' | 'alias' | 'class-change' | 'key-ring';
+
+/** Where the pointer to the one in force stands: the kind, and the item where a namespace has several. */
+export type Slot = SlotKind | `${SlotKind}:${string}`;
 
 export interface SlotPointer {
   readonly digest: Digest;

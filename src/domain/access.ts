@@ -11,7 +11,10 @@ export interface AccessRequest {
   readonly namespace: Namespace;
   readonly challengeId: ChallengeId | undefined;
   readonly model: string;
+  /** A version's id, or an alias of the model. */
   readonly version: string;
+  /** Highest counter of that alias that the requester has seen: an older one is `alias_stale`. */
+  readonly aliasCounter?: number | undefined;
   readonly evidence: readonly Evidence[];
   readonly delivery: Delivery;
   /** DER SubjectPublicKeyInfo of the TLS client key that sent the request. */

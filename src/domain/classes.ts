@@ -3,7 +3,8 @@ export const CLASS_NAMES = ['public', 'internal', 'restricted', 'critical'] as c
 export type ClassName = (typeof CLASS_NAMES)[number];
 
 /** How a release may reach the requester. `sealed` (object keys under HPKE) is not offered yet. */
-export type Delivery = 'stream';
+export const DELIVERIES = ['stream'] as const;
+export type Delivery = (typeof DELIVERIES)[number];
 
 export interface ClassDemands {
   /** Evidence must answer a challenge of ours. */
@@ -50,12 +51,24 @@ export const CLASSES: Readonly<Record<ClassName, ClassDemands>> = {
 
 export const DEFAULTS = {
   challengeSeconds: 60,
+  tokenSkewSeconds: 30,
+  jwksCacheSeconds: 600,
+  jwksRetrySeconds: 30,
+  jwksStaleSeconds: 3_600,
+  jwksDeadlineMs: 5_000,
+  jwksBytes: 262_144,
   sessionIdleSeconds: 900,
   sessionSeconds: 28_800,
   approvalSeconds: 14_400,
   enrolmentSeconds: 600,
   totpStepSeconds: 30,
   totpWindowSteps: 1,
+  stepUpSeconds: 300,
+  claimSeconds: 14_400,
+  claimConfirmSeconds: 600,
+  loginAttempts: 30,
+  strangerAttempts: 300,
+  loginAttemptWindowSeconds: 60,
   loginFailures: 5,
   loginFailureWindowSeconds: 600,
   revocationRefreshMs: 1_000,
@@ -68,10 +81,16 @@ export const DEFAULTS = {
   requestBodyBytes: 262_144,
   evidenceBodyBytes: 2_097_152,
   jsonDepth: 32,
+  listPage: 500,
   headerBytes: 16_384,
   headerSeconds: 10,
   bodySeconds: 10,
   clientIdleSeconds: 60,
+  fetchStreams: 4,
+  retryGiveUpSeconds: 600,
   nodeLeaseSeconds: 15,
   drainSeconds: 30,
+  drainNoticeMs: 1_000,
+  readinessCacheMs: 1_000,
+  readinessDeadlineMs: 2_000,
 } as const;

@@ -15,6 +15,7 @@ export type RecordId = Branded<string, 'RecordId'>;
 export type SubjectId = Branded<string, 'SubjectId'>;
 export type AdministratorId = Branded<string, 'AdministratorId'>;
 export type RequestId = Branded<string, 'RequestId'>;
+export type StopId = Branded<string, 'StopId'>;
 /** One start of one process; two starts never share it. */
 export type Incarnation = Branded<string, 'Incarnation'>;
 /** SHA-256 as 64 lower-case hex digits. */

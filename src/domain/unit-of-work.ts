@@ -11,5 +11,10 @@ export interface Tx {
  * no answer to a client inside it. Throws `store_unavailable` when the engine does not answer.
  */
 export interface UnitOfWork {
-  run<T>(work: (tx: Tx) => Promise<T>): Promise<T>;
+  run<T>(work: (tx: Tx) => Promise<T>, options?: RunOptions): Promise<T>;
+}
+
+export interface RunOptions {
+  /** Before those that wait in this process. For what must not be late under load: whether anything was stopped. */
+  readonly ahead?: boolean;
 }

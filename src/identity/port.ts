@@ -1,13 +1,13 @@
 /** Who the vault knows: administrators with their sessions, and enrolled requesters. Suites: test/contract/identity-store.ts, approval-store.ts. */
 import type { SpkiDigest } from '../domain/evidence.ts';
 import type { AdministratorId, Digest, Namespace, RequestId, SubjectId } from '../domain/ids.ts';
+import type { OperationKind } from '../domain/operation.ts';
 import type { Tx } from '../domain/unit-of-work.ts';
 
-/** Points at the signed `administrator` document, which holds authenticators and workstations. */
+/** A name and its id. Everything else is in the signed `administrator` document in force for that id. */
 export interface AdministratorRow {
   readonly administratorId: AdministratorId;
   readonly name: string;
-  readonly documentDigest: Digest;
 }
 
 /** Points at the signed `attester` document. */
@@ -15,7 +15,8 @@ export interface SubjectRow {
   readonly subjectId: SubjectId;
   readonly namespace: Namespace;
   readonly name: string;
-  readonly akName: string;
+  /** What evidence finds it by: `attesterKeyOf` of domain/evidence.ts. */
+  readonly attesterKey: string;
   readonly documentDigest: Digest;
 }
 
@@ -27,6 +28,21 @@ export interface SessionRow {
   readonly workstation: SpkiDigest;
   readonly createdAt: Date;
   readonly lastSeenAt: Date;
+  /** When the last right code was given: at login, or at a step-up since. */
+  readonly stepUpAt: Date;
+  /** The one operation that code was given for, until it is spent. */
+  readonly stepUpFor?: Digest | undefined;
+}
+
+/** An authenticator that was begun and not yet confirmed. It opens only together with everything else this row says. */
+export interface ClaimRow {
+  readonly administratorId: AdministratorId;
+  readonly authenticatorId: string;
+  /** Of the `administrator` document it was begun under. */
+  readonly counter: number;
+  readonly workstation: SpkiDigest;
+  readonly wrappedSeed: Uint8Array;
+  readonly begunAt: Date;
 }
 
 export interface IdentityStore {
@@ -35,11 +51,13 @@ export interface IdentityStore {
   administratorByName(tx: Tx, name: string): Promise<AdministratorRow | undefined>;
   administrator(tx: Tx, administratorId: AdministratorId): Promise<AdministratorRow | undefined>;
   administrators(tx: Tx): Promise<readonly AdministratorRow[]>;
-  /** `subject_exists` when the name or the attestation key is taken in the namespace. */
+  /** `subject_exists` when the name or the attester key is taken in the namespace. */
   insertSubject(tx: Tx, row: SubjectRow): Promise<void>;
   subject(tx: Tx, namespace: Namespace, subjectId: SubjectId): Promise<SubjectRow | undefined>;
   subjectByName(tx: Tx, namespace: Namespace, name: string): Promise<SubjectRow | undefined>;
-  subjectByAkName(tx: Tx, namespace: Namespace, akName: string): Promise<SubjectRow | undefined>;
+  /** In order of name, at most `limit`; `after` is the last name of the page before. */
+  subjects(tx: Tx, namespace: Namespace, limit: number, after?: string): Promise<readonly SubjectRow[]>;
+  subjectByAttesterKey(tx: Tx, namespace: Namespace, attesterKey: string): Promise<SubjectRow | undefined>;
   /** True exactly once per authenticator and time step, and never for a step at or before one already claimed (RFC 6238 section 5.2). */
   claimTimeStep(tx: Tx, authenticatorId: string, timeStep: number): Promise<boolean>;
   recordLoginFailure(tx: Tx, administrator: string, workstation: SpkiDigest): Promise<void>;
@@ -56,6 +74,19 @@ export interface IdentityStore {
   /** Moves `lastSeenAt` to the database's now. */
   touchSession(tx: Tx, tokenDigest: Digest): Promise<void>;
   deleteSession(tx: Tx, tokenDigest: Digest): Promise<void>;
+  /** Ends every session of the person. */
+  deleteSessionsOf(tx: Tx, administratorId: AdministratorId): Promise<void>;
+  /** Forgets sessions made, or last used, at or before these times. */
+  purgeSessions(tx: Tx, over: { readonly createdBefore: Date; readonly seenBefore: Date }): Promise<void>;
+  /** A right code was given now: in general, or for one operation. False when there is no such session. */
+  stepUp(tx: Tx, tokenDigest: Digest, operationDigest?: Digest): Promise<boolean>;
+  /** True exactly once per step-up for this very operation, given after `since`. The code still counts as one in general. */
+  spendStepUp(tx: Tx, tokenDigest: Digest, operationDigest: Digest, since: Date): Promise<boolean>;
+  /** At most one per person: the newest replaces the one before. */
+  putClaim(tx: Tx, claim: ClaimRow): Promise<void>;
+  claim(tx: Tx, administratorId: AdministratorId): Promise<ClaimRow | undefined>;
+  /** True when there was one. */
+  deleteClaim(tx: Tx, administratorId: AdministratorId): Promise<boolean>;
 }
 
 export type ApprovalState = 'pending' | 'executed' | 'cancelled';
@@ -64,7 +95,7 @@ export type ApprovalState = 'pending' | 'executed' | 'cancelled';
 export interface ApprovalRow {
   readonly requestId: RequestId;
   readonly namespace: Namespace;
-  readonly kind: 'promote' | 'policy-set' | 'reference-values' | 'trust-anchors' | 'enrol';
+  readonly kind: OperationKind;
   /** Canonical JSON of the exact operation. */
   readonly operation: Uint8Array;
   /** SHA-256 of `operation`: what an approver consents to. */

@@ -16,6 +16,12 @@ export function sessionTokenDigest(token: string): Digest {
 }
 
 /** 15 minutes idle, 8 hours at most (docs/defaults.md), by the database's time. */
-export function sessionLives(session: SessionRow, now: Date): boolean {
-  return now < addSeconds(session.lastSeenAt, DEFAULTS.sessionIdleSeconds) && now < addSeconds(session.createdAt, DEFAULTS.sessionSeconds);
+export function sessionLives(session: Pick<SessionRow, 'createdAt' | 'lastSeenAt'>, now: Date): boolean {
+  const { createdBefore, seenBefore } = sessionsOver(now);
+  return session.createdAt > createdBefore && session.lastSeenAt > seenBefore;
+}
+
+/** Sessions made, or last used, at or before these times are over. */
+export function sessionsOver(now: Date): { readonly createdBefore: Date; readonly seenBefore: Date } {
+  return { createdBefore: addSeconds(now, -DEFAULTS.sessionSeconds), seenBefore: addSeconds(now, -DEFAULTS.sessionIdleSeconds) };
 }

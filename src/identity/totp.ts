@@ -1,10 +1,28 @@
 /** TOTP (RFC 6238): SHA-1, 6 digits, 30 s, because that is what authenticator apps speak. A bridge until WebAuthn is the default. */
+import { randomFillSync } from 'node:crypto';
 import { generateURI, ScureBase32Plugin, verify } from 'otplib';
 import { DEFAULTS } from '../domain/classes.ts';
-import type { SecretBytes } from '../domain/secret.ts';
+import { VaultError } from '../domain/errors.ts';
+import { SecretBytes } from '../domain/secret.ts';
 
 /** Bytes of a seed: RFC 4226 section 4 recommends 160 bits. */
-export const TOTP_SEED_BYTES = 20;
+const TOTP_SEED_BYTES = 20;
+
+/** A new seed: HSM random XOR operating-system random, so neither source alone decides it. The caller disposes it. */
+export async function newTotpSeed(hsm: { random(length: number): Promise<Uint8Array> }): Promise<SecretBytes> {
+  const fromHsm = await hsm.random(TOTP_SEED_BYTES);
+  const fromSystem = randomFillSync(new Uint8Array(TOTP_SEED_BYTES));
+  try {
+    if (fromHsm.length !== TOTP_SEED_BYTES) throw new VaultError('internal', 'the key provider gave another number of random bytes');
+    return new SecretBytes(fromSystem.map((byte, at) => byte ^ (fromHsm[at] ?? 0)));
+  } finally {
+    fromHsm.fill(0);
+    fromSystem.fill(0);
+  }
+}
+
+/** What an authenticator app shows the codes under. */
+export const TOTP_ISSUER = 'Weight Vault';
 
 /** The enrolment link that an authenticator app reads. It holds the seed: shown once, never stored or logged. */
 export function totpEnrolmentUri(seed: SecretBytes, issuer: string, label: string): string {

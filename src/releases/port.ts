@@ -1,7 +1,19 @@
-/** ReleaseStore: challenges, releases, how many bytes each moved, and who is blocked. Suite: test/contract/release-store.ts. */
+/** ReleaseStore: challenges, releases, how many bytes each moved, and what is stopped. Suite: test/contract/release-store.ts. */
 import type { ReleaseOutcome } from '../domain/access.ts';
 import type { SpkiDigest } from '../domain/evidence.ts';
-import type { ChallengeId, Digest, Incarnation, ModelId, Namespace, RecordId, ReleaseId, SubjectId, VersionId } from '../domain/ids.ts';
+import type {
+  ChallengeId,
+  Digest,
+  Incarnation,
+  ModelId,
+  Namespace,
+  RecordId,
+  ReleaseId,
+  StopId,
+  SubjectId,
+  VersionId,
+} from '../domain/ids.ts';
+import type { KnownStop, Stop } from '../domain/stop.ts';
 import type { Tx } from '../domain/unit-of-work.ts';
 
 export interface ChallengeRow {
@@ -41,9 +53,11 @@ export interface ProgressRow {
   readonly activeStreams: number;
 }
 
-export interface Block {
-  readonly namespace: Namespace;
-  readonly subjectId: SubjectId;
+/** The row alone lifts nothing: `liftDigest` points at the signed document that says so, if it does. */
+export interface StopRow extends Stop {
+  /** Of the requester or model, as it was called when it was stopped. */
+  readonly name?: string;
+  readonly liftDigest?: Digest;
 }
 
 export interface ReleaseStore {
@@ -59,19 +73,32 @@ export interface ReleaseStore {
   ): Promise<ChallengeRow | 'challenge_unknown' | 'challenge_expired' | 'challenge_spent'>;
   /** Forgets challenges that expired before `before`. */
   purgeChallenges(tx: Tx, before: Date): Promise<void>;
+  /** True for exactly one of any number of calls with this issuer and token id, in whichever namespace, until it is purged. */
+  spendTokenId(tx: Tx, issuer: string, tokenId: string, expiresAt: Date): Promise<boolean>;
+  /** Forgets token ids whose tokens expired before `before`. */
+  purgeTokenIds(tx: Tx, before: Date): Promise<void>;
   insertRelease(tx: Tx, release: ReleaseRow): Promise<void>;
   release(tx: Tx, namespace: Namespace, releaseId: ReleaseId): Promise<ReleaseRow | undefined>;
+  /** Moves the expiry under a new signed document, if `from` is still its document and it has not ended; false otherwise. */
+  renewRelease(
+    tx: Tx,
+    releaseId: ReleaseId,
+    from: Digest,
+    to: { readonly documentDigest: Digest; readonly expiresAt: Date },
+  ): Promise<boolean>;
   /** Replaces this node's figures for the release. */
   recordProgress(tx: Tx, releaseId: ReleaseId, progress: ProgressRow): Promise<void>;
   progress(tx: Tx, releaseId: ReleaseId): Promise<readonly ProgressRow[]>;
   /** Sets the outcome exactly once: false when it has one. */
   endRelease(tx: Tx, releaseId: ReleaseId, outcome: ReleaseOutcome): Promise<boolean>;
-  /** Releases without an outcome that expired by the database's time or whose subject is blocked, oldest first. */
-  endable(tx: Tx, limit: number): Promise<readonly ReleaseRow[]>;
-  /** Blocks a subject; false when it was blocked already. In force when the transaction commits. */
-  block(tx: Tx, block: Block): Promise<boolean>;
-  /** All of them: few, and every node reads them each second. */
-  blocks(tx: Tx): Promise<readonly Block[]>;
+  /** Releases without an outcome that expired by the database's time or that one of `stops` stops (`stopOf`), oldest first. */
+  endable(tx: Tx, stops: readonly KnownStop[], limit: number): Promise<readonly ReleaseRow[]>;
+  /** Keeps a stop for ever; one of the same id is no change. In force when the transaction commits. */
+  insertStop(tx: Tx, stop: StopRow): Promise<void>;
+  /** Points the stop at the document that lifts it; false when there is no such stop. */
+  pointLift(tx: Tx, stopId: StopId, liftDigest: Digest): Promise<boolean>;
+  /** All there ever were, oldest first: few, and every node reads them each second. */
+  stops(tx: Tx): Promise<readonly StopRow[]>;
   /** Says that `node` lives until `leaseUntil`. */
   renewNode(tx: Tx, node: Incarnation, leaseUntil: Date): Promise<void>;
   /** True when the node's lease reaches past the database's now. */

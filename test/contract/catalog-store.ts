@@ -31,6 +31,21 @@ export function catalogStoreContract(name: string, open: OpenStores): void {
       expect(await within(stores, (tx) => stores.catalog.modelByName(tx, NS, 'taken'))).toEqual(first);
     });
 
+    it('lists models in order of name, at most `limit`, and continues after a name that need not exist', async () => {
+      const { stores } = use();
+      const rows = ['m-2', 'm.1', 'a', 'z9', 'm-10'].map((name) => model(name));
+      for (const row of [...rows, model('b', OTHER_NS)]) await within(stores, (tx) => stores.catalog.insertModel(tx, row));
+      const list = async (limit: number, after?: string, namespace = NS) =>
+        (await within(stores, (tx) => stores.catalog.models(tx, namespace, limit, after))).map((row) => row.name);
+      expect(await list(10)).toEqual(['a', 'm-10', 'm-2', 'm.1', 'z9']); // by bytes
+      expect(await list(2)).toEqual(['a', 'm-10']);
+      expect(await list(2, 'm-10')).toEqual(['m-2', 'm.1']);
+      expect(await list(10, 'm-11')).toEqual(['m-2', 'm.1', 'z9']);
+      expect(await list(10, 'z9')).toEqual([]);
+      expect(await list(10, undefined, OTHER_NS)).toEqual(['b']);
+      expect(await within(stores, (tx) => stores.catalog.models(tx, NS, 1))).toEqual([rows[2]]);
+    });
+
     describe('with a model', () => {
       const falcon: ModelRow = model();
       beforeEach(() => within(use().stores, (tx) => use().stores.catalog.insertModel(tx, falcon)));

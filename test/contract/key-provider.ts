@@ -93,6 +93,36 @@ export function keyProviderContract(name: string, make: () => Promise<MadeKeyPro
       await refuses(provider.describe(absent), 'key_unknown');
     });
 
+    test('rewraps under a next version: the same secret, another blob, and the old one still opens', async () => {
+      const wrapped = await provider.wrap(kek, secretOf(dek), aad);
+      const toAad = utf8('the context of one key, under version 2');
+      const again = await provider.rewrap(wrapped, aad, ref('contract-kek', 2), toAad);
+      expect(again).toMatchObject({ kek: ref('contract-kek', 2), aadDigest: sha256(toAad) });
+      expect(opened(await provider.unwrap(again, toAad))).toEqual([...dek]);
+      expect(opened(await provider.unwrap(wrapped, aad))).toEqual([...dek]);
+      await refuses(provider.rewrap(wrapped, toAad, ref('contract-kek', 2), toAad), 'key_context_mismatch');
+      await refuses(provider.rewrap(wrapped, aad, ref('absent'), toAad), 'key_unknown');
+      await refuses(provider.rewrap({ ...wrapped, iv: new Uint8Array(12) }, aad, ref('contract-kek', 2), toAad), 'key_unwrap_refused');
+    });
+
+    test('destroys one version of a kek: what it wrapped is lost, what others wrapped is not', async () => {
+      await provider.generate(ref('doomed'), 'kek');
+      await provider.generate(ref('doomed', 2), 'kek');
+      const lost = await provider.wrap(ref('doomed'), secretOf(dek), aad);
+      const kept = await provider.wrap(ref('doomed', 2), secretOf(dek), aad);
+      await provider.destroy(ref('doomed'));
+      await refuses(provider.unwrap(lost, aad), 'key_unknown');
+      await refuses(provider.describe(ref('doomed')), 'key_unknown');
+      await refuses(provider.destroy(ref('doomed')), 'key_unknown');
+      expect(opened(await provider.unwrap(kept, aad))).toEqual([...dek]);
+    });
+
+    test('never destroys a signing key', async () => {
+      await provider.generate(ref('signs-for-ever'), 'catalogue');
+      await refuses(provider.destroy(ref('signs-for-ever')), 'key_unknown');
+      expect(await provider.sign(ref('signs-for-ever'), dek)).toHaveLength(64);
+    });
+
     test('a kek does not sign and a signing key does not wrap', async () => {
       await provider.generate(ref('only-signs'), 'log');
       await refuses(provider.sign(kek, dek), 'key_unknown');

@@ -1,7 +1,8 @@
 import { describe, expect, it } from '@jest/globals';
 import type { SpkiDigest } from '../../src/domain/evidence.ts';
-import type { ChallengeId, Incarnation, ModelId, RecordId, ReleaseId, SubjectId, VersionId } from '../../src/domain/ids.ts';
-import type { Block, ChallengeRow, ProgressRow, ReleaseRow } from '../../src/releases/port.ts';
+import type { ChallengeId, Incarnation, ModelId, RecordId, ReleaseId, StopId, SubjectId, VersionId } from '../../src/domain/ids.ts';
+import { type KnownStop, STOP_SCOPES, type Stop, type StopScope } from '../../src/domain/stop.ts';
+import type { ChallengeRow, ProgressRow, ReleaseRow, StopRow } from '../../src/releases/port.ts';
 import type { Stores } from '../../src/stores/port.ts';
 import {
   atOnce,
@@ -13,6 +14,7 @@ import {
   NS,
   type OpenStores,
   OTHER_NS,
+  SOME_TIME,
   subjectId,
   timeOf,
   within,
@@ -79,6 +81,46 @@ export function releaseStoreContract(name: string, open: OpenStores): void {
     });
   });
 
+  describe(`ReleaseStore, spent tokens: ${name}`, () => {
+    const use = freshStores(open);
+    const spendToken = (stores: Stores, issuer: string, tokenId: string, lifeMs = 60_000) =>
+      within(stores, (tx) => stores.releases.spendTokenId(tx, issuer, tokenId, later(tx.now, lifeMs)));
+
+    it('spends a token id once of fifty concurrent attempts on two nodes, and remembers after reopening', async () => {
+      const { stores, second, reopen } = use();
+      const nodes = [stores, await second()];
+      const answers = await atOnce(50, (index) => spendToken(nodes[index % 2] ?? stores, 'https://issuer.test', 'id-1'));
+      expect(answers.filter(Boolean)).toHaveLength(1);
+      expect(await spendToken(await reopen(), 'https://issuer.test', 'id-1')).toBe(false);
+    });
+
+    it('tells issuers and ids apart, also where one runs into the other', async () => {
+      const { stores } = use();
+      for (const [issuer, tokenId] of [
+        ['https://a.test', 'id'],
+        ['https://b.test', 'id'],
+        ['https://a.testi', 'd'],
+        ['https://a.test', 'ID'],
+      ] as const)
+        expect(await spendToken(stores, issuer, tokenId)).toBe(true);
+    });
+
+    it('forgets those whose token expired before a time, and no others', async () => {
+      const { stores } = use();
+      const now = await timeOf(stores);
+      const spendUntil = (tokenId: string, lifeMs: number) =>
+        within(stores, (tx) => stores.releases.spendTokenId(tx, 'https://a.test', tokenId, later(now, lifeMs)));
+      for (const [tokenId, lifeMs] of [
+        ['before', 59_999],
+        ['at', 60_000],
+      ] as const)
+        expect(await spendUntil(tokenId, lifeMs)).toBe(true);
+      await within(stores, (tx) => stores.releases.purgeTokenIds(tx, later(now, 60_000)));
+      expect(await spendUntil('before', 59_999)).toBe(true);
+      expect(await spendUntil('at', 60_000)).toBe(false);
+    });
+  });
+
   describe(`ReleaseStore, releases: ${name}`, () => {
     const use = freshStores(open);
 
@@ -119,7 +161,7 @@ export function releaseStoreContract(name: string, open: OpenStores): void {
       expect(await within(stores, (tx) => stores.releases.endRelease(tx, id<ReleaseId>(), 'cut'))).toBe(false);
     });
 
-    it('lists as endable what expired or whose subject is blocked and has no outcome, oldest first, at most `limit`', async () => {
+    it('lists as endable what expired or is stopped and has no outcome, oldest first, at most `limit`', async () => {
       const { stores, advance } = use();
       const now = await timeOf(stores);
       const soon = later(now, 10_000);
@@ -128,11 +170,12 @@ export function releaseStoreContract(name: string, open: OpenStores): void {
       const first = await inserted(stores, { createdAt: later(now, 1), subjectId: blocked });
       const second = await inserted(stores, { createdAt: later(now, 2), expiresAt: soon });
       await inserted(stores, { createdAt: now, expiresAt: soon, outcome: 'completed' });
-      await inserted(stores, { createdAt: now }); // neither expired nor blocked
+      await inserted(stores, { createdAt: now }); // neither expired nor stopped
       await inserted(stores, { createdAt: now, subjectId: blocked, namespace: OTHER_NS }); // blocked in another namespace only
-      const endable = (limit: number) => within(stores, (tx) => stores.releases.endable(tx, limit));
-      expect(await endable(10)).toEqual([]);
-      await block(stores, { namespace: NS, subjectId: blocked });
+      const block = { ...stopOn('requester', blocked), lifted: false };
+      const endable = (limit: number, stops: readonly KnownStop[] = [block]) =>
+        within(stores, (tx) => stores.releases.endable(tx, stops, limit));
+      expect(await endable(10, [])).toEqual([]);
       expect(await endable(10)).toEqual([first]);
       await advance(10_000);
       expect(await endable(10)).toEqual([first, second, third]);
@@ -140,32 +183,68 @@ export function releaseStoreContract(name: string, open: OpenStores): void {
       await within(stores, (tx) => stores.releases.endRelease(tx, first.releaseId, 'cut'));
       expect(await endable(10)).toEqual([second, third]);
     });
+
+    it.each(STOP_SCOPES)('lists as endable what a stop of a %s covers, and of one that was lifted only what is older', async (scope) => {
+      const { stores } = use();
+      const now = await timeOf(stores);
+      const covered = await inserted(stores, { releaseId: id<ReleaseId>(now) });
+      const other = await inserted(stores, { releaseId: id<ReleaseId>(now), ...(scope === 'namespace' && { namespace: OTHER_NS }) });
+      const target = {
+        requester: covered.subjectId,
+        model: covered.modelId,
+        version: covered.versionId,
+        namespace: undefined,
+        vault: undefined,
+      };
+      const endable = async (lifted: boolean, placedAt: Date) => {
+        const stop = { ...stopOn(scope, target[scope]), stopId: id<StopId>(placedAt), lifted };
+        const rows = await within(stores, (tx) => stores.releases.endable(tx, [stop], 10));
+        return new Set(rows.map(({ releaseId }) => releaseId));
+      };
+      const [before, after] = [later(now, -1), later(now, 1)];
+      const expected = new Set(scope === 'vault' ? [covered.releaseId, other.releaseId] : [covered.releaseId]);
+      expect(await endable(false, before)).toEqual(expected);
+      expect(await endable(false, after)).toEqual(expected);
+      expect(await endable(true, after)).toEqual(expected);
+      expect(await endable(true, before)).toEqual(new Set());
+    });
   });
 
-  describe(`ReleaseStore, blocks and nodes: ${name}`, () => {
+  describe(`ReleaseStore, stops and nodes: ${name}`, () => {
     const use = freshStores(open);
 
-    it('blocks a subject once, and says so to every node when the transaction has committed, also after reopening', async () => {
+    it('tells every node of a stop when the transaction has committed, as it was placed, also after reopening', async () => {
       const { stores, second, reopen } = use();
       const other = await second();
-      const [one, two]: [Block, Block] = [
-        { namespace: NS, subjectId: subjectId() },
-        { namespace: OTHER_NS, subjectId: subjectId() },
+      const now = await timeOf(stores);
+      const placed: StopRow[] = [
+        { ...stopOn('requester', subjectId(), now), name: 'gpu-1' },
+        stopOn('version', id<VersionId>(), later(now, 1)),
+        { ...stopOn('vault', undefined, later(now, 2)), namespace: OTHER_NS },
       ];
-      expect(await within(other, (tx) => other.releases.blocks(tx))).toEqual([]);
-      expect(await block(stores, one)).toBe(true);
-      expect(await block(other, one)).toBe(false);
-      expect(await within(other, (tx) => other.releases.blocks(tx))).toEqual([one]);
-      expect(await block(stores, two)).toBe(true);
-      const again = await reopen();
-      expect(new Set(await within(again, (tx) => again.releases.blocks(tx)))).toEqual(new Set([one, two]));
+      const known = (from: Stores) => within(from, (tx) => from.releases.stops(tx));
+      expect(await known(other)).toEqual([]);
+      for (const stop of placed) await within(stores, (tx) => stores.releases.insertStop(tx, stop));
+      expect(await known(other)).toEqual(placed);
+      expect(await known(await reopen())).toEqual(placed);
     });
 
-    it('tells a block of the same subject in two namespaces apart', async () => {
+    it('keeps the first of two stops of one id', async () => {
       const { stores } = use();
-      const both = subjectId();
-      expect(await block(stores, { namespace: NS, subjectId: both })).toBe(true);
-      expect(await block(stores, { namespace: OTHER_NS, subjectId: both })).toBe(true);
+      const stop = stopOn('model', id<ModelId>());
+      for (const row of [stop, { ...stop, scope: 'vault' as const, name: 'other' }])
+        await within(stores, (tx) => stores.releases.insertStop(tx, row));
+      expect(await within(stores, (tx) => stores.releases.stops(tx))).toEqual([stop]);
+    });
+
+    it('points a stop at the document that lifts it, and no other stop', async () => {
+      const { stores } = use();
+      const [lifted, other] = [stopOn('namespace'), stopOn('requester', subjectId(), later(SOME_TIME, 1))];
+      for (const stop of [lifted, other]) await within(stores, (tx) => stores.releases.insertStop(tx, stop));
+      const liftDigest = digest();
+      expect(await within(stores, (tx) => stores.releases.pointLift(tx, lifted.stopId, liftDigest))).toBe(true);
+      expect(await within(stores, (tx) => stores.releases.pointLift(tx, id<StopId>(), liftDigest))).toBe(false);
+      expect(await within(stores, (tx) => stores.releases.stops(tx))).toEqual([{ ...lifted, liftDigest }, other]);
     });
 
     it("says that a node lives while its lease reaches past the database's now", async () => {
@@ -237,6 +316,6 @@ function progressOf(bytesMoved: number): ProgressRow {
   return { node: id<Incarnation>(), bytes: bytesMoved, completedObjects: 1, abortedStreams: 0, activeStreams: 4 };
 }
 
-function block(stores: Stores, row: Block): Promise<boolean> {
-  return within(stores, (tx) => stores.releases.block(tx, row));
+function stopOn(scope: StopScope, target?: Stop['target'], createdAt = SOME_TIME): Stop {
+  return { stopId: id<StopId>(createdAt), scope, namespace: NS, createdAt, ...(target !== undefined && { target }) };
 }

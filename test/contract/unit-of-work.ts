@@ -67,6 +67,17 @@ export function unitOfWorkContract(name: string, open: OpenStores): void {
       expect([...claimed].sort((a, b) => a - b)).toEqual(Array.from({ length: 40 }, (_, index) => index));
     });
 
+    it('lets a work that is ahead pass those that wait in this process, and nobody is forgotten', async () => {
+      const { stores } = use();
+      const order: string[] = [];
+      const runs = Array.from({ length: 20 }, (_, index) => stores.unitOfWork.run(async () => void order.push(`waits ${index}`)));
+      runs.push(stores.unitOfWork.run(async () => void order.push('ahead'), { ahead: true }));
+      await Promise.all(runs);
+      expect(order.indexOf('ahead')).toBeLessThan(3);
+      expect(order.filter((one) => one !== 'ahead')).toEqual(Array.from({ length: 20 }, (_, index) => `waits ${index}`));
+      await expect(timeOf(stores)).resolves.toBeInstanceOf(Date);
+    });
+
     it('never shows half a transaction to another instance', async () => {
       const { stores, second } = use();
       const reader = await second();
@@ -144,7 +155,7 @@ export function unitOfWorkContract(name: string, open: OpenStores): void {
         await expect(stores.catalog.modelByName(foreign, NS, 'x')).rejects.toThrow('other stores');
         await expect(stores.log.assignedSize(foreign)).rejects.toThrow('other stores');
       });
-      await expect(stores.releases.blocks({ now: new Date() })).rejects.toThrow('other stores');
+      await expect(stores.releases.stops({ now: new Date() })).rejects.toThrow('other stores');
     });
 
     it('refuses a transaction inside another of the same stores instead of waiting for itself', async () => {

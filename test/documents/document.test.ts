@@ -40,6 +40,9 @@ const invalid = expect.objectContaining({ code: 'document_invalid' });
 const check = (document: SignedDocument, kind = document.kind, key: KeyObject = publicKey) =>
   verifyDocument(document, { kind, digest: sha256Hex(document.bytes) as Digest }, key);
 
+/** Members whose absence says something: an administrator without an authenticator may set one up. */
+const OPTIONAL = new Set(['administrator authenticator']);
+
 /** A document that is signed properly, whatever its bytes say. */
 function signedBytes(kind: DocumentKind, bytes: Uint8Array): SignedDocument {
   const signature = new Uint8Array(sign(null, documentMessage(kind, bytes), privateKey));
@@ -159,7 +162,9 @@ describe.each(documents)('a document of kind $kind', (document) => {
       canonicalJson({ ...body, more: 1 }),
       canonicalJson({ ...body, v: 2 }),
       canonicalJson({ ...body, vaultId: 'not an id' }),
-      ...Object.keys(body).map((member) => canonicalJson({ ...body, [member]: undefined })),
+      ...Object.keys(body)
+        .filter((member) => !OPTIONAL.has(`${document.kind} ${member}`))
+        .map((member) => canonicalJson({ ...body, [member]: undefined })),
       utf8(JSON.stringify(body, null, 1)),
       utf8(`${JSON.stringify({ v: 1 }).slice(0, -1)},${Buffer.from(document.bytes).toString().slice(1)}`), // `v` twice
     ];

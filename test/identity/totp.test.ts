@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import { SecretBytes } from '../../src/domain/secret.ts';
-import { totpEnrolmentUri, totpTimeStep } from '../../src/identity/totp.ts';
+import { newTotpSeed, totpEnrolmentUri, totpTimeStep } from '../../src/identity/totp.ts';
 import { withVectors } from '../shared-vectors.ts';
 
 const seed = () => new SecretBytes(new Uint8Array(Buffer.from('12345678901234567890')));
@@ -67,4 +67,25 @@ test('the enrolment link carries the seed as an authenticator app reads it', () 
   expect(uri.protocol).toBe('otpauth:');
   expect(uri.searchParams.get('secret')).toBe('GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ');
   expect(uri.searchParams.get('issuer')).toBe('Weight Vault');
+});
+
+describe('a new seed', () => {
+  const zeros = { random: async (length: number) => new Uint8Array(length) };
+
+  test('is 160 bits, another one each time, whatever the HSM gives', async () => {
+    using first = await newTotpSeed(zeros);
+    using second = await newTotpSeed(zeros);
+    expect(first.length).toBe(20);
+    expect(first.equals(second)).toBe(false);
+  });
+
+  test('takes its bytes from the HSM too, and wipes what the HSM gave', async () => {
+    const given = new Uint8Array(20).fill(7);
+    using _seed = await newTotpSeed({ random: async () => given });
+    expect(given).toEqual(new Uint8Array(20));
+  });
+
+  test('is not made of fewer bytes than were asked for', async () => {
+    await expect(newTotpSeed({ random: async () => new Uint8Array(8) })).rejects.toMatchObject({ code: 'internal' });
+  });
 });

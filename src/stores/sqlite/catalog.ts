@@ -1,4 +1,4 @@
-import type { CatalogStore, ModelRow, VersionRow } from '../../catalog/port.ts';
+import type { CatalogStore, ModelRow, VersionRow, WrappedDek } from '../../catalog/port.ts';
 import { VaultError } from '../../domain/errors.ts';
 import type { Digest, ModelId, Namespace, VersionId } from '../../domain/ids.ts';
 import type { ManifestObject, VersionState } from '../../domain/model.ts';
@@ -21,6 +21,11 @@ export function sqliteCatalog(join: Join): CatalogStore {
 
     async model(tx, namespace, modelId) {
       return join(tx).get<ModelRow>(`${SELECT_MODEL} WHERE namespace = :namespace AND model_id = :modelId`, { namespace, modelId });
+    },
+
+    async models(tx, namespace, limit, after) {
+      const sql = `${SELECT_MODEL} WHERE namespace = :namespace AND name > :after ORDER BY name LIMIT :limit`;
+      return join(tx).all<ModelRow>(sql, { namespace, limit, after: after ?? '' }); // every name is greater than the empty text
     },
 
     async insertVersion(tx, version) {
@@ -61,6 +66,21 @@ export function sqliteCatalog(join: Join): CatalogStore {
       return moved;
     },
 
+    async wrappedDeks(tx, limit, after) {
+      const rows = join(tx).all<WrappedDek>(WRAPPED_DEKS, { limit, after: after ?? '' });
+      return rows.map((row) => ({ ...row, wrappedDek: bytesOf(row.wrappedDek) }));
+    },
+
+    async rewrap(tx, versionId, from, to) {
+      const sql = 'UPDATE versions SET wrapped_dek = :to WHERE version_id = :versionId AND wrapped_dek = :from';
+      return join(tx).run(sql, { versionId, from, to }) === 1;
+    },
+
+    async setClass(tx, namespace, modelId, to) {
+      const sql = 'UPDATE models SET class = :to WHERE namespace = :namespace AND model_id = :modelId';
+      if (join(tx).run(sql, { namespace, modelId, to }) === 0) throw new VaultError('model_unknown', modelId);
+    },
+
     async promote(tx, namespace, versionId, promotionDigest) {
       return join(tx).run(PROMOTE, { namespace, versionId, promotionDigest }) === 1;
     },
@@ -95,6 +115,11 @@ const QUARANTINE = `
 const PROMOTE = `
   UPDATE versions SET state = 'promoted', promotion_digest = :promotionDigest
   WHERE namespace = :namespace AND version_id = :versionId AND state = 'quarantined'`;
+
+/** Every id is greater than the empty text. */
+const WRAPPED_DEKS = `
+  SELECT namespace, model_id AS modelId, version_id AS versionId, wrapped_dek AS wrappedDek
+  FROM versions WHERE version_id > :after ORDER BY version_id LIMIT :limit`;
 
 interface StoredVersion {
   readonly namespace: Namespace;

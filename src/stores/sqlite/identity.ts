@@ -1,21 +1,21 @@
 import { VaultError } from '../../domain/errors.ts';
 import type { SpkiDigest } from '../../domain/evidence.ts';
 import type { AdministratorId, Digest } from '../../domain/ids.ts';
-import type { AdministratorRow, IdentityStore, SessionRow, SubjectRow } from '../../identity/port.ts';
-import type { Join } from './transaction.ts';
+import type { AdministratorRow, ClaimRow, IdentityStore, SessionRow, SubjectRow } from '../../identity/port.ts';
+import { bytesOf, type Join } from './transaction.ts';
 
 export function sqliteIdentity(join: Join): IdentityStore {
-  return { ...administrators(join), ...subjects(join), ...logins(join), ...sessions(join) };
+  return { ...administrators(join), ...subjects(join), ...logins(join), ...sessions(join), ...stepUps(join), ...claims(join) };
 }
 
 type Part<K extends keyof IdentityStore> = Pick<IdentityStore, K>;
 
 function administrators(join: Join): Part<'insertAdministrator' | 'administratorByName' | 'administrator' | 'administrators'> {
-  const select = 'SELECT administrator_id AS administratorId, name, document_digest AS documentDigest FROM administrators';
+  const select = 'SELECT administrator_id AS administratorId, name FROM administrators';
   return {
     async insertAdministrator(tx, row) {
       const inserted = join(tx).run(
-        `INSERT INTO administrators (administrator_id, name, document_digest) VALUES (:administratorId, :name, :documentDigest)
+        `INSERT INTO administrators (administrator_id, name) VALUES (:administratorId, :name)
          ON CONFLICT (name) DO NOTHING`,
         { ...row },
       );
@@ -33,17 +33,17 @@ function administrators(join: Join): Part<'insertAdministrator' | 'administrator
   };
 }
 
-function subjects(join: Join): Part<'insertSubject' | 'subject' | 'subjectByName' | 'subjectByAkName'> {
+function subjects(join: Join): Part<'insertSubject' | 'subject' | 'subjectByName' | 'subjects' | 'subjectByAttesterKey'> {
   const select = `
-    SELECT subject_id AS subjectId, namespace, name, ak_name AS akName, document_digest AS documentDigest
+    SELECT subject_id AS subjectId, namespace, name, attester_key AS attesterKey, document_digest AS documentDigest
     FROM subjects WHERE namespace = :namespace`;
   return {
     async insertSubject(tx, row) {
       const inserted = join(tx).run(
-        `INSERT INTO subjects (subject_id, namespace, name, ak_name, document_digest)
-         VALUES (:subjectId, :namespace, :name, :akName, :documentDigest)
+        `INSERT INTO subjects (subject_id, namespace, name, attester_key, document_digest)
+         VALUES (:subjectId, :namespace, :name, :attesterKey, :documentDigest)
          ON CONFLICT (namespace, name) DO NOTHING
-         ON CONFLICT (namespace, ak_name) DO NOTHING`,
+         ON CONFLICT (namespace, attester_key) DO NOTHING`,
         { ...row },
       );
       if (inserted === 0) throw new VaultError('subject_exists', row.name);
@@ -54,8 +54,11 @@ function subjects(join: Join): Part<'insertSubject' | 'subject' | 'subjectByName
     async subjectByName(tx, namespace, name) {
       return join(tx).get<SubjectRow>(`${select} AND name = :name`, { namespace, name });
     },
-    async subjectByAkName(tx, namespace, akName) {
-      return join(tx).get<SubjectRow>(`${select} AND ak_name = :akName`, { namespace, akName });
+    async subjects(tx, namespace, limit, after = '') {
+      return join(tx).all<SubjectRow>(`${select} AND name > :after ORDER BY name LIMIT :limit`, { namespace, limit, after });
+    },
+    async subjectByAttesterKey(tx, namespace, attesterKey) {
+      return join(tx).get<SubjectRow>(`${select} AND attester_key = :attesterKey`, { namespace, attesterKey });
     },
   };
 }
@@ -113,20 +116,18 @@ interface StoredSession {
   readonly workstation: SpkiDigest;
   readonly createdAt: number;
   readonly lastSeenAt: number;
+  readonly stepUpAt: number;
+  readonly stepUpFor: Digest | null;
 }
 
-function sessions(join: Join): Part<'insertSession' | 'session' | 'touchSession' | 'deleteSession'> {
+function sessions(join: Join): Part<'insertSession' | 'session' | 'touchSession' | 'deleteSession' | 'deleteSessionsOf' | 'purgeSessions'> {
   return {
     async insertSession(tx, session) {
-      join(tx).run(
-        `INSERT INTO sessions (token_digest, administrator_id, authenticator_id, workstation, created_at, last_seen_at)
-         VALUES (:tokenDigest, :administratorId, :authenticatorId, :workstation, :createdAt, :lastSeenAt)`,
-        { ...session },
-      );
+      join(tx).run(INSERT_SESSION, { stepUpFor: undefined, ...session });
     },
     async session(tx, tokenDigest) {
       const row = join(tx).get<StoredSession>(SELECT_SESSION, { tokenDigest });
-      return row && ({ ...row, createdAt: new Date(row.createdAt), lastSeenAt: new Date(row.lastSeenAt) } satisfies SessionRow);
+      return row && sessionRow(row);
     },
     async touchSession(tx, tokenDigest) {
       join(tx).run('UPDATE sessions SET last_seen_at = :now WHERE token_digest = :tokenDigest', { tokenDigest, now: tx.now });
@@ -134,10 +135,71 @@ function sessions(join: Join): Part<'insertSession' | 'session' | 'touchSession'
     async deleteSession(tx, tokenDigest) {
       join(tx).run('DELETE FROM sessions WHERE token_digest = :tokenDigest', { tokenDigest });
     },
+    async deleteSessionsOf(tx, administratorId) {
+      join(tx).run('DELETE FROM sessions WHERE administrator_id = :administratorId', { administratorId });
+    },
+    async purgeSessions(tx, over) {
+      join(tx).run('DELETE FROM sessions WHERE created_at <= :createdBefore OR last_seen_at <= :seenBefore', { ...over });
+    },
   };
 }
 
+const INSERT_SESSION = `
+  INSERT INTO sessions (token_digest, administrator_id, authenticator_id, workstation, created_at, last_seen_at, step_up_at, step_up_for)
+  VALUES (:tokenDigest, :administratorId, :authenticatorId, :workstation, :createdAt, :lastSeenAt, :stepUpAt, :stepUpFor)`;
+
 const SELECT_SESSION = `
   SELECT token_digest AS tokenDigest, administrator_id AS administratorId, authenticator_id AS authenticatorId, workstation,
-         created_at AS createdAt, last_seen_at AS lastSeenAt
+         created_at AS createdAt, last_seen_at AS lastSeenAt, step_up_at AS stepUpAt, step_up_for AS stepUpFor
   FROM sessions WHERE token_digest = :tokenDigest`;
+
+function sessionRow({ createdAt, lastSeenAt, stepUpAt, stepUpFor, ...row }: StoredSession): SessionRow {
+  const times = { createdAt: new Date(createdAt), lastSeenAt: new Date(lastSeenAt), stepUpAt: new Date(stepUpAt) };
+  return { ...row, ...times, ...(stepUpFor !== null && { stepUpFor }) };
+}
+
+function stepUps(join: Join): Part<'stepUp' | 'spendStepUp'> {
+  return {
+    async stepUp(tx, tokenDigest, operationDigest) {
+      const stepped = join(tx).run(
+        'UPDATE sessions SET step_up_at = :now, step_up_for = :operationDigest WHERE token_digest = :tokenDigest',
+        { tokenDigest, operationDigest, now: tx.now },
+      );
+      return stepped === 1;
+    },
+    async spendStepUp(tx, tokenDigest, operationDigest, since) {
+      const spent = join(tx).run(
+        `UPDATE sessions SET step_up_for = NULL
+         WHERE token_digest = :tokenDigest AND step_up_for = :operationDigest AND step_up_at > :since`,
+        { tokenDigest, operationDigest, since },
+      );
+      return spent === 1;
+    },
+  };
+}
+
+type StoredClaim = Omit<ClaimRow, 'begunAt'> & { readonly begunAt: number };
+
+function claims(join: Join): Part<'putClaim' | 'claim' | 'deleteClaim'> {
+  return {
+    async putClaim(tx, claim) {
+      join(tx).run(
+        `INSERT OR REPLACE INTO claims (administrator_id, authenticator_id, counter, workstation, wrapped_seed, begun_at)
+         VALUES (:administratorId, :authenticatorId, :counter, :workstation, :wrappedSeed, :begunAt)`,
+        { ...claim },
+      );
+    },
+    async claim(tx, administratorId) {
+      const row = join(tx).get<StoredClaim>(SELECT_CLAIM, { administratorId });
+      return row && { ...row, wrappedSeed: bytesOf(row.wrappedSeed), begunAt: new Date(row.begunAt) };
+    },
+    async deleteClaim(tx, administratorId) {
+      return join(tx).run('DELETE FROM claims WHERE administrator_id = :administratorId', { administratorId }) === 1;
+    },
+  };
+}
+
+const SELECT_CLAIM = `
+  SELECT administrator_id AS administratorId, authenticator_id AS authenticatorId, counter, workstation, wrapped_seed AS wrappedSeed,
+         begun_at AS begunAt
+  FROM claims WHERE administrator_id = :administratorId`;

@@ -1,9 +1,10 @@
 import type { ReleaseOutcome } from '../../domain/access.ts';
-import type { Block, ChallengeRow, ProgressRow, ReleaseRow, ReleaseStore } from '../../releases/port.ts';
+import { lp, sha256Hex } from '../../domain/bytes.ts';
+import type { ChallengeRow, ProgressRow, ReleaseRow, ReleaseStore, StopRow } from '../../releases/port.ts';
 import { bytesOf, type Join } from './transaction.ts';
 
 export function sqliteReleases(join: Join): ReleaseStore {
-  return { ...challenges(join), ...releases(join), ...progress(join), ...blocksAndNodes(join) };
+  return { ...challenges(join), ...tokenIds(join), ...releases(join), ...progress(join), ...stops(join), ...nodes(join) };
 }
 
 type Part<K extends keyof ReleaseStore> = Pick<ReleaseStore, K>;
@@ -40,7 +41,20 @@ const SPEND = `
   WHERE challenge_id = :challengeId AND spki_digest = :spkiDigest AND spent_at IS NULL AND expires_at >= :now
   RETURNING challenge_id AS challengeId, nonce, spki_digest AS spkiDigest, expires_at AS expiresAt`;
 
-function releases(join: Join): Part<'insertRelease' | 'release' | 'endRelease' | 'endable'> {
+function tokenIds(join: Join): Part<'spendTokenId' | 'purgeTokenIds'> {
+  return {
+    async spendTokenId(tx, issuer, tokenId, expiresAt) {
+      const tokenDigest = sha256Hex(lp(issuer, tokenId));
+      const sql = 'INSERT INTO spent_tokens (token_digest, expires_at) VALUES (:tokenDigest, :expiresAt) ON CONFLICT DO NOTHING';
+      return join(tx).run(sql, { tokenDigest, expiresAt }) === 1;
+    },
+    async purgeTokenIds(tx, before) {
+      join(tx).run('DELETE FROM spent_tokens WHERE expires_at < :before', { before });
+    },
+  };
+}
+
+function releases(join: Join): Part<'insertRelease' | 'release' | 'renewRelease' | 'endRelease' | 'endable'> {
   return {
     async insertRelease(tx, release) {
       join(tx).run(INSERT_RELEASE, { outcome: undefined, ...release });
@@ -50,12 +64,18 @@ function releases(join: Join): Part<'insertRelease' | 'release' | 'endRelease' |
       const row = join(tx).get<StoredRelease>(sql, { namespace, releaseId });
       return row && releaseRow(row);
     },
+    async renewRelease(tx, releaseId, from, { documentDigest, expiresAt }) {
+      return join(tx).run(RENEW_RELEASE, { releaseId, from, documentDigest, expiresAt }) === 1;
+    },
     async endRelease(tx, releaseId, outcome) {
       const sql = 'UPDATE releases SET outcome = :outcome WHERE release_id = :releaseId AND outcome IS NULL';
       return join(tx).run(sql, { releaseId, outcome }) === 1;
     },
-    async endable(tx, limit) {
-      return join(tx).all<StoredRelease>(ENDABLE, { limit, now: tx.now }).map(releaseRow);
+    async endable(tx, stops, limit) {
+      const stopped = JSON.stringify(
+        stops.map(({ stopId, scope, namespace, target, lifted }) => ({ stopId, scope, namespace, target, lifted })),
+      );
+      return join(tx).all<StoredRelease>(ENDABLE, { stopped, limit, now: tx.now }).map(releaseRow);
     },
   };
 }
@@ -66,15 +86,28 @@ const INSERT_RELEASE = `
   VALUES (:releaseId, :namespace, :subjectId, :modelId, :versionId, :versionDigest, :spkiDigest, :recordId,
           :documentDigest, :createdAt, :expiresAt, :outcome)`;
 
+const RENEW_RELEASE = `
+  UPDATE releases SET document_digest = :documentDigest, expires_at = :expiresAt
+  WHERE release_id = :releaseId AND document_digest = :from AND outcome IS NULL`;
+
 const SELECT_RELEASE = `
   SELECT release_id AS releaseId, namespace, subject_id AS subjectId, model_id AS modelId, version_id AS versionId,
          version_digest AS versionDigest, spki_digest AS spkiDigest, record_id AS recordId,
          document_digest AS documentDigest, created_at AS createdAt, expires_at AS expiresAt, outcome
   FROM releases`;
 
+/** Covered as domain/stop.ts says. The first 13 characters of a UUIDv7 are its milliseconds. */
 const ENDABLE = `
+  WITH stopped AS MATERIALIZED (
+    SELECT value ->> 'stopId' AS stop_id, value ->> 'scope' AS scope, value ->> 'namespace' AS stop_namespace, value ->> 'target' AS target,
+           value ->> 'lifted' AS lifted
+    FROM json_each(:stopped))
   ${SELECT_RELEASE}
-  WHERE outcome IS NULL AND (expires_at <= :now OR (namespace, subject_id) IN (SELECT namespace, subject_id FROM blocks))
+  WHERE outcome IS NULL AND (expires_at <= :now OR EXISTS (
+    SELECT 1 FROM stopped
+    WHERE (NOT lifted OR substr(release_id, 1, 13) < substr(stop_id, 1, 13))
+      AND (scope = 'vault' OR (stop_namespace = namespace
+        AND (scope = 'namespace' OR target = CASE scope WHEN 'requester' THEN subject_id WHEN 'model' THEN model_id ELSE version_id END)))))
   ORDER BY created_at, release_id LIMIT :limit`;
 
 type StoredRelease = Omit<ReleaseRow, 'createdAt' | 'expiresAt' | 'outcome'> & {
@@ -108,15 +141,40 @@ function progress(join: Join): Part<'recordProgress' | 'progress'> {
   };
 }
 
-function blocksAndNodes(join: Join): Part<'block' | 'blocks' | 'renewNode' | 'nodeLives'> {
+function stops(join: Join): Part<'insertStop' | 'pointLift' | 'stops'> {
   return {
-    async block(tx, block) {
-      const sql = 'INSERT INTO blocks (namespace, subject_id) VALUES (:namespace, :subjectId) ON CONFLICT DO NOTHING';
-      return join(tx).run(sql, { ...block }) === 1;
+    async insertStop(tx, stop) {
+      join(tx).run(
+        `INSERT INTO stops (stop_id, scope, namespace, target, name, created_at, lift_digest)
+         VALUES (:stopId, :scope, :namespace, :target, :name, :createdAt, :liftDigest) ON CONFLICT DO NOTHING`,
+        { target: undefined, name: undefined, liftDigest: undefined, ...stop },
+      );
     },
-    async blocks(tx) {
-      return join(tx).all<Block>('SELECT namespace, subject_id AS subjectId FROM blocks ORDER BY namespace, subject_id');
+    async pointLift(tx, stopId, liftDigest) {
+      return join(tx).run('UPDATE stops SET lift_digest = :liftDigest WHERE stop_id = :stopId', { stopId, liftDigest }) === 1;
     },
+    async stops(tx) {
+      return join(tx).all<StoredStop>(SELECT_STOPS).map(stopRow);
+    },
+  };
+}
+
+const SELECT_STOPS = `
+  SELECT stop_id AS stopId, scope, namespace, target, name, created_at AS createdAt, lift_digest AS liftDigest
+  FROM stops ORDER BY created_at, stop_id`;
+
+type StoredStop = { readonly [K in keyof Required<Omit<StopRow, 'createdAt'>>]: Required<StopRow>[K] | null } & {
+  readonly createdAt: number;
+};
+
+/** What is NULL is left out. */
+function stopRow({ createdAt, ...row }: StoredStop): StopRow {
+  const said = Object.fromEntries(Object.entries(row).filter(([, value]) => value !== null));
+  return { ...said, createdAt: new Date(createdAt) } as StopRow; // NOT NULL holds the rest
+}
+
+function nodes(join: Join): Part<'renewNode' | 'nodeLives'> {
+  return {
     async renewNode(tx, node, leaseUntil) {
       join(tx).run(
         `INSERT INTO nodes (node, lease_until) VALUES (:node, :leaseUntil)

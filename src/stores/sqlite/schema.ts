@@ -54,18 +54,17 @@ CREATE TABLE document_slots (
 
 CREATE TABLE administrators (
   administrator_id TEXT PRIMARY KEY,
-  name             TEXT NOT NULL UNIQUE,
-  document_digest  TEXT NOT NULL
+  name             TEXT NOT NULL UNIQUE
 ) STRICT;
 
 CREATE TABLE subjects (
   subject_id      TEXT PRIMARY KEY,
   namespace       TEXT NOT NULL,
   name            TEXT NOT NULL,
-  ak_name         TEXT NOT NULL,
+  attester_key    TEXT NOT NULL,
   document_digest TEXT NOT NULL,
   UNIQUE (namespace, name),
-  UNIQUE (namespace, ak_name)
+  UNIQUE (namespace, attester_key)
 ) STRICT;
 
 CREATE TABLE time_steps (
@@ -86,7 +85,20 @@ CREATE TABLE sessions (
   authenticator_id TEXT NOT NULL,
   workstation      TEXT NOT NULL,
   created_at       INTEGER NOT NULL,
-  last_seen_at     INTEGER NOT NULL
+  last_seen_at     INTEGER NOT NULL,
+  step_up_at       INTEGER NOT NULL,
+  step_up_for      TEXT
+) STRICT;
+CREATE INDEX sessions_of ON sessions (administrator_id);
+
+-- Authenticators that were begun and not yet confirmed. The seed opens only for exactly this row.
+CREATE TABLE claims (
+  administrator_id TEXT PRIMARY KEY REFERENCES administrators (administrator_id),
+  authenticator_id TEXT NOT NULL,
+  counter          INTEGER NOT NULL,
+  workstation      TEXT NOT NULL,
+  wrapped_seed     BLOB NOT NULL,
+  begun_at         INTEGER NOT NULL
 ) STRICT;
 
 CREATE TABLE approvals (
@@ -114,6 +126,13 @@ CREATE TABLE challenges (
 ) STRICT;
 CREATE INDEX challenges_expiry ON challenges (expires_at);
 
+-- Tokens that answered no challenge: each is good once. SHA-256 of LP(issuer, token id).
+CREATE TABLE spent_tokens (
+  token_digest TEXT PRIMARY KEY,
+  expires_at   INTEGER NOT NULL
+) STRICT;
+CREATE INDEX spent_tokens_expiry ON spent_tokens (expires_at);
+
 CREATE TABLE releases (
   release_id      TEXT PRIMARY KEY,
   namespace       TEXT NOT NULL,
@@ -140,11 +159,21 @@ CREATE TABLE release_progress (
   PRIMARY KEY (release_id, node)
 ) STRICT;
 
-CREATE TABLE blocks (
-  namespace  TEXT NOT NULL,
-  subject_id TEXT NOT NULL,
-  PRIMARY KEY (namespace, subject_id)
+-- Blocks, suspensions, lockdowns. Only a signed document lifts one; \`lift_digest\` points at it.
+CREATE TABLE stops (
+  stop_id     TEXT PRIMARY KEY,
+  scope       TEXT NOT NULL,
+  namespace   TEXT NOT NULL,
+  target      TEXT,
+  name        TEXT,
+  created_at  INTEGER NOT NULL,
+  lift_digest TEXT
 ) STRICT;
+CREATE TRIGGER stops_stay BEFORE DELETE ON stops BEGIN SELECT RAISE(ABORT, 'stops are kept for ever'); END;
+CREATE TRIGGER stops_never_change BEFORE UPDATE ON stops
+WHEN old.stop_id <> new.stop_id OR old.scope <> new.scope OR old.namespace <> new.namespace OR old.target IS NOT new.target
+  OR old.created_at <> new.created_at
+BEGIN SELECT RAISE(ABORT, 'of a stop only the lift can be added'); END;
 
 CREATE TABLE nodes (
   node        TEXT PRIMARY KEY,

@@ -3,7 +3,7 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import { setImmediate, setTimeout as sleep } from 'node:timers/promises';
 import type { Clock } from '../../domain/clock.ts';
 import { VaultError } from '../../domain/errors.ts';
-import type { Tx, UnitOfWork } from '../../domain/unit-of-work.ts';
+import type { RunOptions, Tx, UnitOfWork } from '../../domain/unit-of-work.ts';
 import { type Connection, isBusy, storeFailure } from './database.ts';
 import { SqliteTx } from './transaction.ts';
 
@@ -21,7 +21,10 @@ export class SqliteUnitOfWork implements UnitOfWork {
   readonly #clock: Clock;
   readonly #limits: Limits;
   readonly #running = new AsyncLocalStorage<SqliteTx>();
-  #lastTurn: Promise<void> = Promise.resolve();
+  /** Who waits for a turn: those that go ahead, then the others in their order. */
+  readonly #ahead: Array<() => void> = [];
+  readonly #queue: Array<() => void> = [];
+  #busy = false;
   #lastNowMs = 0;
   #closed = false;
 
@@ -35,10 +38,10 @@ export class SqliteUnitOfWork implements UnitOfWork {
    * As the port says; SQLite never asks for `work` to be run a second time. Rejects with `store_unavailable` when another process
    * holds the lock for 5 s, when `work` takes longer than 30 s, or when the disk fails.
    */
-  async run<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
+  async run<T>(work: (tx: Tx) => Promise<T>, { ahead = false }: RunOptions = {}): Promise<T> {
     this.#refuseNested();
     if (this.#closed) throw new VaultError('store_unavailable', 'the stores are closed');
-    return this.#inTurn(() => this.#transaction(work));
+    return this.#inTurn(() => this.#transaction(work), ahead);
   }
 
   /** Lets what was begun finish, then closes the file. */
@@ -71,16 +74,20 @@ export class SqliteUnitOfWork implements UnitOfWork {
       throw new Error('a transaction of these stores is running here: pass its tx on instead of starting another');
   }
 
-  async #inTurn<T>(task: () => Promise<T>): Promise<T> {
-    const before = this.#lastTurn;
-    const { promise, resolve } = Promise.withResolvers<void>();
-    this.#lastTurn = promise;
-    await before;
+  async #inTurn<T>(task: () => Promise<T>, ahead = false): Promise<T> {
+    if (this.#busy) await new Promise<void>((turn) => (ahead ? this.#ahead : this.#queue).push(turn));
+    this.#busy = true;
     try {
       return await task();
     } finally {
-      void setImmediate().then(resolve); // a commit blocks for an fsync: between two of them everyone else gets a turn
+      void setImmediate().then(() => this.#passOn()); // a commit blocks for an fsync: between two of them everyone else gets a turn
     }
+  }
+
+  #passOn(): void {
+    const next = this.#ahead.shift() ?? this.#queue.shift();
+    if (next === undefined) this.#busy = false;
+    else next();
   }
 
   /** Waits by asking again, not by SQLite's busy handler, which would block the event loop for all that time. */

@@ -1,0 +1,15 @@
+/** The kinds of operation that are requested, consented to and executed once. What each one does: vault/operations/. */
+export const OPERATION_KINDS = [
+  'promote',
+  'policy-set',
+  'reference-values',
+  'trust-anchors',
+  'enrol',
+  'administrator',
+  'alias',
+  'class-change',
+  'rotate-key',
+  'destroy-key',
+  'lift',
+] as const;
+export type OperationKind = (typeof OPERATION_KINDS)[number];
