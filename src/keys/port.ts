@@ -45,10 +45,17 @@ export interface KeyProvider {
   /** Makes a key inside the provider, non-extractable and sensitive; durable on return. `key_exists` when the ref is taken. Called by ceremonies only. */
   generate(ref: KeyRef, purpose: KeyPurpose): Promise<KeyInfo>;
   describe(ref: KeyRef): Promise<KeyInfo>;
+  /** Destroys a KEK for good: gone when this resolves. `key_unknown` when there is none, and for a signing key: those are never destroyed. */
+  destroy(ref: KeyRef): Promise<void>;
   /** Wraps 16 to 64 secret bytes under `kek`, bound to `aad`. Does not keep or dispose `secret`. */
   wrap(kek: KeyRef, secret: SecretBytes, aad: Uint8Array): Promise<WrappedKey>;
   /** Opens what `wrap` made with the same `aad`, else `key_unwrap_refused` (or `key_context_mismatch` when the blob itself names another context). */
   unwrap(wrapped: WrappedKey, aad: Uint8Array): Promise<SecretBytes>;
+  /**
+   * Wraps under `to` what `wrapped` holds, without the secret leaving the provider; the new blob was opened once before it is answered, so
+   * that the old one may be forgotten. Refuses as `unwrap` and `wrap` do.
+   */
+  rewrap(wrapped: WrappedKey, aad: Uint8Array, to: KeyRef, toAad: Uint8Array): Promise<WrappedKey>;
   /** Raw 64-byte Ed25519 signature (RFC 8032) over `message`, at most 64 KiB. */
   sign(ref: KeyRef, message: Uint8Array): Promise<Uint8Array>;
   /** `length` bytes, 1 to 1024, of the provider's own random generator. */

@@ -38,7 +38,7 @@ export function createMemoryKeyProvider(): KeyProvider {
     return aes;
   }
 
-  return {
+  const provider: KeyProvider = {
     async generate(ref, purpose) {
       if (closed) throw new VaultError('keeper_unavailable', 'the key provider is closed');
       checkRef(ref);
@@ -49,6 +49,10 @@ export function createMemoryKeyProvider(): KeyProvider {
     },
     async describe(ref) {
       return held(ref).info;
+    },
+    async destroy(ref) {
+      kekBytes(ref).fill(0);
+      keys.delete(nameOf(ref));
     },
     async wrap(kek, secret, aad) {
       checkSecret(secret);
@@ -61,6 +65,10 @@ export function createMemoryKeyProvider(): KeyProvider {
       if (wrapped.provider !== PROVIDER || wrapped.tier !== 1) throw new VaultError('key_unwrap_refused', 'made by another provider');
       if (!equalBytes(wrapped.aadDigest, aadDigest(aad))) throw new VaultError('key_context_mismatch');
       return openWith(kekBytes(wrapped.kek), wrapped, aad);
+    },
+    async rewrap(wrapped, aad, to, toAad) {
+      using secret = await provider.unwrap(wrapped, aad);
+      return provider.wrap(to, secret, toAad);
     },
     async sign(ref, message) {
       checkMessage(message);
@@ -82,6 +90,7 @@ export function createMemoryKeyProvider(): KeyProvider {
       keys.clear();
     },
   };
+  return provider;
 }
 
 function makeKey(ref: KeyRef, purpose: KeyPurpose): HeldKey {

@@ -268,11 +268,16 @@ describe('the keeper process', () => {
     expect(await client.health()).toEqual({ ok: true });
   });
 
-  test('makes keys only when started for a ceremony', async () => {
+  test('outside a ceremony makes nothing but a next kek, and destroys nothing', async () => {
     const hsm = await token();
     const { client } = await keeperOn(hsm, { ceremony: false });
+    const next = { ...kek, version: 2 };
     expect(await codeOfFailure(client.generate(kek, 'kek'))).toBe('action_denied');
+    expect(await codeOfFailure(client.generate(next, 'catalogue'))).toBe('action_denied');
     expect(await codeOfFailure(client.describe(kek))).toBe('key_unknown');
+    expect(await client.generate(next, 'kek')).toMatchObject({ purpose: 'kek', extractable: false });
+    expect(await codeOfFailure(client.destroy(next))).toBe('action_denied');
+    expect(await client.describe(next)).toMatchObject({ ref: next });
   });
 
   test.each([
@@ -296,6 +301,22 @@ describe('the keeper process', () => {
     });
     expect(answer).toBe(0);
     expect(await client.health()).toEqual({ ok: true });
+  });
+
+  test('hangs up on one peer too many, and serves those it has', async () => {
+    const hsm = await token();
+    const { keeper, client } = await keeperOn(hsm);
+    expect(await client.health()).toEqual({ ok: true }); // the first of 64
+    const peers = Array.from({ length: 70 }, () => createConnection(keeper.socket));
+    let closed = 0;
+    for (const peer of peers) peer.on('error', () => undefined).on('close', () => closed++);
+    await eventually(async () => expect(closed).toBe(7));
+    expect(await client.health()).toEqual({ ok: true });
+    for (const peer of peers) peer.destroy();
+    await eventually(async () => expect(closed).toBe(70));
+    const next = createKeeperClient({ socket: keeper.socket });
+    expect(await eventually(() => next.random(4))).toHaveLength(4);
+    await next.close();
   });
 
   test('a client without a keeper is keeper_unavailable at once', async () => {

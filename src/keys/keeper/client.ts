@@ -104,6 +104,10 @@ export function createKeeperClient(options: KeeperClientOptions): KeyProvider {
       checkRef(ref);
       return call({ verb: 'describe', ...refMembers(ref) }, parseInfo);
     },
+    async destroy(ref) {
+      checkRef(ref);
+      return call({ verb: 'destroy', ...refMembers(ref) }, () => undefined);
+    },
     async wrap(kek, secret, aad) {
       checkRef(kek);
       checkSecret(secret);
@@ -120,6 +124,13 @@ export function createKeeperClient(options: KeeperClientOptions): KeyProvider {
         { verb: 'unwrap', wrapped: encodeWrappedKey(wrapped), aad: new Uint8Array(aad) },
         (message) => new SecretBytes(takeSecret(message)),
       );
+    },
+    async rewrap(wrapped, aad, to, toAad) {
+      checkRef(to);
+      checkAad(aad);
+      checkAad(toAad);
+      const asked = { verb: 'rewrap', wrapped: encodeWrappedKey(wrapped), aad: new Uint8Array(aad), toAad: new Uint8Array(toAad) };
+      return call({ ...asked, ...refMembers(to) }, (message) => decodeWrappedKey(bytes(message, 'wrapped')));
     },
     async sign(ref, message) {
       checkRef(ref);

@@ -9,32 +9,55 @@ export interface KeeperConfig {
   readonly tokenSerial?: string;
   /** Holds the PIN; mode 0600. */
   readonly pinFile: string;
-  /** The unix socket to listen on; its folder has mode 0700. */
+  /** The unix socket to listen on; its folder has mode 0700, or 0750 with `socketGroup`. */
   readonly socket: string;
+  /** Group id that may open the socket too: the vault's, where vault and keeper are different users. */
+  readonly socketGroup?: number;
   /** Answer `generate`. */
   readonly ceremony?: boolean;
 }
 
 const PATHS = ['module', 'pinFile', 'socket'] as const;
-const MEMBERS: ReadonlySet<string> = new Set([...PATHS, 'tokenLabel', 'tokenSerial', 'ceremony']);
+const MEMBERS: ReadonlySet<string> = new Set([...PATHS, 'tokenLabel', 'tokenSerial', 'socketGroup', 'ceremony']);
 /** sockaddr_un.sun_path of Linux, less its final zero; a longer one would be cut without a word. */
 const SOCKET_PATH_BYTES = 107;
 
+/** Highest group id of Linux, less the one that means "no change" to chown(2). */
+const MOST_GID = 4_294_967_294;
+
 /** Throws `configuration_invalid` and names the setting. */
 export function parseKeeperConfig(json: string): KeeperConfig {
-  const value = parseObject(json);
+  return checked(parseObject(json));
+}
+
+/** `keeper.json` of a keeper that runs alone (docs/containers.md). Whether it is a ceremony is said at its start, never kept in a file. */
+export function parseKeeperFile(json: string): { readonly config: KeeperConfig; readonly softhsmConf: string | undefined } {
+  const { softhsmConf, ...value } = parseObject(json);
+  if (softhsmConf !== undefined && (typeof softhsmConf !== 'string' || !isAbsolute(softhsmConf)))
+    throw invalid('keeper setting softhsmConf is not an absolute path');
+  if ('ceremony' in value) throw invalid('a ceremony is an option of `wv keeper`, not a setting');
+  return { config: checked(value), softhsmConf };
+}
+
+function checked(value: Record<string, unknown>): KeeperConfig {
   for (const name of Object.keys(value)) if (!MEMBERS.has(name)) throw invalid(`unknown keeper setting ${JSON.stringify(name)}`);
   for (const name of PATHS) {
     const path = value[name];
     if (typeof path !== 'string' || !isAbsolute(path)) throw invalid(`keeper setting ${name} is not an absolute path`);
   }
-  const { tokenLabel, tokenSerial, ceremony, socket } = value;
+  const { tokenLabel, tokenSerial, socketGroup, ceremony, socket } = value;
   if (typeof tokenLabel !== 'string' || tokenLabel === '') throw invalid('keeper setting tokenLabel is missing');
   if (tokenSerial !== undefined && (typeof tokenSerial !== 'string' || tokenSerial === ''))
     throw invalid('keeper setting tokenSerial is not text');
+  if (socketGroup !== undefined && !isGroupId(socketGroup)) throw invalid('keeper setting socketGroup is not the number of a group');
   if (ceremony !== undefined && typeof ceremony !== 'boolean') throw invalid('keeper setting ceremony is not a boolean');
   if (Buffer.byteLength(String(socket)) > SOCKET_PATH_BYTES) throw invalid('keeper setting socket is longer than 107 bytes');
   return value as unknown as KeeperConfig; // every member was checked above
+}
+
+/** 0 is root's group, which needs no permission. */
+function isGroupId(value: unknown): boolean {
+  return typeof value === 'number' && Number.isInteger(value) && value > 0 && value < MOST_GID;
 }
 
 function parseObject(json: string): Record<string, unknown> {

@@ -1,13 +1,11 @@
 /**
  * The keeper process: the only one that loads the PKCS#11 library and reads the PIN.
  *
- *   node src/keys/keeper/main.ts                 configuration as one line of JSON on standard input, which then stays open:
- *                                                when it closes, the parent is gone and so is the keeper
- *   node src/keys/keeper/main.ts FILE            configuration from a file; ends on SIGTERM (a container of its own)
+ *   node src/keys/keeper/main.ts        configuration as one line of JSON on standard input, which then stays open: when it
+ *                                       closes, the parent is gone and so is the keeper. The parent is the vault, or `wv keeper`
  *
  * Standard output: events, one JSON object a line (supervisor.ts). Standard error: what a person should read.
  */
-import { readFileSync } from 'node:fs';
 import { VaultError } from '../../domain/errors.ts';
 import { createPkcs11KeyProvider } from '../pkcs11/provider.ts';
 import { parseKeeperConfig } from './config.ts';
@@ -42,14 +40,14 @@ function configFromParent(onParentGone: () => void): Promise<string> {
 
 async function run(): Promise<void> {
   let stop = async (): Promise<void> => {};
-  const end = () => void stop().finally(() => process.exit(0));
+  const end = () => void stop().finally(() => process.exit()); // 0, or what a failed start has set
   process.once('SIGTERM', end);
   process.stdout.on('error', end); // nobody reads our events: the parent is gone
 
-  const file = process.argv[2];
-  const config = parseKeeperConfig(file === undefined ? await configFromParent(end) : readFileSync(file, 'utf8'));
+  const config = parseKeeperConfig(await configFromParent(end));
   const provider = createPkcs11KeyProvider(config, { onEvent: report });
-  const server = await startKeeperServer({ provider, socket: config.socket, ceremony: config.ceremony ?? false });
+  const { socket, socketGroup, ceremony = false } = config;
+  const server = await startKeeperServer({ provider, socket, ceremony, ...(socketGroup !== undefined && { socketGroup }) });
   stop = async () => {
     await server.close();
     await provider.close();

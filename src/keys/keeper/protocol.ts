@@ -1,4 +1,4 @@
-/** The keeper's language: seven verbs, each with exactly its own members. docs/hsm.md lists them. */
+/** The keeper's language: nine verbs, each with exactly its own members. docs/hsm.md lists them. */
 import type { Cbor } from '../../domain/cbor.ts';
 import type { KeyId } from '../../domain/ids.ts';
 import { SecretBytes } from '../../domain/secret.ts';
@@ -8,8 +8,10 @@ import { type Message, malformed, takeSecret } from './frames.ts';
 export type KeeperRequest =
   | { readonly verb: 'generate'; readonly ref: KeyRef; readonly purpose: KeyPurpose }
   | { readonly verb: 'describe'; readonly ref: KeyRef }
+  | { readonly verb: 'destroy'; readonly ref: KeyRef }
   | { readonly verb: 'wrap'; readonly ref: KeyRef; readonly aad: Uint8Array; readonly secret: SecretBytes }
   | { readonly verb: 'unwrap'; readonly wrapped: Uint8Array; readonly aad: Uint8Array }
+  | { readonly verb: 'rewrap'; readonly wrapped: Uint8Array; readonly aad: Uint8Array; readonly ref: KeyRef; readonly toAad: Uint8Array }
   | { readonly verb: 'sign'; readonly ref: KeyRef; readonly message: Uint8Array }
   | { readonly verb: 'random'; readonly length: number }
   | { readonly verb: 'health' };
@@ -17,8 +19,10 @@ export type KeeperRequest =
 const MEMBERS: Readonly<Record<KeeperRequest['verb'], readonly string[]>> = {
   generate: ['keyId', 'keyVersion', 'purpose'],
   describe: ['keyId', 'keyVersion'],
+  destroy: ['keyId', 'keyVersion'],
   wrap: ['keyId', 'keyVersion', 'aad', 'secretBytes'],
   unwrap: ['wrapped', 'aad'],
+  rewrap: ['wrapped', 'aad', 'keyId', 'keyVersion', 'toAad'],
   sign: ['keyId', 'keyVersion', 'message'],
   random: ['length'],
   health: [],
@@ -42,11 +46,14 @@ function parseVerb(verb: KeeperRequest['verb'], message: Message): KeeperRequest
     case 'generate':
       return { verb, ref: refOf(message), purpose: purposeOf(message) };
     case 'describe':
+    case 'destroy':
       return { verb, ref: refOf(message) };
     case 'wrap':
       return { verb, ref: refOf(message), aad: bytes(message, 'aad'), secret: new SecretBytes(takeSecret(message)) };
     case 'unwrap':
       return { verb, wrapped: bytes(message, 'wrapped'), aad: bytes(message, 'aad') };
+    case 'rewrap':
+      return { verb, wrapped: bytes(message, 'wrapped'), aad: bytes(message, 'aad'), ref: refOf(message), toAad: bytes(message, 'toAad') };
     case 'sign':
       return { verb, ref: refOf(message), message: bytes(message, 'message') };
     case 'random':

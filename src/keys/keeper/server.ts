@@ -1,8 +1,8 @@
 /**
- * The keeper's door: a unix socket of mode 0600 in a folder of mode 0700. Who may open the socket may use the keys, so the
- * folder is the access control. A peer that does not speak the language is hung up on, not answered.
+ * The keeper's door: a unix socket of mode 0600 in a folder of mode 0700, or 0660 in 0750 for one named group. Who may open the
+ * socket may use the keys, so the folder is the access control. A peer that does not speak the language is hung up on, not answered.
  */
-import { chmodSync, lstatSync, mkdirSync, rmSync, statSync } from 'node:fs';
+import { chmodSync, chownSync, lstatSync, mkdirSync, rmSync, statSync } from 'node:fs';
 import { connect, createServer, type Socket } from 'node:net';
 import { dirname } from 'node:path';
 import { codeOf, VaultError } from '../../domain/errors.ts';
@@ -14,9 +14,14 @@ import { healthMembers, infoMembers, type KeeperRequest, parseRequest } from './
 export interface KeeperServerConfig {
   readonly provider: KeyProvider;
   readonly socket: string;
-  /** Only then is `generate` answered: keys are made in ceremonies. */
+  /** Group id that may open the socket too. Absent: the keeper's own user alone. */
+  readonly socketGroup?: number;
+  /** Only then are keys made and destroyed, except for a next version of a KEK: a rotation makes that while the vault serves. */
   readonly ceremony: boolean;
 }
+
+/** A vault has one, its health checks one each for a moment. One more is hung up on: a peer must not eat the keeper's memory. */
+const CONNECTIONS = 64;
 
 interface Answer {
   readonly members: Message;
@@ -25,7 +30,8 @@ interface Answer {
 
 /** Resolves once peers can connect. Throws `configuration_invalid` when the folder is open to others or another keeper answers there. */
 export async function startKeeperServer(config: KeeperServerConfig): Promise<{ close(): Promise<void> }> {
-  prepareFolder(dirname(config.socket));
+  const { socketGroup } = config;
+  prepareFolder(dirname(config.socket), socketGroup);
   await removeStale(config.socket);
   const peers = new Set<Socket>();
   const server = createServer((peer) => {
@@ -33,11 +39,13 @@ export async function startKeeperServer(config: KeeperServerConfig): Promise<{ c
     peer.once('close', () => peers.delete(peer));
     serve(peer, config);
   });
+  server.maxConnections = CONNECTIONS;
   await new Promise<void>((resolve, reject) => {
     server.once('error', (cause) => reject(new VaultError('configuration_invalid', 'the keeper socket cannot be opened', { cause })));
     server.listen(config.socket, resolve);
   });
-  chmodSync(config.socket, 0o600); // the folder already keeps others out; the mode says so once more
+  if (socketGroup !== undefined) giveToGroup(config.socket, socketGroup);
+  chmodSync(config.socket, socketGroup === undefined ? 0o600 : 0o660); // the folder already keeps others out; the mode says so once more
   return {
     close: () =>
       new Promise((resolve) => {
@@ -90,10 +98,14 @@ async function answer(request: KeeperRequest, config: KeeperServerConfig): Promi
 async function perform(request: KeeperRequest, { provider, ceremony }: KeeperServerConfig): Promise<Answer> {
   switch (request.verb) {
     case 'generate':
-      if (!ceremony) throw new VaultError('action_denied', 'this keeper was not started for a ceremony');
+      if (!ceremony && !isNextKek(request)) throw new VaultError('action_denied', NOT_A_CEREMONY);
       return { members: infoMembers(await provider.generate(request.ref, request.purpose)) };
     case 'describe':
       return { members: infoMembers(await provider.describe(request.ref)) };
+    case 'destroy':
+      if (!ceremony) throw new VaultError('action_denied', NOT_A_CEREMONY);
+      await provider.destroy(request.ref);
+      return { members: {} };
     case 'wrap': {
       using secret = request.secret;
       return { members: { wrapped: encodeWrappedKey(await provider.wrap(request.ref, secret, request.aad)) } };
@@ -101,6 +113,10 @@ async function perform(request: KeeperRequest, { provider, ceremony }: KeeperSer
     case 'unwrap': {
       using opened = await provider.unwrap(decodeWrappedKey(request.wrapped), request.aad);
       return { members: {}, secret: opened.expose((bytes) => new Uint8Array(bytes)) };
+    }
+    case 'rewrap': {
+      const { wrapped, aad, ref, toAad } = request;
+      return { members: { wrapped: encodeWrappedKey(await provider.rewrap(decodeWrappedKey(wrapped), aad, ref, toAad)) } };
     }
     case 'sign':
       return { members: { signature: await provider.sign(request.ref, request.message) } };
@@ -111,13 +127,39 @@ async function perform(request: KeeperRequest, { provider, ceremony }: KeeperSer
   }
 }
 
-function prepareFolder(folder: string): void {
-  mkdirSync(folder, { recursive: true, mode: 0o700 });
+const NOT_A_CEREMONY = 'this keeper was not started for a ceremony';
+
+/** A new KEK that cannot leave the HSM harms nobody; the first one, and the signing keys, are what a vault is made with. */
+function isNextKek({ purpose, ref }: Extract<KeeperRequest, { verb: 'generate' }>): boolean {
+  return purpose === 'kek' && ref.version > 1;
+}
+
+function prepareFolder(folder: string, group: number | undefined): void {
+  const made = mkdirSync(folder, { recursive: true, mode: group === undefined ? 0o700 : 0o750 });
+  if (made !== undefined && group !== undefined) giveToGroup(folder, group);
   const stat = statSync(folder);
-  if ((stat.mode & 0o077) !== 0)
-    throw new VaultError('configuration_invalid', 'the folder of the keeper socket is open to group or others: chmod 700');
-  if (stat.uid !== process.geteuid?.())
-    throw new VaultError('configuration_invalid', 'the folder of the keeper socket belongs to another user');
+  const wrong =
+    stat.uid !== process.geteuid?.()
+      ? 'belongs to another user'
+      : (stat.mode & 0o077) === 0
+        ? undefined
+        : group === undefined
+          ? 'is open to group or others: chmod 700'
+          : (stat.mode & 0o027) !== 0
+            ? 'is writable for its group or open to others: chmod 750'
+            : stat.gid !== group
+              ? 'belongs to another group than socketGroup'
+              : undefined;
+  if (wrong !== undefined) throw new VaultError('configuration_invalid', `the folder of the keeper socket ${wrong}`);
+}
+
+/** Allowed to whoever is a member of the group. */
+function giveToGroup(path: string, group: number): void {
+  try {
+    chownSync(path, process.geteuid?.() ?? -1, group);
+  } catch (cause) {
+    throw new VaultError('configuration_invalid', 'the keeper is no member of socketGroup', { cause });
+  }
 }
 
 /** A killed keeper leaves its socket behind. It is removed only if nobody answers on it. */

@@ -54,6 +54,14 @@ export function generateKey(module: Pkcs11Module, session: Handle, ref: KeyRef, 
   }
 }
 
+/** Throws `key_unknown`. The token is asked again afterwards: an object that is still there was not destroyed. */
+export function destroyKek(module: Pkcs11Module, session: Handle, ref: KeyRef): void {
+  module.C_DestroyObject(session, findKek(module, session, ref));
+  if (findOne(module, session, CK.CKO_SECRET_KEY, 'kek', ref) !== undefined) {
+    throw new VaultError('internal', `the token still holds ${keyName(ref)} after destroying it`);
+  }
+}
+
 function classOf(purpose: KeyPurpose): number {
   return purpose === 'kek' ? CK.CKO_SECRET_KEY : CK.CKO_PRIVATE_KEY;
 }

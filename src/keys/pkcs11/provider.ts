@@ -9,7 +9,7 @@ import type { KeyProvider, KeyProviderHealth } from '../port.ts';
 import { aadDigest, decodeWrappedKey, encodeWrappedKey, type WrappedKey } from '../wrapped-key.ts';
 import type { Connection, TokenConfig } from './connection.ts';
 import { decryptGcm, encryptGcm, IV_BYTES } from './gcm.ts';
-import { describeKey, findKek, findSigningKey, generateKey } from './key-objects.ts';
+import { describeKey, destroyKek, findKek, findSigningKey, generateKey } from './key-objects.ts';
 import { createLink, type LinkEvent } from './link.ts';
 import { CKM_EDDSA, ckrOf, type Handle, loadModule, type Pkcs11Module } from './module.ts';
 import { checkPinFile } from './pin-file.ts';
@@ -48,7 +48,7 @@ export function createPkcs11KeyProvider(config: Pkcs11Config, options: Pkcs11Opt
     }
   }
 
-  return {
+  const provider: KeyProvider = {
     async generate(ref, purpose) {
       checkRef(ref);
       return operate('generating a key', (session) => generateKey(module, session, ref, purpose));
@@ -56,6 +56,10 @@ export function createPkcs11KeyProvider(config: Pkcs11Config, options: Pkcs11Opt
     async describe(ref) {
       checkRef(ref);
       return operate('describing a key', (session) => describeKey(module, session, ref));
+    },
+    async destroy(ref) {
+      checkRef(ref);
+      return operate('destroying a key', (session) => destroyKek(module, session, ref));
     },
     async wrap(kek, secret, aad) {
       checkRef(kek);
@@ -73,6 +77,13 @@ export function createPkcs11KeyProvider(config: Pkcs11Config, options: Pkcs11Opt
       checkBlob(wrapped, aad);
       return operate('unwrapping', (session) => openBlob(module, session, wrapped, aad));
     },
+    async rewrap(wrapped, aad, to, toAad) {
+      using secret = await provider.unwrap(wrapped, aad);
+      const again = await provider.wrap(to, secret, toAad);
+      using opened = await provider.unwrap(again, toAad);
+      assertSame(secret, opened);
+      return again;
+    },
     async sign(ref, message) {
       checkRef(ref);
       checkMessage(message);
@@ -88,6 +99,12 @@ export function createPkcs11KeyProvider(config: Pkcs11Config, options: Pkcs11Opt
     health: () => healthOf(link.connected, link.check),
     close: () => link.close(),
   };
+  return provider;
+}
+
+function assertSame(one: SecretBytes, other: SecretBytes): void {
+  const same = one.expose((a) => other.expose((b) => equalBytes(a, b)));
+  if (!same) throw new VaultError('internal', 'the token gave back another secret than it was given; nothing was changed');
 }
 
 function checkBlob(wrapped: WrappedKey, aad: Uint8Array): void {
