@@ -16,7 +16,7 @@ import {
 } from '../domain/evidence.ts';
 import { type Digest, parseDigest } from '../domain/ids.ts';
 import { canonicalJson } from '../domain/json.ts';
-import { isEvidenceKind, KINDS } from './kinds.ts';
+import { isEvidenceKind, KINDS, provedBy } from './kinds.ts';
 import type { EvidenceVerifier, VerificationContext } from './port.ts';
 import { matchReferenceValues } from './reference-values.ts';
 
@@ -77,8 +77,8 @@ async function verifyPiece({ kind, body }: Evidence, { verifiers, context }: App
 }
 
 /**
- * An enrolled attester was endorsed under anchors that were in force then. Without an anchor today nothing endorses it any more;
- * which of several anchors it was is not remembered (docs/formats/enrolment.md).
+ * An enrolled TPM was endorsed under anchors that were in force then. Without an anchor today nothing endorses it any more;
+ * which of several anchors it was is not remembered (docs/formats/enrolment.md). A token was just verified under its issuer's anchor.
  */
 function matchTrusted(claims: VerifiedClaims, { context, referenceValues, now }: AppraisalInputs): readonly string[] | Refusal {
   if (!context.anchors.some((anchor) => anchor.kind === claims.kind)) {
@@ -91,14 +91,10 @@ function mintResult(
   claims: VerifiedClaims,
   proved: Pick<AttestationResult, 'matched' | 'referenceValuesDigest' | 'evidenceDigest' | 'spkiDigest'>,
 ): AttestationResult {
-  const { fresh, keyBound, hardware, tee } = KINDS[claims.kind];
   return mint({
     tier: 'affirming' as const,
     kinds: [claims.kind],
-    fresh,
-    keyBound,
-    hardware,
-    tee,
+    ...provedBy(claims),
     subject: claims.attester,
     facts: claims.facts,
     ...proved,

@@ -6,21 +6,26 @@ import type { Namespace } from '../domain/ids.ts';
 export interface VerificationContext {
   /** B (docs/formats/evidence-binding.md) that the evidence must carry. */
   readonly binding: Uint8Array;
+  /** DER SubjectPublicKeyInfo of the TLS key that asks; it is inside `binding` too. */
+  readonly spki: Uint8Array;
   readonly now: Date;
   readonly namespace: Namespace;
-  /** The enrolled attester holding the attestation key of that name, or undefined. Rejects when the store cannot answer. */
-  attester(akName: string): Promise<EnrolledAttester | undefined>;
+  /** The enrolled attester of that key (`attesterKeyOf`), or undefined. Rejects when the store cannot answer. */
+  attester(attesterKey: string): Promise<EnrolledAttester | undefined>;
+  /** True exactly once per issuer and token id, on whichever node, until `expiresAt`. For tokens that answer no challenge. */
+  spendTokenId(issuer: string, tokenId: string, expiresAt: Date): Promise<boolean>;
   readonly anchors: readonly TrustAnchor[];
 }
 
 /**
- * Verifies one kind of evidence: structure, signatures, chain of trust, binding. Offline; no I/O but `context.attester`.
+ * Verifies one kind of evidence: structure, signatures, chain of trust, binding. No I/O but through `context`, and none to anybody else
+ * unless a trust anchor of ours says so (the key set of an issuer).
  * Resolves with claims, or with a Refusal whose code says what was wrong. Rejects only when it cannot tell.
  * `body` comes from outside: sizes and shape are this method's to check before anything is parsed.
  */
-export interface EvidenceVerifier {
-  readonly kind: EvidenceKind;
-  verify(body: Readonly<Record<string, unknown>>, context: VerificationContext): Promise<VerifiedClaims | Refusal>;
+export interface EvidenceVerifier<Claims extends VerifiedClaims = VerifiedClaims> {
+  readonly kind: Claims['kind'];
+  verify(body: Readonly<Record<string, unknown>>, context: VerificationContext): Promise<Claims | Refusal>;
 }
 
 /** Runs beside the model server: makes evidence bound to `binding` (B). Rejects with what the hardware said. */

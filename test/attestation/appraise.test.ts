@@ -5,7 +5,7 @@ import type { EvidenceVerifier } from '../../src/attestation/port.ts';
 import { createTpm2Verifier } from '../../src/attestation/tpm2/verifier.ts';
 import { sha256Hex } from '../../src/domain/bytes.ts';
 import { assertEarned, claimStage } from '../../src/domain/earned.ts';
-import { isRefusal, type PcrBanks, type ReferenceValue, type Refusal } from '../../src/domain/evidence.ts';
+import { isRefusal, type PcrBanks, type Refusal, type Tpm2ReferenceValue } from '../../src/domain/evidence.ts';
 import type { Digest, SubjectId } from '../../src/domain/ids.ts';
 import { canonicalJson } from '../../src/domain/json.ts';
 import { captured, contextWithout, root } from './samples.ts';
@@ -13,7 +13,7 @@ import { captured, contextWithout, root } from './samples.ts';
 const body = captured.genuine.ecc;
 const evidence = [{ kind: 'tpm2', body }];
 const quoted = body.pcrs['sha256'] ?? {};
-const value = (id: string, pcrs: Record<string, string[]>, more: Partial<ReferenceValue> = {}): ReferenceValue => ({
+const value = (id: string, pcrs: Record<string, string[]>, more: Partial<Tpm2ReferenceValue> = {}): Tpm2ReferenceValue => ({
   id,
   kind: 'tpm2',
   pcrs: { sha256: pcrs },
@@ -90,7 +90,7 @@ describe('starts from no', () => {
 });
 
 describe('reference values', () => {
-  const refused: ReadonlyArray<readonly [string, ReferenceValue, string]> = [
+  const refused: ReadonlyArray<readonly [string, Tpm2ReferenceValue, string]> = [
     [
       'a PCR with another value',
       value('v', { '4': asQuoted.pcrs['sha256']?.['4'] as string[], '7': ['33'.repeat(32)] }),

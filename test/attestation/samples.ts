@@ -5,7 +5,7 @@ import type { EnrolmentRequest } from '../../src/attestation/tpm2/enrolment.ts';
 import type { Tpm2Body } from '../../src/attestation/tpm2/evidence.ts';
 import { fromHex } from '../../src/domain/bytes.ts';
 import type { ErrorCode } from '../../src/domain/errors.ts';
-import type { EnrolledAttester, TrustAnchor } from '../../src/domain/evidence.ts';
+import { type EnrolledTpm2, type Tpm2Anchor, tpm2AttesterKey } from '../../src/domain/evidence.ts';
 import type { Digest, Namespace, SubjectId } from '../../src/domain/ids.ts';
 
 interface Captured {
@@ -23,9 +23,9 @@ interface Captured {
 export const captured: Captured = JSON.parse(readFileSync(new URL('../vectors/attestation/tpm2-swtpm.json', import.meta.url), 'utf8'));
 
 export const at = new Date(captured.at);
-export const root: TrustAnchor = { kind: 'tpm2', name: 'lab-root', certificate: captured.rootCertificate };
+export const root: Tpm2Anchor = { kind: 'tpm2', name: 'lab-root', certificate: captured.rootCertificate };
 
-export function enrolled(akName: string): EnrolledAttester {
+export function enrolled(akName: string): EnrolledTpm2 {
   return {
     subjectId: '0192f3a4-5b6c-7d8e-9fa0-000000000001' as SubjectId,
     namespace: captured.namespace,
@@ -45,6 +45,8 @@ export function contextWithout(...strangers: readonly string[]): VerificationCon
     now: at,
     namespace: captured.namespace,
     anchors: [root],
-    attester: async (akName) => (names.includes(akName) ? enrolled(akName) : undefined),
+    attester: async (key) => names.map(enrolled).find(({ akName }) => tpm2AttesterKey(akName) === key),
+    spki: new Uint8Array(0), // a quote is compared with the binding alone
+    spendTokenId: () => Promise.reject(new Error('a quote is no token')),
   };
 }

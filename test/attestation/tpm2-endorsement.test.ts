@@ -2,7 +2,7 @@ import { beforeAll, describe, expect, test } from '@jest/globals';
 import { verifyEndorsement } from '../../src/attestation/tpm2/endorsement.ts';
 import { ATTRIBUTES, type PublicArea, parsePublicArea } from '../../src/attestation/tpm2/public-area.ts';
 import { equalBytes, fromBase64, toBase64 } from '../../src/domain/bytes.ts';
-import { isRefusal, type TrustAnchor } from '../../src/domain/evidence.ts';
+import { isRefusal, type Tpm2Anchor } from '../../src/domain/evidence.ts';
 import { captured, root } from './samples.ts';
 import * as make from './test-ca.ts';
 
@@ -15,7 +15,7 @@ let anchorCa: make.Issued;
 let middle: make.Issued;
 let leaf: make.Issued;
 let ekKey: Awaited<ReturnType<typeof make.importRsa>>;
-let anchors: TrustAnchor[];
+let anchors: Tpm2Anchor[];
 
 beforeAll(async () => {
   ekKey = await make.importRsa(ekPublic.key.export({ type: 'spki', format: 'der' }));
@@ -141,7 +141,7 @@ test('an anchor of ours that cannot be read is an error, not a refusal', () => {
   expect(() => attempt({ anchors: [{ kind: 'tpm2', name: 'broken', certificate: '%' }] })).toThrow('document_invalid');
 });
 
-function anchorOf({ name, der }: make.Issued): TrustAnchor {
+function anchorOf({ name, der }: make.Issued): Tpm2Anchor {
   return { kind: 'tpm2', name, certificate: toBase64(der) };
 }
 
@@ -152,7 +152,7 @@ function ekLeaf(wishes: Omit<make.CertificateWishes, 'name'>): Promise<make.Issu
 interface Change {
   readonly certificate?: make.Issued;
   readonly intermediates?: readonly make.Issued[];
-  readonly anchors?: readonly TrustAnchor[];
+  readonly anchors?: readonly Tpm2Anchor[];
   readonly ekPublic?: PublicArea;
 }
 

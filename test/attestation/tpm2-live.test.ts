@@ -9,7 +9,7 @@ import { createTpm2Attester } from '../../src/attestation/tpm2/attester.ts';
 import { beginActivation, type EnrolmentRequest, parseEnrolmentRequest } from '../../src/attestation/tpm2/enrolment.ts';
 import { createTpm2Verifier } from '../../src/attestation/tpm2/verifier.ts';
 import { concat, fromBase64, sha256, toBase64, toHex } from '../../src/domain/bytes.ts';
-import { type EnrolledAttester, isRefusal, type TrustAnchor } from '../../src/domain/evidence.ts';
+import { type EnrolledTpm2, isRefusal, type TrustAnchor, tpm2AttesterKey } from '../../src/domain/evidence.ts';
 import type { Digest, Namespace, SubjectId } from '../../src/domain/ids.ts';
 import { type Swtpm, startSwtpm } from '../harness/swtpm.ts';
 
@@ -170,7 +170,7 @@ async function der(pemFile: string): Promise<Uint8Array> {
 }
 
 function verify(body: Readonly<Record<string, unknown>>, enrolledName: string) {
-  const subject: EnrolledAttester = {
+  const subject: EnrolledTpm2 = {
     subjectId: 's' as SubjectId,
     namespace,
     name: 'gpu-17',
@@ -179,6 +179,8 @@ function verify(body: Readonly<Record<string, unknown>>, enrolledName: string) {
     ekCertificateDigest: 'e'.repeat(64) as Digest,
     attributes: {},
   };
-  const attester = async (akName: string) => (akName === enrolledName ? subject : undefined);
-  return createTpm2Verifier().verify(body, { binding, now: new Date(), namespace, anchors: [], attester });
+  const attester = async (key: string) => (key === tpm2AttesterKey(enrolledName) ? subject : undefined);
+  const spendTokenId = () => Promise.reject(new Error('a quote is no token'));
+  const context = { binding, spki: new Uint8Array(0), now: new Date(), namespace, anchors: [], attester, spendTokenId };
+  return createTpm2Verifier().verify(body, context);
 }

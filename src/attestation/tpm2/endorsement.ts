@@ -1,7 +1,7 @@
 /** Does an endorsement key certificate lead to a trust anchor of ours? RFC 5280 section 6, with the TCG EK Credential Profile's rules. */
 import { equalBytes, fromBase64 } from '../../domain/bytes.ts';
 import { VaultError } from '../../domain/errors.ts';
-import { isRefusal, type Refusal, refuse, type TrustAnchor } from '../../domain/evidence.ts';
+import { isRefusal, type Refusal, refuse, type Tpm2Anchor, type TrustAnchor } from '../../domain/evidence.ts';
 import { type Certificate, parseCertificate } from './certificate.ts';
 import { hasAttributes, type PublicArea } from './public-area.ts';
 import { orRefusal } from './reader.ts';
@@ -22,19 +22,19 @@ export interface EndorsementInputs {
 }
 
 export interface Endorsement {
-  readonly anchor: TrustAnchor;
+  readonly anchor: Tpm2Anchor;
   /** DER, from the endorsement key's certificate to the anchor's. */
   readonly path: readonly Uint8Array[];
 }
 
 interface PinnedCertificate {
-  readonly anchor: TrustAnchor;
+  readonly anchor: Tpm2Anchor;
   readonly certificate: Certificate;
 }
 
 /** A path to an anchor of ours, or a refusal. Throws when one of our own anchors cannot be read. */
 export function verifyEndorsement(inputs: EndorsementInputs): Endorsement | Refusal {
-  const anchors = inputs.anchors.filter(({ kind }) => kind === 'tpm2').map(readAnchor);
+  const anchors = inputs.anchors.filter((anchor) => anchor.kind === 'tpm2').map(readAnchor);
   if (anchors.length === 0) return refuse('endorsement_untrusted', 'this vault has no trust anchor for tpm2');
   if (inputs.intermediates.length > MAX_INTERMEDIATES)
     return refuse('endorsement_untrusted', `more than ${MAX_INTERMEDIATES} intermediate certificates`);
@@ -113,7 +113,7 @@ function validAt(certificate: Certificate, now: Date): boolean {
 }
 
 /** The anchor's certificate comes from our signed document alone: a copy in the request counts for nothing. */
-function readAnchor(anchor: TrustAnchor): PinnedCertificate {
+function readAnchor(anchor: Tpm2Anchor): PinnedCertificate {
   try {
     return { anchor, certificate: parseCertificate(fromBase64(anchor.certificate), 'the trust anchor') };
   } catch (cause) {

@@ -1,16 +1,24 @@
 /** EvidenceVerifier of kind `tpm2`: a quote by an attestation key that was enrolled by credential activation. */
-import { type EnrolledAttester, isRefusal, type Refusal, refuse, tpm2ExtraData, type VerifiedClaims } from '../../domain/evidence.ts';
+import {
+  type EnrolledTpm2,
+  isRefusal,
+  type Refusal,
+  refuse,
+  tpm2AttesterKey,
+  tpm2ExtraData,
+  type VerifiedTpm2,
+} from '../../domain/evidence.ts';
 import type { EvidenceVerifier, VerificationContext } from '../port.ts';
 import { parseTpm2Evidence } from './evidence.ts';
 import { hasAttributes, type PublicArea } from './public-area.ts';
 import type { Quote } from './quote.ts';
 import { verifyExtraData, verifyPcrs, verifyQuoteSignature } from './verify-quote.ts';
 
-export function createTpm2Verifier(): EvidenceVerifier {
+export function createTpm2Verifier(): EvidenceVerifier<VerifiedTpm2> {
   return { kind: 'tpm2', verify: verifyTpm2 };
 }
 
-async function verifyTpm2(body: Readonly<Record<string, unknown>>, context: VerificationContext): Promise<VerifiedClaims | Refusal> {
+async function verifyTpm2(body: Readonly<Record<string, unknown>>, context: VerificationContext): Promise<VerifiedTpm2 | Refusal> {
   const evidence = parseTpm2Evidence(body);
   if (isRefusal(evidence)) return evidence;
   const { ak, quote, pcrs } = evidence;
@@ -44,8 +52,8 @@ export function checkAttestationKey(ak: PublicArea): Refusal | undefined {
 }
 
 /** Another namespace's attester is answered like a stranger: its existence is nobody else's business. */
-async function findEnrolled(ak: PublicArea, context: VerificationContext): Promise<EnrolledAttester | Refusal> {
-  const attester = await context.attester(ak.name);
+async function findEnrolled(ak: PublicArea, context: VerificationContext): Promise<EnrolledTpm2 | Refusal> {
+  const attester = await context.attester(tpm2AttesterKey(ak.name));
   if (attester?.kind === 'tpm2' && attester.akName === ak.name && attester.namespace === context.namespace) return attester;
   return refuse('attester_key_unknown', `no attester of this namespace is enrolled with attestation key ${ak.name}`);
 }

@@ -1,0 +1,71 @@
+/** The body of `jwt` evidence (docs/formats/evidence-jwt.md): a compact JWS taken apart and bounded. Believes nothing yet. */
+import { z } from 'zod';
+import { type Refusal, refuse } from '../../domain/evidence.ts';
+import { type JsonObject, parseStrictObject } from './strict-json.ts';
+
+/** Characters. A token of a verifier with its certificates in the header is about 11,000. */
+export const MAX_TOKEN_CHARS = 65_536;
+const MAX_NAME_CHARS = 512;
+
+export interface JwtBody extends Readonly<Record<string, unknown>> {
+  /** RFC 7515 section 7.1. */
+  readonly token: string;
+}
+
+export interface Token {
+  readonly compact: string;
+  readonly alg: string;
+  readonly kid: string | undefined;
+  readonly typ: string | undefined;
+  /** It carries a key, or says where one is: jku, jwk, x5u, x5c. */
+  readonly namesKeys: boolean;
+  /** Not verified. */
+  readonly claims: JsonObject;
+}
+
+const bodySchema = z.strictObject({
+  token: z
+    .string()
+    .max(MAX_TOKEN_CHARS)
+    .regex(/^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$/),
+});
+
+const headerSchema = z.looseObject({
+  alg: z.string().min(1).max(16),
+  kid: z.string().min(1).max(MAX_NAME_CHARS).optional(),
+  typ: z.string().min(1).max(64).optional(),
+});
+
+/** Members that change how the rest is read (RFC 7515 section 4.1.11, RFC 7797): nothing critical is understood here. */
+const CRITICAL = ['crit', 'b64'];
+const KEY_HINTS = ['jku', 'jwk', 'x5u', 'x5c'];
+
+export function parseJwtEvidence(body: Readonly<Record<string, unknown>>): Token | Refusal {
+  const parsed = bodySchema.safeParse(body);
+  if (!parsed.success) return malformed(`the body is a token alone: compact, signed, at most ${MAX_TOKEN_CHARS} characters`);
+  const compact = parsed.data.token;
+  const [header, claims, signature] = compact.split('.').map(fromBase64url);
+  if (header === undefined || claims === undefined || signature === undefined) return malformed('a part of the token is not base64url');
+
+  const head = parseStrictObject(header);
+  if (typeof head === 'string') return malformed(`the header ${head}`);
+  const said = headerSchema.safeParse(head);
+  if (!said.success) return malformed('the header does not have the form it should: alg, kid, typ');
+  const critical = CRITICAL.find((name) => Object.hasOwn(head, name));
+  if (critical !== undefined) return malformed(`the header has ${critical}, which this vault does not understand`);
+  const payload = parseStrictObject(claims);
+  if (typeof payload === 'string') return malformed(`the claims set ${payload}`);
+
+  const { alg, kid, typ } = said.data;
+  return { compact, alg, kid, typ, namesKeys: KEY_HINTS.some((name) => Object.hasOwn(head, name)), claims: payload };
+}
+
+function malformed(detail: string): Refusal {
+  return refuse('evidence_malformed', detail);
+}
+
+/** Undefined unless it is the one spelling of its bytes: no padding, no stray bits (RFC 7515 appendix C). */
+function fromBase64url(text: string): Uint8Array | undefined {
+  const bytes = Buffer.from(text, 'base64url');
+  return bytes.toString('base64url') === text ? new Uint8Array(bytes) : undefined;
+}

@@ -1,0 +1,102 @@
+/** EvidenceVerifier of kind `jwt`: a token of an issuer that a trust anchor names, about a subject that was enrolled. */
+import {
+  type EnrolledJwt,
+  isRefusal,
+  type JwtAnchor,
+  jwtAttesterKey,
+  type Refusal,
+  refuse,
+  type VerifiedJwt,
+} from '../../domain/evidence.ts';
+import type { EvidenceVerifier, VerificationContext } from '../port.ts';
+import { bindingOf } from './binding.ts';
+import { checkAudience, claimAt, endOf, factsOf, plainText } from './claims.ts';
+import { parseJwtEvidence, type Token } from './evidence.ts';
+import type { KeySets } from './key-sets.ts';
+import { verifySignature } from './keys.ts';
+
+const MAX_SUBJECT_CHARS = 512;
+
+export function createJwtVerifier(keySets: KeySets): EvidenceVerifier<VerifiedJwt> {
+  return { kind: 'jwt', verify: (body, context) => verifyJwt(body, context, keySets) };
+}
+
+async function verifyJwt(
+  body: Readonly<Record<string, unknown>>,
+  context: VerificationContext,
+  keySets: KeySets,
+): Promise<VerifiedJwt | Refusal> {
+  const token = parseJwtEvidence(body);
+  if (isRefusal(token)) return token;
+  const verified = await verifyToken(token, context, keySets);
+  if (isRefusal(verified)) return verified;
+  const { anchor, end } = verified;
+  const attester = await findEnrolled(token, anchor, context);
+  if (isRefusal(attester)) return attester;
+
+  // From here on the issuer is known to have made the token about this attester, so a refusal may name it.
+  const bound = await bindingOf(token.claims, anchor, context);
+  if (isRefusal(bound)) return { ...bound, subject: attester };
+  const facts = factsOf(token.claims, anchor);
+  if (isRefusal(facts)) return { ...facts, subject: attester };
+  const spent = bound.fresh ? undefined : await spendOnce(token, anchor, end, context);
+  if (spent !== undefined) return { ...spent, subject: attester };
+  return { kind: 'jwt', attester, facts, proved: { ...bound, hardware: anchor.hardware === true, tee: anchor.tee === true } };
+}
+
+/** The issuer's word: its signature, for us, now. */
+export async function verifyToken(
+  token: Token,
+  { anchors, now }: Pick<VerificationContext, 'anchors' | 'now'>,
+  keySets: KeySets,
+): Promise<{ readonly anchor: JwtAnchor; readonly end: Date } | Refusal> {
+  const anchor = anchorOf(token, anchors);
+  if (anchor === undefined) return refuse('endorsement_untrusted', 'the issuer of the token is no trust anchor, or stands in two of them');
+  const misplaced = checkHeader(token, anchor);
+  if (misplaced !== undefined) return misplaced;
+  const wrong = (await verifySignature(token, anchor, keySets)) ?? checkAudience(token.claims, anchor);
+  if (wrong !== undefined) return wrong;
+  const end = endOf(token.claims, anchor, now);
+  return isRefusal(end) ? end : { anchor, end };
+}
+
+/** The unverified `iss` only chooses whose key must have signed. Equal means the same characters: a slash more is somebody else. */
+function anchorOf({ claims }: Token, anchors: VerificationContext['anchors']): JwtAnchor | undefined {
+  const issuer = claimAt(claims, ['iss']);
+  const [found, ...more] = anchors.filter((anchor): anchor is JwtAnchor => anchor.kind === 'jwt' && anchor.issuer === issuer);
+  return more.length === 0 ? found : undefined;
+}
+
+/** A token made for something else (RFC 8725 section 3.11), or one that brings its own key. */
+function checkHeader({ typ, namesKeys }: Token, anchor: JwtAnchor): Refusal | undefined {
+  if (mediaType(typ ?? 'JWT') !== mediaType(anchor.typ ?? 'JWT') || (anchor.typ !== undefined && typ === undefined)) {
+    return refuse('evidence_malformed', `the typ of the token is not ${anchor.typ ?? 'JWT'}`);
+  }
+  if (namesKeys && anchor.headerKeys !== 'ignored') {
+    return refuse('evidence_malformed', 'the header brings a key, or an address of one, and the anchor does not say to ignore that');
+  }
+  return undefined;
+}
+
+/** RFC 7515 section 4.1.9: "application/" may be left out. */
+function mediaType(typ: string): string {
+  const lower = typ.toLowerCase();
+  return lower.includes('/') ? lower : `application/${lower}`;
+}
+
+/** Another namespace's attester is answered like a stranger: its existence is nobody else's business. */
+async function findEnrolled({ claims }: Token, anchor: JwtAnchor, context: VerificationContext): Promise<EnrolledJwt | Refusal> {
+  const subject = plainText(claimAt(claims, anchor.subjectClaim ?? ['sub']), MAX_SUBJECT_CHARS);
+  if (subject === undefined) return refuse('evidence_malformed', 'the token does not say in plain text who it is about');
+  const attester = await context.attester(jwtAttesterKey(anchor.issuer, subject));
+  const same = attester?.kind === 'jwt' && attester.issuer === anchor.issuer && attester.subject === subject;
+  if (same && attester.namespace === context.namespace) return attester;
+  return refuse('attester_key_unknown', `${subject} of this issuer is not enrolled in this namespace`);
+}
+
+/** A token that answers no challenge could be shown again by whoever saw it. */
+async function spendOnce({ claims }: Token, { issuer }: JwtAnchor, end: Date, context: VerificationContext): Promise<Refusal | undefined> {
+  const tokenId = plainText(claimAt(claims, ['jti']));
+  if (tokenId === undefined) return refuse('evidence_malformed', 'a token without our nonce needs an id (jti), so that it is good once');
+  return (await context.spendTokenId(issuer, tokenId, end)) ? undefined : refuse('token_spent', 'ask the issuer for another one');
+}
