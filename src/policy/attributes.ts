@@ -7,9 +7,19 @@ import type { Manifest } from '../domain/model.ts';
 import type { AdminAction } from './actions.ts';
 import type { CedarRequest } from './evaluate.ts';
 
+/** What an appraisal proves, whether earned by one or only supposed: policies are tried out before any machine attests. */
+export type EvidenceAttributes = Pick<
+  AttestationResult,
+  'tier' | 'kinds' | 'fresh' | 'keyBound' | 'hardware' | 'tee' | 'matched' | 'facts'
+> & { readonly subject: RequesterAttributes };
+
+export type RequesterAttributes = Pick<EnrolledAttester, 'namespace' | 'name' | 'attributes'>;
+
+export type VersionAttributes = Pick<Manifest, 'namespace' | 'modelId' | 'versionId' | 'class' | 'attributes'>;
+
 export interface ReleaseAttributes {
-  readonly attested: AttestationResult;
-  readonly manifest: Manifest;
+  readonly attested: EvidenceAttributes;
+  readonly manifest: VersionAttributes;
   readonly versionDigest: Digest;
   readonly delivery: Delivery;
   readonly now: Date;
@@ -21,8 +31,11 @@ export interface AdministratorAttributes {
   readonly roles: readonly string[];
 }
 
+/** Second factors a session can be opened with. */
+export const MFA_METHODS = ['totp'] as const;
+
 export interface AdministrationContext {
-  readonly mfa: 'totp';
+  readonly mfa: (typeof MFA_METHODS)[number];
   /** The session is used on the workstation it was opened on. */
   readonly workstationBound: boolean;
   readonly now: Date;
@@ -61,11 +74,11 @@ export function administrationRequest(
   };
 }
 
-function requester({ namespace, name, attributes }: EnrolledAttester): Entity {
+function requester({ namespace, name, attributes }: RequesterAttributes): Entity {
   return entity('Requester', `${namespace}/${name}`, { namespace, name, tags: tags(attributes) }, [uid('Namespace', namespace)]);
 }
 
-function evidenceContext({ tier, kinds, fresh, keyBound, hardware, tee, matched, facts }: AttestationResult): CedarValueJson {
+function evidenceContext({ tier, kinds, fresh, keyBound, hardware, tee, matched, facts }: EvidenceAttributes): CedarValueJson {
   return { tier, kinds: [...kinds], fresh, keyBound, hardware, tee, matched: [...matched], facts: tags(facts) };
 }
 

@@ -1,12 +1,12 @@
 /** PAP: the access policies of one namespace. A set is in force whole or not at all. Format: docs/formats/policy-set.md. */
-import { type ValidationError, validate } from '@cedar-policy/cedar-wasm/nodejs';
+import { validate } from '@cedar-policy/cedar-wasm/nodejs';
 import { sha256Hex } from '../domain/bytes.ts';
 import { VaultError } from '../domain/errors.ts';
 import type { Digest, Namespace, VaultId } from '../domain/ids.ts';
 import { canonicalJson } from '../domain/json.ts';
 import { LruMap } from '../domain/lru-map.ts';
 import { setSizeProblems } from './policy-limits.ts';
-import { describe, invalid, type Policies, policyProblems } from './policy-text.ts';
+import { invalid, inWords, located, type Policies, type PolicyProblem, policyProblems } from './policy-text.ts';
 import { SCHEMA_TEXT } from './schema.ts';
 
 export { splitPolicies } from './policy-text.ts';
@@ -44,16 +44,20 @@ const outcomes = new LruMap<string, { readonly problem: string | undefined }>(64
  * An empty set is valid: it permits nothing.
  */
 export function validatePolicySet(policies: Policies): void {
+  const problems = policySetProblems(policies).map((one) => inWords(one, policies[one.policyId ?? ''] ?? ''));
+  if (problems.length > 0) throw invalid([...new Set(problems)].sort());
+}
+
+/** Why these policies cannot be put in force: sizes, else each by itself, else against the schema. Empty when they can. */
+export function policySetProblems(policies: Policies): PolicyProblem[] {
   const sizes = setSizeProblems(policies);
-  if (sizes.length > 0) throw invalid(sizes);
+  if (sizes.length > 0) return sizes.map((message) => ({ message }));
   const alone = Object.entries(policies).flatMap(([id, text]) => policyProblems(id, text));
-  if (alone.length > 0) throw invalid(alone);
-  const together = schemaProblems(policies);
-  if (together.length > 0) throw invalid(together);
+  return alone.length > 0 ? alone : schemaProblems(policies);
 }
 
 /** The set behind a signed document whose digest is `digest`. Never throws for its policies: a set that does not validate loads as one that denies. */
-export function loadPolicySet(body: PolicySetBody, digest: Digest): LoadedPolicySet {
+export function loadPolicySet(body: Pick<PolicySetBody, 'namespace' | 'policies'>, digest: Digest): LoadedPolicySet {
   const policies = Object.freeze({ ...body.policies });
   const contentDigest = sha256Hex(canonicalJson(policies));
   const set = Object.freeze({ namespace: body.namespace, digest, policies, contentDigest, problem: problemOf(policies, contentDigest) });
@@ -84,14 +88,10 @@ function problemOf(policies: Policies, contentDigest: string): string | undefine
  * Cedar answers "success" for sets full of errors, so the arrays are what counts. Its warnings count too: a policy that can never apply, or
  * text that reads differently than it compares, is not what its author thinks it is.
  */
-function schemaProblems(policies: Policies): string[] {
+function schemaProblems(policies: Policies): PolicyProblem[] {
   const answer = validate({ schema: SCHEMA_TEXT, policies: { staticPolicies: policies } });
-  if (answer.type === 'failure') return answer.errors.map((error) => error.message);
-  const found = [...answer.validationErrors, ...answer.validationWarnings].map((one) => problemLine(policies, one));
-  return [...new Set(found)].sort().concat(answer.otherWarnings.map((warning) => warning.message));
-}
-
-function problemLine(policies: Policies, { policyId, error }: ValidationError): string {
-  const plain = { ...error, message: error.message.replace(`for policy \`${policyId}\`, `, '') };
-  return `${policyId}:${describe(policies[policyId] ?? '', plain)}`;
+  if (answer.type === 'failure') return located(answer.errors);
+  const found = [...answer.validationErrors, ...answer.validationWarnings];
+  const named = found.flatMap(({ policyId, error }) => located([error]).map((one) => ({ policyId, ...one })));
+  return [...named, ...answer.otherWarnings.map(({ message }) => ({ message }))];
 }

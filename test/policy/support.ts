@@ -7,7 +7,7 @@ import { type AttestationResult, isRefusal, type Refusal } from '../../src/domai
 import type { Digest, ModelId, Namespace, SubjectId, VaultId, VersionId } from '../../src/domain/ids.ts';
 import type { Manifest } from '../../src/domain/model.ts';
 import { decideRelease, type ReleaseQuestion } from '../../src/policy/decide.ts';
-import { type LoadedPolicySet, loadPolicySet, SCHEMA_DIGEST, splitPolicies } from '../../src/policy/policy-set.ts';
+import { type LoadedPolicySet, loadPolicySet, splitPolicies } from '../../src/policy/policy-set.ts';
 
 export const NOW = new Date('2026-03-01T12:00:00.000Z');
 export const PROD = 'prod' as Namespace;
@@ -73,8 +73,7 @@ export function manifest(over: { class?: ClassName; namespace?: string; attribut
 }
 
 export function loaded(policies: Readonly<Record<string, string>>, namespace = 'prod', setDigest = digest('5')): LoadedPolicySet {
-  const head = { v: 1 as const, vaultId: VAULT_ID, namespace: namespace as Namespace, counter: 1, createdAt: NOW.toISOString() };
-  return loadPolicySet({ ...head, schemaDigest: SCHEMA_DIGEST, policies }, setDigest);
+  return loadPolicySet({ namespace: namespace as Namespace, policies }, setDigest);
 }
 
 export function starter(...files: readonly string[]): Record<string, string> {
