@@ -102,8 +102,9 @@ function statement(draft: RecordDraft): object {
       expiresAt: release.expiresAt?.toISOString(),
     },
     operation: draft.operation && pick(draft.operation, ['requestId', 'kind', 'operationDigest']),
-    document: draft.document && pick(draft.document, ['kind', 'digest', 'counter']),
+    document: draft.document && pick(draft.document, ['kind', 'digest', 'counter', 'item']),
     key: draft.key && pick(draft.key, ['id', 'version']),
+    stop: draft.stop && pick(draft.stop, ['stopId', 'kind', 'scope', 'target']),
   };
 }
 

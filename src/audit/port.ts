@@ -31,6 +31,17 @@ export interface PublishedHead {
 }
 
 /**
+ * The last checkpoint this vault signed, kept apart from the database: a database that was put back to an older state is noticed, because
+ * its log is shorter than, or not the beginning of, what was signed.
+ */
+export interface HeadStore {
+  /** Undefined before the first. Throws `log_head_missing` when what keeps it is gone, `log_unavailable` when it cannot be read: neither means that there is none. */
+  read(): Promise<Uint8Array | undefined>;
+  /** Durable when it resolves. Called before the checkpoint is published. */
+  write(checkpoint: Uint8Array): Promise<void>;
+}
+
+/**
  * The log in two steps. `append` inside the business transaction: the record is *durable* when that transaction commits and can
  * then never be lost. The sequencer, one at a time by lease, gives the appended leaves their indexes (`assign`, durable before anything is
  * signed, so one size can never have two roots) and publishes tiles with a checkpoint (`publish`): then they are *committed*.

@@ -13,9 +13,12 @@ import type {
   RecordId,
   ReleaseId,
   RequestId,
+  StopId,
   SubjectId,
   VersionId,
 } from '../domain/ids.ts';
+import type { OperationKind } from '../domain/operation.ts';
+import type { StopKind, StopScope } from '../domain/stop.ts';
 import type { Loggable } from './loggable.ts';
 
 export { type Ambient, type BuiltLeaf, buildLeaf, commitment, type LeafSummary, parseLeaf } from './leaf.ts';
@@ -24,6 +27,7 @@ export { type Loggable, loggable, loggableList, loggableMap } from './loggable.t
 export const RECORD_TYPES = [
   'vault.initialized',
   'vault.started',
+  'vault.restored',
   'release.begin',
   'release.end',
   'release.unknown',
@@ -38,9 +42,16 @@ export const RECORD_TYPES = [
   'approval.requested',
   'approval.refused',
   'approval.executed',
+  'approval.cancelled',
   'document.activated',
   'attester.enrolled',
-  'subject.blocked',
+  'authenticator.claimed',
+  'key.rotated',
+  'key.rewrapped',
+  'key.destroyed',
+  'release.renewed',
+  'stop.placed',
+  'stop.lifted',
   'log.read',
 ] as const;
 export type RecordType = (typeof RECORD_TYPES)[number];
@@ -93,7 +104,6 @@ export interface RecordRelease {
   readonly abortedStreams?: number | undefined;
 }
 
-export type OperationKind = 'promote' | 'policy-set' | 'reference-values' | 'trust-anchors' | 'enrol';
 export type DocumentWord =
   | 'vault'
   | 'manifest'
@@ -103,7 +113,29 @@ export type DocumentWord =
   | 'reference-values'
   | 'trust-anchors'
   | 'administrator'
-  | 'attester';
+  | 'attester'
+  | 'alias'
+  | 'class-change'
+  | 'key-ring'
+  | 'lift';
+
+export interface RecordDocument {
+  readonly kind: DocumentWord;
+  readonly digest: Digest;
+  /** Of a document that came in force: with `kind` and `item` it tells every later reader which one it may not go back behind. */
+  readonly counter?: number | undefined;
+  /** The model, alias or person it is about, where a namespace has several of the kind. */
+  readonly item?: Loggable | undefined;
+}
+
+/** All that a process needs to put a stop in force again whose row is gone. */
+export interface RecordStop {
+  readonly stopId: StopId;
+  readonly kind: StopKind;
+  readonly scope: StopScope;
+  /** The requester, model or version; a namespace or the vault has none. */
+  readonly target?: SubjectId | ModelId | VersionId | undefined;
+}
 
 /** Personal data: only a salted commitment enters the leaf; what it commits to is kept apart and can be erased. */
 export interface PersonalData {
@@ -133,7 +165,8 @@ export interface RecordDraft {
   readonly evidenceDigest?: Digest | undefined;
   readonly release?: RecordRelease | undefined;
   readonly operation?: { readonly requestId: RequestId; readonly kind: OperationKind; readonly operationDigest: Digest } | undefined;
-  readonly document?: { readonly kind: DocumentWord; readonly digest: Digest; readonly counter?: number | undefined } | undefined;
+  readonly document?: RecordDocument | undefined;
   readonly key?: { readonly id: KeyId; readonly version: number } | undefined;
+  readonly stop?: RecordStop | undefined;
   readonly personal?: PersonalData | undefined;
 }

@@ -8,7 +8,7 @@ import type { UnitOfWork } from '../domain/unit-of-work.ts';
 import { openCheckpoint, signCheckpoint } from './checkpoint.ts';
 import { EMPTY_ROOT, leafHash } from './merkle.ts';
 import type { SignText } from './note.ts';
-import type { LeafRow, LogStore, PublishedHead, TileRow } from './port.ts';
+import type { HeadStore, LeafRow, LogStore, PublishedHead, TileRow } from './port.ts';
 import type { SequencerEvent } from './sequencer.ts';
 import { TILE_WIDTH, tileAt } from './tile-path.ts';
 import { growTiles, type ReadTile, readHashTile, rootFromTiles } from './tiles.ts';
@@ -37,6 +37,7 @@ export interface RoundOptions {
   readonly sign: SignText;
   readonly node: Incarnation;
   readonly batch: number;
+  readonly heads?: HeadStore | undefined;
 }
 
 /** A tree head this process has signed or seen published. The log may never again contradict it. */
@@ -67,16 +68,19 @@ const FATAL: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'log_root_mismatch',
   'log_incomplete',
   'log_conflict',
+  'log_rolled_back',
+  'log_head_missing',
   'note_malformed',
   'note_signature_invalid',
 ]);
 
 export function createRounds(options: RoundOptions): { run(): Promise<RoundOutcome>; handOver(): Promise<void> } {
   const { unitOfWork, log, node } = options;
-  let known: KnownHead = { size: 0, root: EMPTY_ROOT };
+  let known: KnownHead | undefined;
 
   async function run(): Promise<RoundOutcome> {
     try {
+      known ??= await keptHead(options);
       if (!(await leaseAndAssign(options))) return { result: 'standby' };
       const stored = await readBack(options, known);
       known = await assertHead(options, stored.head, known);
@@ -85,6 +89,7 @@ export function createRounds(options: RoundOptions): { run(): Promise<RoundOutco
       const signed = await signStaged(options, staged);
       if ('result' in signed) return signed;
       known = { size: staged.size, root: staged.root }; // from here on this size has this root, published or not
+      await options.heads?.write(signed.checkpoint);
       return await publish(options, staged, signed.checkpoint);
     } catch (error) {
       return failure('store', error);
@@ -97,6 +102,18 @@ export function createRounds(options: RoundOptions): { run(): Promise<RoundOutco
   }
 
   return { run, handOver };
+}
+
+/** What was signed before this process began. Whoever holds the lease: a store that is behind it, or is another log, is no store to serve from. */
+async function keptHead(options: RoundOptions): Promise<KnownHead> {
+  const { unitOfWork, log, key, heads } = options;
+  const kept = await heads?.read();
+  if (kept === undefined) return { size: 0, root: EMPTY_ROOT };
+  const { size, root } = openCheckpoint(kept, key);
+  const stored = await unitOfWork.run(async (tx) => ({ head: await log.head(tx), assigned: await log.assignedSize(tx) }));
+  if (stored.assigned < size)
+    throw new VaultError('log_rolled_back', `the store holds ${stored.assigned} records, but ${size} were signed`);
+  return assertHead(options, stored.head, { size, root });
 }
 
 /** Indexes are durable when this resolves, before anything is signed: one size can never get two roots. */

@@ -5,7 +5,7 @@ import { codeOf, type ErrorCode, VaultError } from '../domain/errors.ts';
 import type { Incarnation, TreeSize } from '../domain/ids.ts';
 import type { UnitOfWork } from '../domain/unit-of-work.ts';
 import type { SignText } from './note.ts';
-import type { LogStore } from './port.ts';
+import type { HeadStore, LogStore } from './port.ts';
 import { createRounds, type RoundResult } from './round.ts';
 import { verifierKey } from './vkey.ts';
 
@@ -20,6 +20,8 @@ export interface SequencerOptions {
   readonly sign: SignText;
   readonly node: Incarnation;
   readonly clock: Clock;
+  /** Where the last checkpoint is kept apart from the store. */
+  readonly heads?: HeadStore | undefined;
   readonly periodMs?: number | undefined;
   /** Most leaves of one round, which bounds its memory: 16 KiB each. */
   readonly batch?: number | undefined;

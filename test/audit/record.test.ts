@@ -13,7 +13,7 @@ import {
   type RecordDraft,
 } from '../../src/audit/record.ts';
 import { fromHex, toHex } from '../../src/domain/bytes.ts';
-import { newId, type RecordId, type VaultId } from '../../src/domain/ids.ts';
+import { newId, type RecordId, type StopId, type VaultId, type VersionId } from '../../src/domain/ids.ts';
 import { canonicalJson, parseCanonicalJson } from '../../src/domain/json.ts';
 import { SecretBytes } from '../../src/domain/secret.ts';
 import { AMBIENT, GOLDEN } from './golden.ts';
@@ -52,6 +52,16 @@ describe('leaves of schema v1', () => {
     const leaf = json(buildLeaf(recordOf('vault.started'), AMBIENT).leaf);
     expect(schema.safeParse({ ...leaf, more: 1 }).success).toBe(false);
     expect(schema.safeParse({ ...leaf, actor: { kind: 'system', name: 'x' } }).success).toBe(false);
+  });
+
+  test('the published schema knows what a stop says, with and without a target', () => {
+    const stop = { stopId: newId<StopId>(AMBIENT.now), kind: 'suspend' as const, scope: 'version' as const };
+    for (const target of [undefined, newId<VersionId>(AMBIENT.now)]) {
+      const leaf = json(buildLeaf(recordOf('stop.placed', { stop: { ...stop, target } }), AMBIENT).leaf);
+      expect(leaf.stop).toEqual({ ...stop, ...(target && { target }) });
+      expect(schema.safeParse(leaf).error).toBeUndefined();
+      expect(schema.safeParse({ ...leaf, stop: { ...leaf.stop, name: 'gpu-1' } }).success).toBe(false);
+    }
   });
 
   test('take their id from the draft, or make a UUIDv7 of the database time', () => {

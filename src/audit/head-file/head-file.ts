@@ -1,0 +1,54 @@
+/** HeadStore in one file, on another disk than the database if it is to notice that the database was put back. */
+import { open, readFile, rename, writeFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { VaultError } from '../../domain/errors.ts';
+import type { HeadStore } from '../port.ts';
+
+/** Makes the empty file with which keeping begins: by the ceremony, and after a restore that lost records. */
+export async function beginHeadFile(file: string): Promise<void> {
+  await writeFile(file, '', { mode: 0o600, flush: true });
+}
+
+const GONE = 'the file that logHead names is gone; an empty one begins to keep checkpoints';
+
+/** A checkpoint is three short lines and a signature. */
+const MAX_BYTES = 4096;
+
+export function createHeadFile(file: string): HeadStore {
+  return {
+    async read() {
+      const bytes = await readFile(file).catch((cause) => {
+        if ((cause as NodeJS.ErrnoException).code === 'ENOENT') throw new VaultError('log_head_missing', GONE, { cause });
+        throw new VaultError('log_unavailable', 'the kept checkpoint cannot be read', { cause });
+      });
+      if (bytes.length > MAX_BYTES) throw new VaultError('note_malformed', 'the kept checkpoint is too large');
+      return bytes.length === 0 ? undefined : new Uint8Array(bytes);
+    },
+    async write(checkpoint) {
+      try {
+        await replace(file, checkpoint);
+      } catch (cause) {
+        throw new VaultError('log_unavailable', 'the kept checkpoint cannot be written', { cause });
+      }
+    },
+  };
+}
+
+/** Either the old checkpoint or the new one is there, whole, whenever the machine stops. */
+async function replace(file: string, bytes: Uint8Array): Promise<void> {
+  const next = `${file}.next`;
+  const handle = await open(next, 'w', 0o600);
+  try {
+    await handle.writeFile(bytes);
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+  await rename(next, file);
+  const folder = await open(dirname(file), 'r');
+  try {
+    await folder.sync();
+  } finally {
+    await folder.close();
+  }
+}
