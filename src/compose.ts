@@ -1,8 +1,13 @@
 /** The composition root: the only server file that names concrete adapters. Puts a Vault together from its configuration, or refuses. */
 import { createPublicKey } from 'node:crypto';
+import { fetchKeySet } from './attestation/jwt/fetch-key-set.ts';
+import { createKeySets } from './attestation/jwt/key-sets.ts';
+import { createJwtVerifier } from './attestation/jwt/verifier.ts';
 import { createTpm2Verifier } from './attestation/tpm2/verifier.ts';
 import { createAccessLog } from './audit/access-log.ts';
+import { beginHeadFile, createHeadFile } from './audit/head-file/head-file.ts';
 import { createSequencer, type Sequencer } from './audit/sequencer.ts';
+import { verifierKey } from './audit/vkey.ts';
 import { createFsBlobStore } from './blobs/fs/fs-blob-store.ts';
 import type { Config } from './config/config.ts';
 import type { Bodies } from './documents/bodies.ts';
@@ -17,11 +22,16 @@ import type { KeyProvider } from './keys/port.ts';
 import type { Stores } from './stores/port.ts';
 import { openSqliteStores } from './stores/sqlite/sqlite-stores.ts';
 import type { Logger } from './telemetry/logger.ts';
+import { createMetrics, type Metrics } from './telemetry/metrics.ts';
 import { readDocument } from './vault/documents.ts';
 import { CATALOGUE_KEY, type CeremonyInputs, type CeremonyResult, ceremony } from './vault/init.ts';
+import { activeKek } from './vault/key-ring.ts';
+import { measuredKeys, measuredLog, measuredMeter } from './vault/measure.ts';
 import { createReleaseMeter } from './vault/meter.ts';
 import { keepHouse } from './vault/outcome.ts';
+import { recollect } from './vault/recollect.ts';
 import { createRevocations } from './vault/revoke.ts';
+import { createRewrapper } from './vault/rewrap.ts';
 import type { CatalogueKey, Vault } from './vault/vault.ts';
 
 const HOUSEKEEPING_MS = 1_000;
@@ -32,13 +42,18 @@ export interface RunningVault {
   stop(): Promise<void>;
 }
 
-/** The keeper and a client to it. `ceremony` lets it make keys. */
+/** The keeper and a client to it. `ceremony` lets it make keys; an external one must have been started for it. */
 async function startKeys(
-  config: Pick<Config, 'token' | 'keeperSocket'>,
+  config: Pick<Config, 'keeper' | 'keeperSocket'>,
   log: Logger,
   ceremony = false,
 ): Promise<{ readonly keys: KeyProvider; readonly stop: () => Promise<void> }> {
-  const { token, keeperSocket } = config;
+  const { keeperSocket } = config;
+  if (config.keeper.mode === 'external') {
+    const keys = createKeeperClient({ socket: config.keeper.socket }); // connects on first use, and again after a loss
+    return { keys, stop: () => keys.close() };
+  }
+  const { token } = config.keeper;
   const keeper = await startKeeper({
     module: token.module,
     tokenLabel: token.label,
@@ -59,17 +74,21 @@ async function startKeys(
   };
 }
 
+type TokenSettings = Extract<Config['keeper'], { mode: 'child' }>['token'];
+
 /** Runs the ceremony with a keeper that may make keys, for as long as that takes. */
 export async function startCeremony(
-  config: Pick<Config, 'token' | 'keeperSocket' | 'database'>,
+  config: Pick<Config, 'keeperSocket' | 'database' | 'logHead'> & { readonly token: TokenSettings },
   inputs: CeremonyInputs,
   log: Logger,
 ): Promise<CeremonyResult> {
-  const { keys, stop } = await startKeys(config, log, true);
+  const { keys, stop } = await startKeys({ keeper: { mode: 'child', token: config.token }, keeperSocket: config.keeperSocket }, log, true);
   try {
     const stores = await openSqliteStores({ file: config.database, clock: systemClock });
     try {
-      return await ceremony(inputs, { keys, stores });
+      const made = await ceremony(inputs, { keys, stores });
+      if (config.logHead !== undefined) await beginHeadFile(config.logHead);
+      return made;
     } finally {
       await stores.close();
     }
@@ -78,20 +97,49 @@ export async function startCeremony(
   }
 }
 
+/** What `wv keys erase` works with: the stored vault, and a keeper that may destroy what the signed key ring calls destroyed. */
+export async function withCeremonyKeys<T>(config: Config, log: Logger, work: (vault: CeremonyVault) => Promise<T>): Promise<T> {
+  const { keys, stop } = await startKeys(config, log, true);
+  try {
+    const stores = await openSqliteStores({ file: config.database, clock: systemClock });
+    try {
+      const { identity, catalogueKey } = await verifyIdentity(config, keys, stores);
+      const { vaultId } = config;
+      const node = newId<Incarnation>(systemClock.now());
+      const accessLog = createAccessLog({ log: stores.log, vaultId, node, configDigest: config.digest });
+      return await work({ vaultId, stores, catalogueKey, kek: identity.kek, keys, accessLog });
+    } finally {
+      await stores.close();
+    }
+  } finally {
+    await stop();
+  }
+}
+
+type CeremonyVault = Pick<Vault, 'vaultId' | 'stores' | 'catalogueKey' | 'kek' | 'keys' | 'accessLog'>;
+
 /** Opens everything a vault needs and checks that it belongs together. Rejects, with nothing left running, when it does not. */
-export async function startVault(config: Config, log: Logger, clock: Clock = systemClock): Promise<RunningVault> {
+export async function startVault(
+  config: Config,
+  log: Logger,
+  clock: Clock = systemClock,
+  metrics: Metrics = createMetrics(),
+): Promise<RunningVault> {
   const closers: Array<() => Promise<void> | void> = [];
   const closeAll = async () => {
     for (const close of closers.splice(0).reverse()) await close();
   };
   try {
-    const { keys, stop: stopKeys } = await startKeys(config, log);
+    const { keys: provider, stop: stopKeys } = await startKeys(config, log);
+    const keys = measuredKeys(provider, metrics);
     closers.push(stopKeys);
     const stores = await openSqliteStores({ file: config.database, clock });
     closers.push(() => stores.close());
     const { identity, catalogueKey } = await verifyIdentity(config, keys, stores);
-    const running = await assemble(config, { keys, stores, catalogueKey, identity, clock, log });
+    const running = await assemble(config, { keys, stores, catalogueKey, identity, clock, log, metrics });
     closers.push(() => running.vault.deks.dispose());
+    await firstRound(running.sequencer);
+    await recollect(running.vault, verifierKey(identity.origin, Buffer.from(identity.logKey.publicKey, 'base64')));
     await running.vault.revocations.start();
     closers.push(() => running.vault.revocations.stop());
     await recordStart(running.vault, config);
@@ -122,7 +170,7 @@ async function verifyIdentity(config: Config, keys: KeyProvider, stores: Stores)
     log.publicKey &&
     identity.logKey.publicKey === toBase64(log.publicKey);
   if (!same) throw new VaultError('document_invalid', 'the HSM holds other keys than this vault was made with');
-  await keys.describe(identity.kek);
+  await keys.describe(await stores.unitOfWork.run((tx) => activeKek(tx, { ...ports, kek: identity.kek })));
   return { identity, catalogueKey };
 }
 
@@ -133,13 +181,14 @@ interface Parts {
   readonly identity: Bodies['vault'];
   readonly clock: Clock;
   readonly log: Logger;
+  readonly metrics: Metrics;
 }
 
 async function assemble(config: Config, parts: Parts): Promise<{ readonly vault: Vault; readonly sequencer: Sequencer }> {
-  const { keys, stores, catalogueKey, identity, clock, log } = parts;
+  const { keys, stores, catalogueKey, identity, clock, log, metrics } = parts;
   const node = newId<Incarnation>(clock.now());
   const deks = createDekLeases({ provider: keys });
-  const verifier = createTpm2Verifier();
+  const verifiers = [createTpm2Verifier(), createJwtVerifier(createKeySets({ fetch: fetchKeySet, clock }))];
   const sequencer = createSequencer({
     unitOfWork: stores.unitOfWork,
     log: stores.log,
@@ -148,6 +197,7 @@ async function assemble(config: Config, parts: Parts): Promise<{ readonly vault:
     sign: (text) => keys.sign(identity.logKey, text),
     node,
     clock,
+    heads: config.logHead === undefined ? undefined : createHeadFile(config.logHead),
     onEvent: (event) => {
       if (event.severity === 'critical') log.error('the access log is halted', { code: event.code });
       else if (event.severity === 'warning') log.warn(`access log: ${event.kind}`, { code: 'code' in event ? event.code : undefined });
@@ -161,19 +211,28 @@ async function assemble(config: Config, parts: Parts): Promise<{ readonly vault:
     keys,
     kek: identity.kek,
     catalogueKey,
-    accessLog: createAccessLog({ log: stores.log, vaultId: config.vaultId, node, configDigest: config.digest }),
+    accessLog: measuredLog(createAccessLog({ log: stores.log, vaultId: config.vaultId, node, configDigest: config.digest }), metrics),
     logHalted: () => sequencer.halted(),
     deks,
-    verifiers: new Map([[verifier.kind, verifier]]),
+    verifiers: new Map(verifiers.map((verifier) => [verifier.kind, verifier])),
     revocations: createRevocations({
+      vaultId: config.vaultId,
       stores,
+      catalogueKey,
       clock,
-      onCut: () => deks.wipeIdle(),
-      onStale: (error) => log.error('the block list cannot be read', { code: codeOf(error) }),
+      deks,
+      onStale: (error) => log.error('the stops cannot be read', { code: codeOf(error) }),
     }),
-    meter: createReleaseMeter(stores, node),
+    meter: measuredMeter(createReleaseMeter(stores, node), metrics),
   };
   return { vault, sequencer };
+}
+
+/** A log that is not the one this vault signed stops the start. */
+async function firstRound(sequencer: Sequencer): Promise<void> {
+  await sequencer.tick();
+  const halted = sequencer.halted();
+  if (halted !== undefined) throw halted;
 }
 
 async function recordStart(vault: Vault, config: Config): Promise<void> {
@@ -188,9 +247,14 @@ async function recordStart(vault: Vault, config: Config): Promise<void> {
 }
 
 function startHousekeeping(vault: Vault, log: Logger): () => Promise<void> {
+  const rewrapper = createRewrapper(vault, (what, error) => log.error('a key cannot be rewrapped', { what, code: codeOf(error) }));
   let round: Promise<void> = Promise.resolve();
   const timer = setInterval(() => {
-    round = round.then(() => keepHouse(vault)).catch((error) => log.error('housekeeping failed', { code: codeOf(error) }));
+    round = round
+      .then(() => keepHouse(vault))
+      .catch((error) => log.error('housekeeping failed', { code: codeOf(error) }))
+      .then(async () => void (await rewrapper.round()))
+      .catch((error) => log.warn('rewrapping waits', { code: codeOf(error) }));
   }, HOUSEKEEPING_MS);
   return async () => {
     clearInterval(timer);

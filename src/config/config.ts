@@ -3,6 +3,7 @@
  * start and is named. Every setting is read at start only: a change needs a restart, and its digest stands in every access record.
  */
 import { readFileSync } from 'node:fs';
+import { isIP } from 'node:net';
 import { dirname, isAbsolute, resolve } from 'node:path';
 import { z } from 'zod';
 import { sha256Hex } from '../domain/bytes.ts';
@@ -18,6 +19,21 @@ const listener = z.strictObject({
   privateKey: z.string().min(1),
 });
 
+/** Plain HTTP, so it never leaves the machine. A name could resolve to anything: an address it is. */
+const metricsListener = z.strictObject({
+  host: z.string().refine((host) => isIP(host) !== 0 && (host.startsWith('127.') || host === '::1'), 'must be a loopback address'),
+  port: z.int().min(0).max(65_534),
+});
+
+const token = z.strictObject({
+  module: z.string().min(1),
+  label: z.string().min(1).max(32),
+  serial: z.string().optional(),
+  pinFile: z.string().min(1),
+  /** SOFTHSM2_CONF for the keeper, when the module is SoftHSM. */
+  softhsmConf: z.string().optional(),
+});
+
 /** Paths are relative to the file's folder. Secrets are never in here: only the paths of their files. */
 const fileSchema = z.strictObject({
   vaultId: z.string(),
@@ -25,17 +41,17 @@ const fileSchema = z.strictObject({
   vaultDocument: z.string(),
   database: z.string().min(1),
   blobs: z.string().min(1),
-  token: z.strictObject({
-    module: z.string().min(1),
-    label: z.string().min(1).max(32),
-    serial: z.string().optional(),
-    pinFile: z.string().min(1),
-    /** SOFTHSM2_CONF for the keeper, when the module is SoftHSM. */
-    softhsmConf: z.string().optional(),
-  }),
+  /** `external`: another process, of another user, answers on `keeperSocket`; the vault starts none and knows neither token nor PIN. */
+  keeper: z.strictObject({ mode: z.enum(['child', 'external']) }).optional(),
+  /** What a child keeper is started with. */
+  token: token.optional(),
   keeperSocket: z.string().min(1),
+  /** Where the last signed checkpoint is kept, apart from the database: on another disk it notices a database that was put back. */
+  logHead: z.string().min(1).optional(),
   dataPlane: listener,
   adminPlane: listener,
+  /** Off when absent. */
+  metricsPlane: metricsListener.optional(),
 });
 
 export type Listener = Readonly<z.output<typeof listener>>;
@@ -45,21 +61,24 @@ export interface Config {
   readonly vaultDocument: Digest;
   readonly database: string;
   readonly blobs: string;
-  readonly token: {
-    readonly module: string;
-    readonly label: string;
-    readonly serial?: string | undefined;
-    readonly pinFile: string;
-    readonly softhsmConf?: string | undefined;
-  };
+  readonly keeper: Keeper;
+  /** Where a child keeper is to listen; each process of a vault has its own. */
   readonly keeperSocket: string;
+  readonly logHead?: string | undefined;
   readonly dataPlane: Listener;
   readonly adminPlane: Listener;
+  readonly metricsPlane?: Readonly<z.output<typeof metricsListener>> | undefined;
   /** SHA-256 of the canonical settings: what every record says was in force. */
   readonly digest: Digest;
 }
 
-export type ConfigFile = z.input<typeof fileSchema>;
+/** Who holds the keys: a child process of the vault, or one that runs by itself and that several vault processes may share. */
+export type Keeper =
+  | { readonly mode: 'child'; readonly token: Readonly<z.output<typeof token>> }
+  | { readonly mode: 'external'; readonly socket: string };
+
+/** As `wv init` writes it: with a child keeper. */
+export type ConfigFile = z.input<typeof fileSchema> & { readonly token: z.input<typeof token> };
 
 /** Reads and checks `vault.json`. Throws `not_initialized` when there is none, `configuration_invalid` naming the setting otherwise. */
 export function loadConfig(file: string): Config {
@@ -91,20 +110,30 @@ export function parseConfig(text: string, folder: string): Config {
   }
   const path = (value: string) => (isAbsolute(value) ? value : resolve(folder, value));
   const at = (plane: Listener): Listener => ({ ...plane, certificate: path(plane.certificate), privateKey: path(plane.privateKey) });
-  const { token } = file;
   return Object.freeze({
     vaultId: parseId<VaultId>(file.vaultId, 'vaultId'),
     vaultDocument: parseDigest(file.vaultDocument, 'vaultDocument'),
     database: path(file.database),
     blobs: path(file.blobs),
-    token: {
-      ...token,
-      pinFile: path(token.pinFile),
-      ...(token.softhsmConf === undefined ? {} : { softhsmConf: path(token.softhsmConf) }),
-    },
+    keeper: keeperOf(file, path),
     keeperSocket: path(file.keeperSocket),
+    ...(file.logHead !== undefined && { logHead: path(file.logHead) }),
     dataPlane: at(dataPlane),
     adminPlane: at(adminPlane),
+    ...(file.metricsPlane && { metricsPlane: file.metricsPlane }),
     digest: sha256Hex(canonicalJson(file)) as Digest, // a SHA-256 in hex
   });
+}
+
+function keeperOf({ keeper, token, keeperSocket }: z.output<typeof fileSchema>, path: (value: string) => string): Keeper {
+  if (keeper?.mode === 'external') {
+    if (token !== undefined) throw new VaultError('configuration_invalid', 'token: an external keeper has its own, in keeper.json');
+    return { mode: 'external', socket: path(keeperSocket) };
+  }
+  if (token === undefined) throw new VaultError('configuration_invalid', 'token: a child keeper needs one');
+  const { pinFile, softhsmConf } = token;
+  return {
+    mode: 'child',
+    token: { ...token, pinFile: path(pinFile), ...(softhsmConf !== undefined && { softhsmConf: path(softhsmConf) }) },
+  };
 }

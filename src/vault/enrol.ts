@@ -1,4 +1,7 @@
-/** Enrolling a requester: its TPM proves by credential activation that it holds the attestation key (docs/formats/enrolment.md). */
+/**
+ * Enrolling a requester (docs/formats/enrolment.md): its TPM proves by credential activation that it holds the attestation key; or an
+ * issuer of tokens, which two people made a trust anchor, is believed to know it under a subject.
+ */
 import { timingSafeEqual } from 'node:crypto';
 import { z } from 'zod';
 import { beginActivation, type EnrolmentCredential, parseEnrolmentRequest } from '../attestation/tpm2/enrolment.ts';
@@ -7,7 +10,15 @@ import { signDocument } from '../documents/document.ts';
 import { sha256, sha256Hex } from '../domain/bytes.ts';
 import { DEFAULTS } from '../domain/classes.ts';
 import { VaultError } from '../domain/errors.ts';
-import { type EnrolledAttester, isRefusal, type Refusal } from '../domain/evidence.ts';
+import {
+  attesterKeyOf,
+  type EnrolledAttester,
+  type EnrolledJwt,
+  type EnrolledTpm2,
+  isRefusal,
+  type Refusal,
+  refuse,
+} from '../domain/evidence.ts';
 import { type Digest, type Namespace, newId, type RequestId, type SubjectId, SYSTEM } from '../domain/ids.ts';
 import { parseCanonicalJson } from '../domain/json.ts';
 import type { Tx } from '../domain/unit-of-work.ts';
@@ -67,12 +78,7 @@ export async function beginEnrolment(
 }
 
 /** Enrols the machine when it answers with the secret. A wrong answer spends the enrolment: `activation_failed`, recorded. */
-export async function confirmEnrolment(
-  actor: AdminActor,
-  requestId: RequestId,
-  answer: Uint8Array,
-  vault: Ports,
-): Promise<EnrolledAttester> {
+export async function confirmEnrolment(actor: AdminActor, requestId: RequestId, answer: Uint8Array, vault: Ports): Promise<EnrolledTpm2> {
   const row = await vault.stores.unitOfWork.run(async (tx) => {
     const waits = await vault.stores.approvals.request(tx, requestId);
     if (waits?.kind !== 'enrol') throw new VaultError('request_unknown', requestId);
@@ -86,7 +92,7 @@ export async function confirmEnrolment(
     return refuseEnrolment(actor, { refused: true, code: 'activation_failed', detail: wanted.name }, wanted.name, vault);
   }
   const createdAt = await vault.stores.unitOfWork.run(async (tx) => tx.now);
-  const attester: EnrolledAttester = {
+  const attester: EnrolledTpm2 = {
     subjectId: newId<SubjectId>(createdAt),
     namespace: row.namespace,
     name: wanted.name,
@@ -95,33 +101,73 @@ export async function confirmEnrolment(
     ekCertificateDigest: wanted.ekCertificateDigest as Digest, // written by us above
     attributes: wanted.attributes,
   };
-  const head = { v: 1 as const, vaultId: vault.vaultId, createdAt: createdAt.toISOString(), enrolledBy: actor.administratorId };
-  const body = { ...head, ...attester, kind: 'tpm2' as const, attributes: { ...attester.attributes } };
-  const document = await signDocument('attester', body, vault.catalogueKey.sign);
-  await vault.stores.unitOfWork.run(async (tx) => {
+  await putEnrolled(actor, attester, createdAt, vault, async (tx) => {
     if (!(await vault.stores.approvals.settle(tx, requestId, 'executed'))) throw new VaultError('approval_settled');
-    await vault.stores.documents.put(tx, document);
-    await vault.stores.identity.insertSubject(tx, { ...attester, documentDigest: document.digest });
-    await vault.accessLog.append(tx, {
-      type: 'attester.enrolled',
-      outcome: 'success',
-      namespace: row.namespace,
-      actor: actorOf(actor),
-      request: { requestId: loggable(actor.requestId, 64) },
-      detail: loggable(`${attester.name} ${attester.subjectId} ak ${attester.akName}`, 256),
-      document: { kind: 'attester', digest: document.digest },
-      personal: personalOf(actor),
-    });
   });
   return attester;
 }
 
-/** The requester holding an attestation key, as its signed document says; undefined when that key was never enrolled here. */
-export async function enrolledAttester(namespace: Namespace, akName: string, tx: Tx, vault: Ports): Promise<EnrolledAttester | undefined> {
-  const row = await vault.stores.identity.subjectByAkName(tx, namespace, akName);
+/** Enrols whom an issuer calls `subject`: `endorsement_untrusted`, recorded, unless that issuer is a trust anchor here today. */
+export async function enrolToken(
+  actor: AdminActor,
+  wanted: Pick<EnrolledJwt, 'namespace' | 'name' | 'attributes' | 'issuer' | 'subject'>,
+  vault: Ports,
+): Promise<EnrolledJwt> {
+  const { namespace, name, attributes, issuer, subject } = wanted;
+  if (namespace === SYSTEM) throw new VaultError('request_invalid', `the namespace ${SYSTEM} has no requesters`);
+  await authorize(actor, 'enrolRequester', namespace, vault);
+  const { anchors, now } = await vault.stores.unitOfWork.run(async (tx) => ({
+    anchors: (await inForce('trust-anchors', namespace, tx, vault))?.body.anchors ?? [],
+    now: tx.now,
+  }));
+  if (!anchors.some((anchor) => anchor.kind === 'jwt' && anchor.issuer === issuer)) {
+    return refuseEnrolment(actor, refuse('endorsement_untrusted', `the issuer ${issuer} is no trust anchor of ${namespace}`), name, vault);
+  }
+  const attester: EnrolledJwt = { subjectId: newId<SubjectId>(now), namespace, name, kind: 'jwt', issuer, subject, attributes };
+  await putEnrolled(actor, attester, now, vault);
+  return attester;
+}
+
+/** Signs the attester document; then document, row and record in one transaction, after `first`. `subject_exists` when one is taken. */
+async function putEnrolled(
+  actor: AdminActor,
+  attester: EnrolledAttester,
+  createdAt: Date,
+  vault: Ports,
+  first: (tx: Tx) => Promise<void> = async () => undefined,
+): Promise<void> {
+  const head = { v: 1 as const, vaultId: vault.vaultId, createdAt: createdAt.toISOString(), enrolledBy: actor.administratorId };
+  const document = await signDocument(
+    'attester',
+    { ...head, ...attester, attributes: { ...attester.attributes } },
+    vault.catalogueKey.sign,
+  );
+  const { subjectId, namespace, name } = attester;
+  const known = attester.kind === 'tpm2' ? `ak ${attester.akName}` : `${attester.subject} of ${attester.issuer}`;
+  await vault.stores.unitOfWork.run(async (tx) => {
+    await first(tx);
+    await vault.stores.documents.put(tx, document);
+    const row = { subjectId, namespace, name, attesterKey: attesterKeyOf(attester), documentDigest: document.digest };
+    await vault.stores.identity.insertSubject(tx, row);
+    await vault.accessLog.append(tx, {
+      type: 'attester.enrolled',
+      outcome: 'success',
+      namespace,
+      actor: actorOf(actor),
+      request: { requestId: loggable(actor.requestId, 64) },
+      detail: loggable(`${name} ${subjectId} ${known}`, 256),
+      document: { kind: 'attester', digest: document.digest },
+      personal: personalOf(actor),
+    });
+  });
+}
+
+/** The requester of that attester key, as its signed document says; undefined when it was never enrolled here. */
+export async function enrolledAttester(namespace: Namespace, key: string, tx: Tx, vault: Ports): Promise<EnrolledAttester | undefined> {
+  const row = await vault.stores.identity.subjectByAttesterKey(tx, namespace, key);
   if (row === undefined) return undefined;
   const body = await readDocument('attester', row.documentDigest, tx, vault);
-  const sound = body.akName === akName && body.namespace === namespace && body.subjectId === row.subjectId && body.name === row.name;
+  const sound = attesterKeyOf(body) === key && body.namespace === namespace && body.subjectId === row.subjectId && body.name === row.name;
   if (!sound) throw new VaultError('document_invalid', `the row of requester ${row.subjectId} is not what was signed`);
   return body;
 }

@@ -1,3 +1,5 @@
+import type { ReleaseOutcome } from '../domain/access.ts';
+import { isTampering, VaultError } from '../domain/errors.ts';
 import { type Refusal, refuse } from '../domain/evidence.ts';
 import { spkiDigestOf } from '../identity/certificates.ts';
 import { type ObjectRequest, recordRefusal } from './open-object.ts';
@@ -11,7 +13,20 @@ type Ports = Pick<Vault, 'vaultId' | 'node' | 'stores' | 'catalogueKey' | 'acces
 /** The requester is done: `completed` when at least the whole version left, else `aborted`. Ending twice is no change. */
 export async function finishRelease(request: Omit<ObjectRequest, 'path'>, vault: Ports): Promise<Refusal | undefined> {
   await vault.meter.flush();
-  const outcome = await vault.stores.unitOfWork.run(async (tx) => {
+  const outcome = await outcomeOf(request, vault).catch(async (error) => {
+    if (error instanceof VaultError && isTampering(error.code)) {
+      const asked = { ...request, path: '' };
+      await vault.stores.unitOfWork.run((tx) => recordRefusal(asked, undefined, error.code, tx, vault, 'end of the release'));
+    }
+    throw error;
+  });
+  if (typeof outcome !== 'string') return outcome;
+  await endRelease(request.namespace, request.releaseId, outcome, vault);
+  return undefined;
+}
+
+function outcomeOf(request: Omit<ObjectRequest, 'path'>, vault: Ports): Promise<ReleaseOutcome | Refusal> {
+  return vault.stores.unitOfWork.run(async (tx) => {
     const row = await vault.stores.releases.release(tx, request.namespace, request.releaseId);
     if (row?.spkiDigest !== spkiDigestOf(request.spki)) {
       const refusal = refuse(row === undefined ? 'release_unknown' : 'release_key_mismatch', '');
@@ -26,7 +41,4 @@ export async function finishRelease(request: Omit<ObjectRequest, 'path'>, vault:
     const whole = manifest?.objects.reduce((sum, object) => sum + object.size, 0) ?? Number.POSITIVE_INFINITY;
     return sent >= whole ? 'completed' : 'aborted';
   });
-  if (typeof outcome !== 'string') return outcome;
-  await endRelease(request.namespace, request.releaseId, outcome, vault);
-  return undefined;
 }

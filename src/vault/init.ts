@@ -1,5 +1,4 @@
 /** The ceremony: once in the life of a vault. Keys are made in the HSM, administrators are enrolled, then the door is closed for good. */
-import { randomBytes } from 'node:crypto';
 import { createAccessLog } from '../audit/access-log.ts';
 import { signDocument } from '../documents/document.ts';
 import type { SignedDocument } from '../documents/port.ts';
@@ -7,12 +6,12 @@ import { toBase64 } from '../domain/bytes.ts';
 import { VaultError } from '../domain/errors.ts';
 import type { SpkiDigest } from '../domain/evidence.ts';
 import { type AdministratorId, type Digest, type Incarnation, type KeyId, newId, SYSTEM, type VaultId } from '../domain/ids.ts';
-import { SecretBytes } from '../domain/secret.ts';
-import { TOTP_SEED_BYTES, totpEnrolmentUri } from '../identity/totp.ts';
+import { newTotpSeed, TOTP_ISSUER, totpEnrolmentUri } from '../identity/totp.ts';
 import type { KeyInfo, KeyProvider } from '../keys/port.ts';
 import { encodeWrappedKey, totpSeedAad } from '../keys/wrapped-key.ts';
 import { SCHEMA_DIGEST, validatePolicySet } from '../policy/policy-set.ts';
 import type { Stores } from '../stores/port.ts';
+import { slotOf } from './documents.ts';
 
 export const KEK = { id: 'kek-default' as KeyId, version: 1 };
 export const CATALOGUE_KEY = { id: 'catalogue' as KeyId, version: 1 };
@@ -109,21 +108,24 @@ async function enrolAdministrator(
   const now = new Date(head.createdAt);
   const administratorId = newId<AdministratorId>(now);
   const authenticatorId = newId<string>(now);
-  using seed = new SecretBytes(new Uint8Array(randomBytes(TOTP_SEED_BYTES)));
+  using seed = await newTotpSeed(keys);
   const wrapped = await keys.wrap(KEK, seed, totpSeedAad(head.vaultId, administratorId, authenticatorId, KEK));
   const document = await signDocument(
     'administrator',
     {
       ...head,
       administratorId,
+      counter: 1,
       name: administrator.name,
+      state: 'active',
       roles: [...administrator.roles],
       authenticator: { id: authenticatorId, kind: 'totp', wrappedSeed: toBase64(encodeWrappedKey(wrapped)) },
       workstations: [administrator.workstation],
+      consents: [],
     },
     sign,
   );
-  return { administratorId, name: administrator.name, document, uri: totpEnrolmentUri(seed, 'Weight Vault', administrator.name) };
+  return { administratorId, name: administrator.name, document, uri: totpEnrolmentUri(seed, TOTP_ISSUER, administrator.name) };
 }
 
 async function store(
@@ -138,7 +140,8 @@ async function store(
   await stores.unitOfWork.run(async (tx) => {
     for (const document of [vault, policySet, ...people.map((person) => person.document)]) await stores.documents.put(tx, document);
     for (const { administratorId, name, document } of people) {
-      await stores.identity.insertAdministrator(tx, { administratorId, name, documentDigest: document.digest });
+      await stores.identity.insertAdministrator(tx, { administratorId, name });
+      await stores.documents.point(tx, SYSTEM, slotOf('administrator', administratorId), { digest: document.digest, counter: 1 });
     }
     await stores.documents.point(tx, SYSTEM, 'policy-set', { digest: policySet.digest, counter: 1 });
     await accessLog.append(tx, {

@@ -1,4 +1,4 @@
-/** The stream stage: every ranged read is rechecked, decrypted segment by segment, counted, and cut when its requester is blocked. */
+/** The stream stage: every ranged read is rechecked, decrypted segment by segment, counted, and cut when it is stopped. */
 
 import { loggable } from '../audit/record.ts';
 import type { ByteRange } from '../blobs/port.ts';
@@ -18,6 +18,7 @@ import { SegmentOpener } from '../sealed/segment.ts';
 import type { StreamMeter } from './meter.ts';
 import { recallPermit } from './record.ts';
 import { segmentSource } from './segment-source.ts';
+import { refusedByStop } from './stops.ts';
 import { unwrapDek } from './unwrap.ts';
 import type { Vault } from './vault.ts';
 import { readManifest } from './version.ts';
@@ -39,7 +40,7 @@ export interface OpenedObject {
   readonly object: ManifestObject;
   /**
    * Plaintext of `range`. A chunk belongs to the reader until it asks for the next. Throws when a segment does not authenticate, when the
-   * requester is blocked or when that can no longer be told; nothing of a bad segment is yielded. Ending early frees everything.
+   * release is stopped or when that can no longer be told; nothing of a bad segment is yielded. Ending early frees everything.
    * `onCut` is called the moment the release is cut, even while the reader is not asking for more.
    */
   read(range: ByteRange, signal: AbortSignal, onCut: () => void): AsyncGenerator<Uint8Array, void, undefined>;
@@ -88,9 +89,7 @@ async function recheck(row: ReleaseRow | undefined, request: ObjectRequest, tx: 
   if (row.outcome === 'cut') return refuse('release_cut', '');
   if (row.outcome !== undefined) return refuse('release_ended', row.outcome);
   if (tx.now >= row.expiresAt) return refuse('release_expired', '');
-  const blocks = await vault.stores.releases.blocks(tx);
-  const blocked = blocks.some((block) => block.namespace === row.namespace && block.subjectId === row.subjectId);
-  return blocked ? refuse('subject_blocked', '') : undefined;
+  return refusedByStop(row, tx, vault);
 }
 
 async function permittedManifest(permit: RecordedPermit, tx: Tx, vault: Ports): Promise<Manifest> {
@@ -128,12 +127,13 @@ async function* readObject(reading: Reading, vault: Ports): AsyncGenerator<Uint8
   }
 }
 
-/** Says in the store that a stream is open, unless the release ended since the recheck: what leaves is always counted in its end. */
+/** Says in the store that a stream is open, unless the release ended or was stopped since the recheck: what leaves is always counted in its end. */
 async function enterStream(permit: RecordedPermit, meter: StreamMeter, vault: Ports): Promise<void> {
   await vault.stores.unitOfWork.run(async (tx) => {
     const row = await vault.stores.releases.release(tx, permit.namespace, permit.releaseId);
     if (row?.outcome === 'cut') throw new VaultError('release_cut');
     if (row === undefined || row.outcome !== undefined) throw new VaultError('release_ended');
+    if (await refusedByStop(permit, tx, vault)) throw new VaultError('release_cut');
     await meter.enter(tx);
   });
 }

@@ -4,11 +4,15 @@ import { DEFAULTS } from '../domain/classes.ts';
 import { addSeconds } from '../domain/clock.ts';
 import { VaultError } from '../domain/errors.ts';
 import type { Namespace, ReleaseId } from '../domain/ids.ts';
+import { stopOf } from '../domain/stop.ts';
 import type { Tx } from '../domain/unit-of-work.ts';
+import { sessionsOver } from '../identity/session-token.ts';
 import type { ProgressRow, ReleaseRow } from '../releases/port.ts';
+import { endingStops, knownStops } from './stops.ts';
 import type { Vault } from './vault.ts';
 
 type Ports = Pick<Vault, 'stores' | 'accessLog' | 'meter' | 'node'>;
+type SweepPorts = Ports & Pick<Vault, 'vaultId' | 'catalogueKey'>;
 
 /** Bounds one round's transaction. Releases that still stream are among them, so it is far above what one vault streams at once. */
 const ENDED_PER_ROUND = 2_000;
@@ -28,26 +32,27 @@ export async function endRelease(namespace: Namespace, releaseId: ReleaseId, out
   });
 }
 
-/** Ends every release that expired or whose requester is blocked, once no live node is still sending for it. */
-export async function endOverdueReleases(vault: Ports): Promise<void> {
+/** Ends every release that expired or was stopped, once no live node is still sending for it. */
+export async function endOverdueReleases(vault: SweepPorts): Promise<void> {
   await vault.meter.flush();
   await vault.stores.unitOfWork.run(async (tx) => {
-    const blocks = await vault.stores.releases.blocks(tx);
-    const isBlocked = (row: ReleaseRow) => blocks.some((b) => b.namespace === row.namespace && b.subjectId === row.subjectId);
-    for (const row of await vault.stores.releases.endable(tx, ENDED_PER_ROUND)) {
+    const stops = endingStops(await knownStops(tx, vault), tx.now);
+    for (const row of await vault.stores.releases.endable(tx, stops, ENDED_PER_ROUND)) {
       const progress = await vault.stores.releases.progress(tx, row.releaseId);
       const state = await sendingState(progress, tx, vault);
-      if (state !== 'live') await end(row, state === 'dead' ? 'unknown' : isBlocked(row) ? 'cut' : 'expired', progress, tx, vault);
+      if (state !== 'live') await end(row, state === 'dead' ? 'unknown' : stopOf(stops, row) ? 'cut' : 'expired', progress, tx, vault);
     }
   });
 }
 
 /** The node's round: says that it lives, writes its figures, ends what is over, forgets old challenges and failures. */
-export async function keepHouse(vault: Ports): Promise<void> {
+export async function keepHouse(vault: SweepPorts): Promise<void> {
   await vault.stores.unitOfWork.run(async (tx) => {
     await vault.stores.releases.renewNode(tx, vault.node, addSeconds(tx.now, DEFAULTS.nodeLeaseSeconds));
     await vault.stores.releases.purgeChallenges(tx, addSeconds(tx.now, -10 * DEFAULTS.challengeSeconds));
+    await vault.stores.releases.purgeTokenIds(tx, addSeconds(tx.now, -10 * DEFAULTS.challengeSeconds));
     await vault.stores.identity.purgeLoginFailures(tx, addSeconds(tx.now, -DEFAULTS.loginFailureWindowSeconds));
+    await vault.stores.identity.purgeSessions(tx, sessionsOver(tx.now));
   });
   await endOverdueReleases(vault);
 }

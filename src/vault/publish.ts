@@ -25,10 +25,12 @@ import { sealStream } from '../sealed/stream.ts';
 import { FLOE, PRODUCTION_SEGMENT_BYTES } from '../sealed/suites.ts';
 import { requestApproval } from './approve.ts';
 import { type AdminActor, actorOf, authorize, personalOf } from './authorize.ts';
+import { activeKek } from './key-ring.ts';
+import type { OperationPorts } from './operations/operation.ts';
 import { assertUnits } from './segment-source.ts';
 import type { Vault } from './vault.ts';
 
-type Ports = Pick<Vault, 'vaultId' | 'stores' | 'blobs' | 'keys' | 'kek' | 'deks' | 'catalogueKey' | 'accessLog'>;
+type Ports = OperationPorts & Pick<Vault, 'blobs'>;
 
 /** Creates a model, or returns the one of that name and class. Another class is `model_exists`: changing a class takes two people. */
 export async function createModel(
@@ -59,17 +61,22 @@ export async function createModel(
 /** Starts a version under a new DEK. Its id is chosen before the first byte is sealed. */
 export async function startVersion(actor: AdminActor, namespace: Namespace, modelName: string, vault: Ports): Promise<VersionRow> {
   await authorize(actor, 'publishVersion', namespace, vault);
-  const { model, now } = await vault.stores.unitOfWork.run(async (tx) => ({
+  const { model, kek, now } = await vault.stores.unitOfWork.run(async (tx) => ({
     model: await vault.stores.catalog.modelByName(tx, namespace, modelName),
+    kek: await activeKek(tx, vault),
     now: tx.now,
   }));
   if (model === undefined) throw new VaultError('model_unknown', modelName);
   const versionId = newId<VersionId>(now);
   const context = { vaultId: vault.vaultId, namespace, modelId: model.modelId, versionId };
   using dek = await newDek(vault.keys);
-  const wrappedDek = encodeWrappedKey(await vault.keys.wrap(vault.kek, dek, dekWrapAad(context, vault.kek)));
+  const wrappedDek = encodeWrappedKey(await vault.keys.wrap(kek, dek, dekWrapAad(context, kek)));
   const row: VersionRow = { namespace, modelId: model.modelId, versionId, state: 'uploading', createdAt: now, wrappedDek };
-  await vault.stores.unitOfWork.run((tx) => vault.stores.catalog.insertVersion(tx, row));
+  await vault.stores.unitOfWork.run(async (tx) => {
+    // A rotation may have gone by meanwhile: what its pass over the versions did not see must not be wrapped under the old key.
+    if ((await activeKek(tx, vault)).version !== kek.version) throw new VaultError('key_rotating');
+    await vault.stores.catalog.insertVersion(tx, row);
+  });
   return row;
 }
 
@@ -103,6 +110,23 @@ export async function putObject(
   const added = await vault.stores.unitOfWork.run((tx) => vault.stores.catalog.addObject(tx, versionId, foldPath(path), object));
   if (!added) throw new VaultError('object_exists', path);
   return object;
+}
+
+/** What has arrived of a version that is still being uploaded: for a publisher whose upload broke off. */
+export async function uploadedObjects(
+  actor: AdminActor,
+  target: { readonly namespace: Namespace; readonly versionId: VersionId },
+  vault: Ports,
+) {
+  const { namespace, versionId } = target;
+  await authorize(actor, 'publishVersion', namespace, vault);
+  const row = await uploadingVersion(namespace, versionId, vault);
+  return vault.stores.unitOfWork.run(async (tx) => {
+    const model = await vault.stores.catalog.model(tx, namespace, row.modelId);
+    if (model === undefined) throw new VaultError('model_unknown', row.modelId);
+    const objects = await vault.stores.catalog.objects(tx, versionId);
+    return { versionId, model: model.name, class: model.class, objects: objects.map(({ path, size, sha256 }) => ({ path, size, sha256 })) };
+  });
 }
 
 /** Cuts a sealed stream (header, then one chunk per segment) into units and stores each under its digest. */

@@ -8,12 +8,13 @@ import { addSeconds } from '../domain/clock.ts';
 import { assertEarned, claimStage } from '../domain/earned.ts';
 import { VaultError } from '../domain/errors.ts';
 import type { Refusal } from '../domain/evidence.ts';
-import { newId, type RecordId, type ReleaseId } from '../domain/ids.ts';
+import { type Digest, isId, newId, type RecordId, type ReleaseId } from '../domain/ids.ts';
 import { LruMap } from '../domain/lru-map.ts';
 import type { Tx } from '../domain/unit-of-work.ts';
 import { spkiDigestOf } from '../identity/certificates.ts';
 import type { ReleaseRow } from '../releases/port.ts';
 import { readDocument } from './documents.ts';
+import { refusedByStop } from './stops.ts';
 import type { Vault } from './vault.ts';
 
 type Ports = Pick<Vault, 'vaultId' | 'stores' | 'catalogueKey' | 'accessLog'>;
@@ -26,17 +27,21 @@ export type Denied = Refusal & { readonly recordId: RecordId };
 
 const mint = claimStage('RecordedPermit');
 /** Permits this process has earned or recalled: a document is verified once, a row is compared every time. */
-const recalled = new LruMap<ReleaseId, RecordedPermit>(10_000);
+const recalled = new LruMap<Digest, RecordedPermit>(10_000);
+
+/** Who asked, as the record names them. */
+export type Recorded = Pick<AccessRequest, 'requestId' | 'namespace' | 'model' | 'version' | 'spki' | 'remoteAddress'>;
 
 /**
  * Signs the release document, then writes it, the release row and the `release.begin` record in one transaction: durable when this
- * resolves. Rejects when it could not; then nothing was released.
+ * resolves. Refused, on record, when it was stopped since it was decided. Rejects when it could not; then nothing was released. With `renews` the same release gets a later expiry (`release.renewed`).
  */
 export async function recordPermit(
-  request: AccessRequest,
+  request: Recorded,
   permit: Permit,
   vault: Ports & Pick<Vault, 'logHalted'>,
-): Promise<RecordedPermit> {
+  renews?: ReleaseRow,
+): Promise<RecordedPermit | Denied> {
   assertEarned('Permit', permit);
   const halted = vault.logHalted();
   if (halted !== undefined) throw new VaultError('log_unavailable', 'the stored log is not the log that was signed', { cause: halted });
@@ -47,8 +52,8 @@ export async function recordPermit(
     vaultId: vault.vaultId,
     createdAt: createdAt.toISOString(),
     namespace: manifest.namespace,
-    releaseId: newId<ReleaseId>(createdAt),
-    recordId: newId<RecordId>(createdAt),
+    releaseId: renews?.releaseId ?? newId<ReleaseId>(createdAt),
+    recordId: renews?.recordId ?? newId<RecordId>(createdAt),
     subjectId: attested.subject.subjectId,
     modelId: manifest.modelId,
     versionId: manifest.versionId,
@@ -58,17 +63,27 @@ export async function recordPermit(
   };
   const document = await signDocument('release', body, vault.catalogueKey.sign);
   const row: ReleaseRow = { ...body, documentDigest: document.digest, createdAt, expiresAt: new Date(body.expiresAt) };
-  await vault.stores.unitOfWork.run(async (tx) => {
+  const stopped = await vault.stores.unitOfWork.run(async (tx) => {
+    const refused = await refusedByStop(body, tx, vault);
+    if (refused !== undefined) return refused;
     await vault.stores.documents.put(tx, document);
-    await vault.stores.releases.insertRelease(tx, row);
+    if (renews === undefined) await vault.stores.releases.insertRelease(tx, row);
+    else if (!(await vault.stores.releases.renewRelease(tx, row.releaseId, renews.documentDigest, row)))
+      throw new VaultError('release_ended');
     await vault.accessLog.append(tx, {
-      type: 'release.begin',
+      type: renews === undefined ? 'release.begin' : 'release.renewed',
       outcome: 'permit',
-      recordId: body.recordId,
+      ...(renews === undefined && { recordId: body.recordId }),
       namespace: body.namespace,
       actor: { kind: 'requester', subjectId: body.subjectId, spkiDigest: body.spkiDigest },
       request: { requestId: loggable(request.requestId, 64) },
-      object: { modelId: body.modelId, versionId: body.versionId, versionDigest: body.versionDigest, class: manifest.class },
+      object: {
+        modelId: body.modelId,
+        versionId: body.versionId,
+        versionDigest: body.versionDigest,
+        class: manifest.class,
+        ...(isId(request.version) ? {} : { requested: { model: loggable(request.model, 64), version: loggable(request.version, 64) } }),
+      },
       decision: {
         policySetDigest: permit.policySetDigest,
         determining: permit.determining.slice(0, NAMED_POLICIES).map((id) => loggable(id, 64)),
@@ -84,17 +99,22 @@ export async function recordPermit(
         matched: attested.matched.map((id) => loggable(id, 64)),
         facts: Object.fromEntries(Object.entries(attested.facts).map(([name, value]) => [name, loggable(value, 128)])),
       },
-      release: { releaseId: body.releaseId, expiresAt: row.expiresAt },
+      release: { releaseId: body.releaseId, expiresAt: row.expiresAt, ...(renews && { begin: body.recordId }) },
       document: { kind: 'release', digest: document.digest },
       personal: { remoteAddress: request.remoteAddress },
     });
+    return undefined;
   });
+  if (stopped !== undefined) {
+    const { subject, evidenceDigest } = attested;
+    return recordDenial(request, { ...stopped, subject, evidenceDigest }, vault);
+  }
   return earn(row);
 }
 
 /** The permit behind a release row, on whichever node: the signed document must say everything the row says. */
 export async function recallPermit(row: ReleaseRow, tx: Tx, vault: Ports): Promise<RecordedPermit> {
-  const known = recalled.get(row.releaseId);
+  const known = recalled.get(row.documentDigest);
   const said = known ?? (await readDocument('release', row.documentDigest, tx, vault));
   const agrees =
     said.releaseId === row.releaseId &&
@@ -111,7 +131,7 @@ export async function recallPermit(row: ReleaseRow, tx: Tx, vault: Ports): Promi
 }
 
 /** Writes the refusal to the access log. Rejects when that is impossible: an unrecorded refusal is no answer either. */
-export async function recordDenial(request: AccessRequest, refusal: Refusal, vault: Ports): Promise<Denied> {
+export async function recordDenial(request: Recorded, refusal: Refusal, vault: Ports): Promise<Denied> {
   const { subject, evidenceDigest } = refusal;
   const recordId = await vault.stores.unitOfWork.run((tx) =>
     vault.accessLog.append(tx, {
@@ -132,6 +152,6 @@ export async function recordDenial(request: AccessRequest, refusal: Refusal, vau
 function earn(row: ReleaseRow): RecordedPermit {
   const { releaseId, recordId, namespace, subjectId, modelId, versionId, versionDigest, spkiDigest, expiresAt } = row;
   const permit = mint({ releaseId, recordId, namespace, subjectId, modelId, versionId, versionDigest, spkiDigest, expiresAt });
-  recalled.set(releaseId, permit);
+  recalled.set(row.documentDigest, permit);
   return permit;
 }

@@ -6,15 +6,16 @@
  *   decide     attributes   -> Permit               does a policy in force permit exactly this?
  *   record     Permit       -> RecordedPermit       durable in the access log before anything else happens; denials too
  *   unwrap     WrappedKey   -> DEK                  one HSM call per version and process
- *   stream     ciphertext   -> socket               open-object.ts: rechecked, bounded, cut when blocked, counted
+ *   stream     ciphertext   -> socket               open-object.ts: rechecked, bounded, cut when stopped, counted
  *
  * Each stage's output is the next one's only accepted input, and can be made by that stage alone (domain/earned.ts).
  */
 import { appraise } from '../attestation/appraise.ts';
+import type { ModelRow } from '../catalog/port.ts';
 import type { AccessRequest, Permit, RecordedPermit } from '../domain/access.ts';
 import { isTampering, VaultError } from '../domain/errors.ts';
 import { type AttestationResult, evidenceBinding, isRefusal, type Refusal, refuse } from '../domain/evidence.ts';
-import { parseId, type VersionId } from '../domain/ids.ts';
+import { type Digest, isId, parseId, parseName, type VersionId } from '../domain/ids.ts';
 import type { ManifestObject } from '../domain/model.ts';
 import type { Tx } from '../domain/unit-of-work.ts';
 import { spkiDigestOf } from '../identity/certificates.ts';
@@ -24,16 +25,27 @@ import { inForce } from './documents.ts';
 import { enrolledAttester } from './enrol.ts';
 import { endRelease } from './outcome.ts';
 import { type Denied, recordDenial, recordPermit } from './record.ts';
+import { refusedByStop } from './stops.ts';
 import { unwrapDek } from './unwrap.ts';
 import type { Vault } from './vault.ts';
-import { promotedVersion } from './version.ts';
+import { aliasInForce, promotedVersion } from './version.ts';
 
-type Ports = Pick<Vault, 'vaultId' | 'node' | 'stores' | 'catalogueKey' | 'accessLog' | 'logHalted' | 'deks' | 'verifiers' | 'meter'>;
+type Ports = Pick<
+  Vault,
+  'vaultId' | 'node' | 'stores' | 'catalogueKey' | 'accessLog' | 'logHalted' | 'deks' | 'revocations' | 'verifiers' | 'meter'
+>;
 
 export interface Granted {
   readonly refused: false;
   readonly permit: RecordedPermit;
   readonly objects: readonly ManifestObject[];
+  /** The alias that was asked for, as it stands now. */
+  readonly alias?: { readonly name: string; readonly counter: number };
+}
+
+interface Decided {
+  readonly permit: Permit;
+  readonly alias?: Granted['alias'];
 }
 
 /**
@@ -44,16 +56,20 @@ export async function release(request: AccessRequest, vault: Ports): Promise<Gra
   const attested = await appraiseRequest(request, vault).catch(refuseTampered);
   if (isRefusal(attested)) return recordDenial(request, attested, vault);
 
-  const permit = await decideRequest(request, attested, vault).catch(refuseTampered);
-  if (isRefusal(permit)) return recordDenial(request, permit, vault);
+  const decided = await decideRequest(request, attested, vault).catch(refuseTampered);
+  if (isRefusal(decided)) return recordDenial(request, decided, vault);
 
+  const { permit, alias } = decided;
   const recorded = await recordPermit(request, permit, vault);
+  if (isRefusal(recorded)) return recorded;
   await unwrapOnce(recorded, vault);
-  return { refused: false, permit: recorded, objects: permit.manifest.objects };
+  return { refused: false, permit: recorded, objects: permit.manifest.objects, ...(alias && { alias }) };
 }
 
+type AppraisedRequest = Pick<AccessRequest, 'namespace' | 'challengeId' | 'evidence' | 'spki'>;
+
 /** Spends the challenge, then asks the verifiers what the evidence proves about whoever holds the TLS key. */
-async function appraiseRequest(request: AccessRequest, vault: Ports): Promise<AttestationResult | Refusal> {
+export async function appraiseRequest(request: AppraisedRequest, vault: Ports): Promise<AttestationResult | Refusal> {
   if (request.evidence.length === 0) return refuse('evidence_missing', 'send evidence bound to a fresh challenge');
   const { challengeId, namespace } = request;
   if (challengeId === undefined) return refuse('challenge_unknown', 'evidence without a challenge proves nothing about now');
@@ -73,10 +89,13 @@ async function appraiseRequest(request: AccessRequest, vault: Ports): Promise<At
     verifiers: vault.verifiers,
     context: {
       binding: evidenceBinding({ vaultId: vault.vaultId, challengeNonce: challenge.nonce, spki: request.spki }),
+      spki: request.spki,
       now: known.now,
       namespace,
       anchors: known.anchors?.body.anchors ?? [],
-      attester: (akName) => vault.stores.unitOfWork.run((tx) => enrolledAttester(namespace, akName, tx, vault)),
+      attester: (key) => vault.stores.unitOfWork.run((tx) => enrolledAttester(namespace, key, tx, vault)),
+      spendTokenId: (issuer, tokenId, expiresAt) =>
+        vault.stores.unitOfWork.run((tx) => vault.stores.releases.spendTokenId(tx, issuer, tokenId, expiresAt)),
     },
     referenceValues: references?.body.values ?? [],
     referenceValuesDigest: references?.digest,
@@ -85,36 +104,61 @@ async function appraiseRequest(request: AccessRequest, vault: Ports): Promise<At
   });
 }
 
+type DecidedRequest = Pick<AccessRequest, 'namespace' | 'model' | 'version' | 'aliasCounter' | 'delivery'>;
+
 /** Gathers the attributes from signed documents and asks the policy decision point. */
-async function decideRequest(request: AccessRequest, attested: AttestationResult, vault: Ports): Promise<Permit | Refusal> {
+export async function decideRequest(request: DecidedRequest, attested: AttestationResult, vault: Ports): Promise<Decided | Refusal> {
   const known = { subject: attested.subject, evidenceDigest: attested.evidenceDigest };
-  return vault.stores.unitOfWork.run(async (tx): Promise<Permit | Refusal> => {
-    if (await isBlocked(attested, tx, vault)) return refuse('subject_blocked', 'an administrator blocked this requester', known);
+  return vault.stores.unitOfWork.run(async (tx): Promise<Decided | Refusal> => {
+    const { namespace, subjectId } = attested.subject;
+    const stopped = await refusedByStop({ namespace, subjectId }, tx, vault);
+    if (stopped !== undefined) return { ...stopped, ...known };
 
     const model = await vault.stores.catalog.modelByName(tx, request.namespace, request.model);
     if (model === undefined) return refuse('model_unknown', request.model, known);
-    const version = await promotedVersion(model, parseId<VersionId>(request.version, 'version'), tx, vault);
+    const named = await namedVersion(request, model, tx, vault);
+    if (isRefusal(named)) return { ...named, ...known };
+    const version = await promotedVersion(model, named.versionId, tx, vault);
     if (isRefusal(version)) return { ...version, ...known };
+    const suspended = await refusedByStop({ ...version.manifest, subjectId }, tx, vault);
+    if (suspended !== undefined) return { ...suspended, ...known };
+    if (named.versionDigest !== undefined && named.versionDigest !== version.versionDigest)
+      throw new VaultError('manifest_mismatch', `the alias ${request.version} names another digest`);
 
     const policies = await inForce('policy-set', request.namespace, tx, vault);
-    return decideRelease({
+    const permit = decideRelease({
       attested,
-      manifest: version.manifest,
+      manifest: { ...version.manifest, class: version.class },
       versionDigest: version.versionDigest,
       delivery: request.delivery,
       policySet: policies && loadPolicySet(policies.body, policies.digest),
       now: tx.now,
     });
+    return isRefusal(permit) ? permit : { permit, ...(named.alias && { alias: named.alias }) };
   });
 }
 
-async function isBlocked(attested: AttestationResult, tx: Tx, vault: Ports): Promise<boolean> {
-  const blocks = await vault.stores.releases.blocks(tx);
-  return blocks.some((block) => block.namespace === attested.subject.namespace && block.subjectId === attested.subject.subjectId);
+interface NamedVersion {
+  readonly versionId: VersionId;
+  /** Of an alias: what it says the version is. */
+  readonly versionDigest?: Digest;
+  readonly alias?: Granted['alias'];
+}
+
+/** An id names itself; anything else is an alias, believed as its signed document says and never older than the requester has seen it. */
+async function namedVersion(request: DecidedRequest, model: ModelRow, tx: Tx, vault: Ports): Promise<NamedVersion | Refusal> {
+  const { version, aliasCounter } = request;
+  if (isId(version)) return { versionId: parseId<VersionId>(version, 'version') };
+  const alias = await aliasInForce(model, parseName(version, 'version'), tx, vault);
+  if (alias === undefined) return refuse('version_unknown', version);
+  const { versionId, versionDigest, name, counter } = alias;
+  if (aliasCounter !== undefined && counter < aliasCounter) return refuse('alias_stale', `${name} is at ${counter} here`);
+  return { versionId, versionDigest, alias: { name, counter } };
 }
 
 /** Opens the DEK now, so that a key that cannot be opened is an answer to the request and not a broken stream later. */
 async function unwrapOnce(permit: RecordedPermit, vault: Ports): Promise<void> {
+  using _guard = vault.revocations.guard(permit, new AbortController().signal, () => undefined); // wiped again if it is stopped meanwhile
   try {
     const lease = await unwrapDek(permit, vault);
     lease.release();
@@ -125,7 +169,7 @@ async function unwrapOnce(permit: RecordedPermit, vault: Ports): Promise<void> {
 }
 
 /** Something signed here is no longer what it was. That is a refusal, and belongs on record like any other; other errors pass. */
-function refuseTampered(error: unknown): Refusal {
+export function refuseTampered(error: unknown): Refusal {
   if (error instanceof VaultError && isTampering(error.code)) return refuse(error.code, error.detail);
   throw error;
 }

@@ -1,15 +1,19 @@
 /**
- * Promise P3: after `block` is acknowledged no node sends another byte to that requester later than 5 s.
- * Every node reads the list each second, aborts the streams it covers, and aborts all of them when it could not read it for 4 s.
+ * Promise P3: after a stop is acknowledged no node sends another byte of what it covers later than 5 s.
+ * Every node reads the stops each second, aborts the streams they cover, and aborts all of them when it could not read them for 4 s.
  */
 import type { RecordedPermit } from '../domain/access.ts';
 import { DEFAULTS } from '../domain/classes.ts';
 import type { Clock } from '../domain/clock.ts';
 import { type ErrorCode, VaultError } from '../domain/errors.ts';
-import type { Stores } from '../stores/port.ts';
+import type { StopId, VersionId } from '../domain/ids.ts';
+import { covers, type KnownStop, kindOf, stopOf } from '../domain/stop.ts';
+import type { DekLeases } from '../keys/dek-leases.ts';
+import { knownStops } from './stops.ts';
+import type { Vault } from './vault.ts';
 
 export interface StreamGuard {
-  /** Aborts when the requester's connection does, and when the release is revoked. */
+  /** Aborts when the requester's connection does, and when the release is stopped. */
   readonly signal: AbortSignal;
   /** Throws `release_cut`, `release_expired` or `revocation_unknown` when nothing more may be sent. Asked before every segment. */
   assertLive(): void;
@@ -17,12 +21,14 @@ export interface StreamGuard {
 }
 
 export interface Revocations {
-  /** Reads the list once; from then on each second until `stop`. Rejects when the first read fails: a node that cannot tell does not serve. */
+  /** Reads the stops once; from then on each second until `stop`. Rejects when the first read fails: a node that cannot tell does not serve. */
   start(): Promise<void>;
   stop(): void;
-  /** One refresh now: what the timer does each second, and what `block` does on the node that executes it. */
+  /** One refresh now: what the timer does each second, and what placing a stop does on the node that executes it. */
   refresh(): Promise<void>;
   guard(permit: RecordedPermit, signal: AbortSignal, onCut: () => void): StreamGuard;
+  /** The stops were not read for so long that every stream is cut: this node must not be sent requests. */
+  isStale(): boolean;
 }
 
 interface Live {
@@ -30,41 +36,53 @@ interface Live {
   readonly abort: AbortController;
 }
 
-export function createRevocations(options: {
-  readonly stores: Pick<Stores, 'unitOfWork' | 'releases'>;
-  readonly clock: Clock;
-  /** Called after streams were cut: their keys must not linger. */
-  readonly onCut: () => void;
-  readonly onStale: (error: unknown) => void;
-}): Revocations {
-  const { stores, clock } = options;
+export function createRevocations(
+  options: Pick<Vault, 'vaultId' | 'stores' | 'catalogueKey'> & {
+    readonly clock: Clock;
+    /** Keys of what is stopped must not linger. */
+    readonly deks: Pick<DekLeases, 'wipe' | 'wipeIdle' | 'wipeAll'>;
+    readonly onStale: (error: unknown) => void;
+  },
+): Revocations {
+  const { stores, clock, deks } = options;
   const live = new Set<Live>();
-  let blocked = new Set<string>();
-  let cutFor = new Set<string>();
+  const carriedOut = new Set<StopId>();
+  let stops: readonly KnownStop[] = [];
   let readAt = Number.NEGATIVE_INFINITY;
   let timer: NodeJS.Timeout | undefined;
+  let deadline: NodeJS.Timeout | undefined;
   let reading: Promise<void> | undefined;
 
-  const stopped = (permit: RecordedPermit): ErrorCode | undefined => {
-    if (blocked.has(`${permit.namespace} ${permit.subjectId}`)) return 'release_cut';
+  const isStale = () => clock.monotonicMs() - readAt > DEFAULTS.revocationStaleMs;
+  const ended = (permit: RecordedPermit): ErrorCode | undefined => {
+    if (stopOf(stops, permit) !== undefined) return 'release_cut';
     if (clock.now() >= permit.expiresAt) return 'release_expired';
-    return clock.monotonicMs() - readAt > DEFAULTS.revocationStaleMs ? 'revocation_unknown' : undefined;
+    return isStale() ? 'revocation_unknown' : undefined;
+  };
+  /** What nobody may read any more goes at once, whoever holds it. A version whose requester is blocked, others may be reading. */
+  const wipe = (stop: KnownStop, versions: readonly VersionId[]) => {
+    if (stop.scope === 'vault' && !stop.lifted) return deks.wipeAll();
+    if (kindOf(stop) !== 'block' && !stop.lifted) for (const version of versions) deks.wipe(version);
+    deks.wipeIdle();
   };
   const cut = () => {
     for (const { permit, abort } of live) {
-      const code = stopped(permit);
+      const code = ended(permit);
       if (code !== undefined) abort.abort(new VaultError(code));
     }
-    if (!blocked.isSubsetOf(cutFor)) {
-      cutFor = blocked;
-      setImmediate(options.onCut); // keys that no stream holds; a stream that is cut says so itself when it has returned its lease
+    for (const stop of stops) {
+      if (carriedOut.has(stop.stopId)) continue;
+      carriedOut.add(stop.stopId);
+      const versions = [...live].filter(({ permit }) => covers(stop, permit)).map(({ permit }) => permit.versionId);
+      setImmediate(wipe, stop, versions); // a stream that is cut wipes for itself when it has returned its lease
     }
   };
   const read = async () => {
     const askedAt = clock.monotonicMs(); // what was true when we asked, not when the answer came
-    const blocks = await stores.unitOfWork.run((tx) => stores.releases.blocks(tx));
-    blocked = new Set(blocks.map((block) => `${block.namespace} ${block.subjectId}`));
+    stops = await stores.unitOfWork.run((tx) => knownStops(tx, options), { ahead: true });
     readAt = askedAt;
+    clearTimeout(deadline);
+    if (timer !== undefined) deadline = setTimeout(cut, DEFAULTS.revocationStaleMs + 5 - (clock.monotonicMs() - askedAt));
   };
   const refresh = () => {
     reading ??= read().finally(() => {
@@ -75,15 +93,21 @@ export function createRevocations(options: {
   };
 
   return {
+    isStale,
     async start() {
-      await refresh();
       timer = setInterval(() => {
-        cut(); // a read that hangs must not keep the streams alive
+        cut(); // expiry; and a read that hangs must not keep the streams alive
         refresh().catch(options.onStale);
       }, DEFAULTS.revocationRefreshMs);
+      await refresh().catch((error) => {
+        clearInterval(timer);
+        throw error;
+      });
     },
     stop() {
       clearInterval(timer);
+      clearTimeout(deadline);
+      timer = undefined;
       for (const { abort } of live) abort.abort(new VaultError('revocation_unknown', 'the vault is stopping'));
     },
     async refresh() {
@@ -96,12 +120,13 @@ export function createRevocations(options: {
       const entry = { permit, abort };
       live.add(entry);
       const assertLive = () => {
-        const code = stopped(permit);
+        const code = ended(permit);
         if (code !== undefined) throw new VaultError(code);
       };
       const dispose = () => {
         live.delete(entry);
-        if (stopped(permit) === 'release_cut') options.onCut(); // only now has the stream returned its lease
+        const stop = stopOf(stops, permit);
+        if (stop !== undefined) wipe(stop, [permit.versionId]); // only now has the stream returned its lease
       };
       return { signal: AbortSignal.any([signal, abort.signal]), assertLive, [Symbol.dispose]: dispose };
     },

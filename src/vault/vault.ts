@@ -18,7 +18,7 @@ export interface Vault {
   readonly stores: Stores;
   readonly blobs: BlobStore;
   readonly keys: KeyProvider;
-  /** Wraps every new DEK. */
+  /** The KEK that the vault was made with. Which version wraps new DEKs now: key-ring.ts. */
   readonly kek: KeyRef;
   /** Signs documents and verifies them. */
   readonly catalogueKey: CatalogueKey;

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import type { Digest } from '../../src/domain/ids.ts';
 import { approve, pendingApprovals, requestApproval } from '../../src/vault/approve.ts';
 import type { AdminActor } from '../../src/vault/authorize.ts';
-import type { Operation } from '../../src/vault/operations.ts';
+import type { Operation } from '../../src/vault/operations/operation.ts';
 import { codeFrom, GOOD_VALUE, type Machine, PROD, type Published, starterPolicies, TestVault, workstationOf } from './test-vault.ts';
 
 let vault: TestVault;
@@ -21,6 +21,10 @@ afterEach(() => vault.remove());
 
 const consent = (actor: AdminActor, digest = waiting.operationDigest, node = vault.node) =>
   approve(actor, waiting.requestId, digest, node.vault);
+const consentOfBob = async () => {
+  await vault.stepUp('bob', waiting.operationDigest);
+  return consent(bob);
+};
 const policySet = (counter: number, policies = starterPolicies('public')): Operation => ({
   kind: 'policy-set',
   namespace: PROD,
@@ -72,6 +76,7 @@ describe('the second person', () => {
       requestId: waiting.requestId,
       operation: { kind: 'promote', versionId: waiting.versionId, class: 'restricted' },
     });
+    await vault.stepUp('bob', shown?.operationDigest);
     expect((await consent(bob, shown?.operationDigest)).state).toBe('executed');
     expect(vault.records().slice(-2)).toMatchObject([
       {
@@ -99,20 +104,22 @@ describe('the second person', () => {
       reason: 'action_denied',
       actor: { administratorId: carol.administratorId },
     });
-    expect((await consent(bob)).state).toBe('executed');
+    expect((await consentOfBob()).state).toBe('executed');
   });
 
   test('comes too late after four hours, and in time a second before', async () => {
     vault.clock.advance(4 * 3600 - 60 - 1); // logging in took a minute
     const inTime = await vault.upload('heron', 'restricted');
-    expect((await approve(bob, inTime.requestId, inTime.operationDigest, vault.vault)).state).toBe('executed');
+    expect((await vault.approve('bob', inTime)).state).toBe('executed');
     vault.clock.advance(62);
-    expect(await codeFrom(consent(bob))).toBe('approval_settled');
+    expect(await codeFrom(consentOfBob())).toBe('approval_settled');
+    expect(vault.lastRecord()).toMatchObject({ type: 'approval.refused', reason: 'approval_settled' });
     await quarantined();
   });
 
   test('twice at once, on two nodes, is executed once', async () => {
     const other = await vault.addNode();
+    await vault.stepUp('bob', waiting.operationDigest);
     const answers = await Promise.all([
       codeFrom(consent(bob)),
       codeFrom(consent(bob, waiting.operationDigest, other)),
@@ -120,7 +127,8 @@ describe('the second person', () => {
       codeFrom(consent(bob, waiting.operationDigest, other)),
     ]);
     expect(answers.filter((answer) => answer === 'nothing thrown')).toHaveLength(1);
-    for (const answer of answers) expect(['nothing thrown', 'approval_settled', 'version_state_conflict']).toContain(answer);
+    for (const answer of answers)
+      expect(['nothing thrown', 'approval_settled', 'version_state_conflict', 'step_up_required']).toContain(answer);
     expect(vault.records('version.promoted')).toHaveLength(1);
   });
 
@@ -143,15 +151,21 @@ describe('documents in force', () => {
       await requestApproval(alice, policySet(2), vault.vault),
       await requestApproval(alice, policySet(2, {}), vault.vault),
     ];
-    await approve(bob, second.requestId, second.operationDigest, vault.vault);
-    expect(await codeFrom(approve(bob, first.requestId, first.operationDigest, vault.vault))).toBe('document_stale');
+    await vault.approve('bob', second);
+    expect(await codeFrom(vault.approve('bob', first))).toBe('document_stale');
+    expect(vault.lastRecord()).toMatchObject({ type: 'approval.refused', outcome: 'deny', reason: 'document_stale' });
   });
 
   test('approved at once by two requests for the same counter change once', async () => {
     const other = await vault.addNode();
     const asked = [await requestApproval(alice, policySet(2), vault.vault), await requestApproval(alice, policySet(2, {}), vault.vault)];
+    const dave = await vault.approver('dave');
+    await vault.stepUp('bob', asked[0]?.operationDigest);
+    await vault.stepUp('dave', asked[1]?.operationDigest);
     const answers = await Promise.all(
-      asked.map((one, at) => codeFrom(approve(bob, one.requestId, one.operationDigest, at === 0 ? vault.vault : other.vault))),
+      asked.map((one, at) =>
+        codeFrom(approve(at === 0 ? bob : dave, one.requestId, one.operationDigest, at === 0 ? vault.vault : other.vault)),
+      ),
     );
     expect(answers.sort()).toEqual(['document_stale', 'nothing thrown']);
     expect(vault.records('document.activated').filter(({ document }) => document?.['counter'] === 2)).toHaveLength(1);

@@ -3,7 +3,8 @@
  * point at it. At the end, as `todo`, what such a writer can still do today.
  */
 import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals';
-import type { Digest, ObjectPath } from '../../src/domain/ids.ts';
+import { sha256Hex } from '../../src/domain/bytes.ts';
+import { type Digest, newId, type ObjectPath, type StopId } from '../../src/domain/ids.ts';
 import { spkiDigestOf } from '../../src/identity/certificates.ts';
 import { sessionTokenDigest } from '../../src/identity/session-token.ts';
 import { approve, requestApproval } from '../../src/vault/approve.ts';
@@ -15,6 +16,7 @@ import { finishRelease } from '../../src/vault/finish.ts';
 import { login } from '../../src/vault/login.ts';
 import { finishVersion, putObject, startVersion } from '../../src/vault/publish.ts';
 import type { Granted } from '../../src/vault/release.ts';
+import { requestLift, suspend } from '../../src/vault/stop.ts';
 import {
   chunksOf,
   codeFrom,
@@ -282,7 +284,8 @@ describe('a slot', () => {
     vault.sql("DELETE FROM document_slots WHERE slot = 'policy-set' AND namespace = 'prod'");
     expect(await ask()).toBe('policy_missing');
     vault.sql("DELETE FROM document_slots WHERE slot = 'trust-anchors' AND namespace = 'prod'");
-    expect(await ask()).toBe('endorsement_untrusted');
+    expect(await ask()).toBe('document_invalid'); // this process has seen them
+    expect(await ask({ node: await vault.addNode() })).toBe('endorsement_untrusted');
   });
 
   test('counters cannot be skipped or repeated by asking', async () => {
@@ -307,7 +310,7 @@ describe('the row of a requester', () => {
 
   test('with the attestation key of an attacker', async () => {
     const attacker = { ...machine, akName: `000b${'66'.repeat(32)}` };
-    vault.sql('UPDATE subjects SET ak_name = ? WHERE subject_id = ?', attacker.akName, machine.subjectId);
+    vault.sql('UPDATE subjects SET attester_key = ? WHERE subject_id = ?', `tpm2:${attacker.akName}`, machine.subjectId);
     expect(await ask({ machine: attacker })).toBe('document_invalid');
     expect(await ask()).toBe('attester_key_unknown');
   });
@@ -339,44 +342,57 @@ describe('the row of an administrator', () => {
       ),
     );
 
-  test("pointing at somebody else's document opens no session for either", async () => {
-    vault.sql(
-      "UPDATE administrators SET document_digest = (SELECT document_digest FROM administrators WHERE name = 'bob') WHERE name = 'carol'",
-    );
+  const pointCarolAtBob = async () => {
+    const [carol, bob] = await Promise.all(['carol', 'bob'].map(async (name) => `administrator:${(await vault.as(name)).administratorId}`));
+    vault.sql('UPDATE document_slots SET digest = (SELECT digest FROM document_slots WHERE slot = ?) WHERE slot = ?', bob, carol);
+    vault.clock.advance(60);
+  };
+
+  test("renamed to somebody else's opens no session for either", async () => {
+    vault.sql("UPDATE administrators SET name = 'nobody' WHERE name = 'carol'");
+    vault.sql("UPDATE administrators SET name = 'carol' WHERE name = 'bob'");
     vault.clock.advance(60);
     expect(await logIn('carol', 'bob')).toBe('login_refused');
     expect(await logIn('carol', 'carol')).toBe('login_refused');
+    expect(await logIn('bob', 'bob')).toBe('login_refused');
+  });
+
+  test("whose slot points at somebody else's document opens no session for either", async () => {
+    await pointCarolAtBob();
+    expect(await logIn('carol', 'bob')).toBe('document_invalid');
+    expect(await logIn('carol', 'carol')).toBe('login_refused'); // her workstation is nobody's: her document is not to be found
   });
 
   test('does not end in a session with more roles, when a session lives', async () => {
     const token = await vault.login('carol');
-    vault.sql(
-      "UPDATE administrators SET document_digest = (SELECT document_digest FROM administrators WHERE name = 'bob') WHERE name = 'carol'",
-    );
+    await pointCarolAtBob();
     expect(
       await codeFrom(authenticate({ token, workstation: workstationOf('carol'), requestId: 'r', remoteAddress: '' }, vault.vault)),
-    ).toBe('workstation_unknown');
+    ).toBe('document_invalid');
   });
 
   test('made up opens nothing', async () => {
-    vault.sql("INSERT INTO administrators VALUES (?, 'mallory', ?)", freshId(), 'a'.repeat(64));
-    expect(await logIn('mallory', 'bob')).toBe('document_invalid');
+    vault.sql("INSERT INTO administrators VALUES (?, 'mallory')", freshId());
+    vault.clock.advance(60);
+    expect(await logIn('mallory', 'bob')).toBe('login_refused');
   });
 });
 
 describe('a session row', () => {
   const forge = (person: string, workstation: string, authenticator?: string) => {
     const token = 'forged-token';
-    const { administrator_id, document_digest } = vault.row('SELECT * FROM administrators WHERE name = ?', person);
-    const body = JSON.parse(String(vault.row('SELECT CAST(bytes AS TEXT) AS b FROM documents WHERE digest = ?', document_digest)['b']));
+    const { administrator_id } = vault.row('SELECT * FROM administrators WHERE name = ?', person);
+    const { digest } = vault.row('SELECT digest FROM document_slots WHERE slot = ?', `administrator:${administrator_id}`);
+    const body = JSON.parse(String(vault.row('SELECT CAST(bytes AS TEXT) AS b FROM documents WHERE digest = ?', digest)['b']));
     const now = vault.clock.now().getTime();
     vault.sql('DELETE FROM sessions');
     vault.sql(
-      'INSERT INTO sessions VALUES (?, ?, ?, ?, ?, ?)',
+      'INSERT INTO sessions VALUES (?, ?, ?, ?, ?, ?, ?, NULL)',
       sessionTokenDigest(token),
       administrator_id,
       authenticator ?? body.authenticator.id,
       workstationOf(workstation),
+      now,
       now,
       now,
     );
@@ -457,7 +473,8 @@ describe('a document', () => {
     const node = await vault.addNode();
     const code =
       kind === 'administrator' ? await codeFrom(vault.login('alice', node)) : await codeOf(vault.ask({ machine, version, node }));
-    expect(code).toBe('document_invalid');
+    // Such a person is nobody, and keeps nobody else from logging in.
+    expect(code).toBe(kind === 'administrator' ? 'login_refused' : 'document_invalid');
   }
 });
 
@@ -539,15 +556,14 @@ describe('a request that waits', () => {
 
   test('that was executed is not executed again when its row is set back', async () => {
     vault.sql("UPDATE approvals SET state = 'pending'");
-    expect(await codeFrom(approve(await vault.as('bob'), version.requestId, version.operationDigest, vault.vault))).toBe(
-      'version_state_conflict',
-    );
+    expect(await codeFrom(vault.approve('bob', version))).toBe('version_state_conflict');
     const { request_id, operation_digest } = vault.row("SELECT * FROM approvals WHERE kind = 'policy-set'") as Record<
       string,
       typeof version.requestId & Digest
     >;
     if (request_id === undefined || operation_digest === undefined) throw new Error('there is a policy set');
-    expect(await codeFrom(approve(await vault.as('bob'), request_id, operation_digest, vault.vault))).toBe('document_stale');
+    const asked = { requestId: request_id, operationDigest: operation_digest };
+    expect(await codeFrom(vault.approve('bob', asked))).toBe('document_stale');
   });
 
   test('is not approved by another digest than the approver was shown', async () => {
@@ -605,23 +621,122 @@ describe('pointing back and exchanging names', () => {
   });
 });
 
+describe('a stop', () => {
+  let granted: Granted;
+  let stopId: StopId;
+  beforeEach(async () => {
+    granted = await vault.granted({ machine, version });
+    vault.clock.advance(1);
+    ({ stopId } = await blockSubject(await vault.as('bob'), PROD, 'gpu-1', vault.vault));
+  });
+  const requestToLift = async (id = stopId) => {
+    await vault.stepUp('alice');
+    return requestLift(await vault.as('alice'), { namespace: PROD, stop: id }, vault.vault);
+  };
+  const point = (digest: unknown, id = stopId) => vault.sql('UPDATE stops SET lift_digest = ? WHERE stop_id = ?', digest, id);
+
+  test('cannot be removed or turned on something else by accident', () => {
+    expect(() => vault.sql('DELETE FROM stops')).toThrow('stops are kept for ever');
+    for (const change of ["target = 'x'", 'target = NULL', "scope = 'model'", "namespace = 'research'", "stop_id = 'x'", 'created_at = 0'])
+      expect(() => vault.sql(`UPDATE stops SET ${change}`)).toThrow('only the lift can be added');
+  });
+
+  test('whose row vanished is in force in every process that saw it, can be pressed again, and two people can still lift it', async () => {
+    vault.dropTriggers();
+    vault.sql('DELETE FROM stops');
+    expect(await ask()).toBe('subject_blocked');
+    expect(await codeOf(vault.open(machine, granted))).toBe('release_cut');
+    const again = await blockSubject(await vault.as('bob'), PROD, 'gpu-1', vault.vault);
+    expect(again.stopId).toBe(stopId);
+    expect(await ask({ node: await vault.addNode() })).toBe('subject_blocked'); // its row is back
+    vault.sql('DELETE FROM stops');
+    await vault.approve('bob', await requestToLift());
+    expect(await ask()).toBe('granted');
+    expect(await ask({ node: await vault.addNode() })).toBe('granted');
+  });
+
+  test('whose row was turned on another requester still stops the first one where it was seen', async () => {
+    const other = await vault.machine('gpu-2');
+    vault.dropTriggers();
+    vault.sql('UPDATE stops SET target = ?', other.subjectId);
+    expect(await ask()).toBe('subject_blocked');
+  });
+
+  test('is not lifted by writing a digest: of nothing, of another document, of the lift of another stop', async () => {
+    const other = await suspend(await vault.as('bob'), { namespace: PROD, model: 'falcon' }, vault.vault);
+    await vault.approve('bob', await requestToLift(other.stopId));
+    const documents = vault.database.prepare('SELECT digest FROM documents').all() as Array<{ digest: string }>;
+    expect(documents.length).toBeGreaterThan(10);
+    for (const digest of ['', 'x', 'f'.repeat(64), ...documents.map((one) => one.digest)]) {
+      point(digest);
+      expect(await ask()).toBe('subject_blocked');
+    }
+    expect(await ask({ node: await vault.addNode() })).toBe('subject_blocked');
+    const refused = await codeOf(vault.open(machine, granted));
+    expect(['subject_blocked', 'release_cut']).toContain(refused);
+    await vault.approve('bob', await requestToLift()); // what was written there is in nobody's way
+    expect(await ask()).toBe('granted');
+  });
+
+  test('that a writer plants stops what it says, everything where that cannot be told, and two people lift it', async () => {
+    await vault.approve('bob', await requestToLift());
+    const plant = (scope: string) => {
+      const id = newId<StopId>(vault.clock.now());
+      vault.sql('INSERT INTO stops VALUES (?, ?, ?, ?, NULL, ?, NULL)', id, scope, PROD, version.versionId, vault.clock.now().getTime());
+      return id;
+    };
+    for (const [scope, code] of [
+      ['version', 'version_suspended'],
+      ['galaxy', 'lockdown'],
+    ] as const) {
+      const planted = plant(scope);
+      expect(await ask()).toBe(code);
+      await vault.approve('bob', await requestToLift(planted));
+      expect(await ask()).toBe('granted');
+    }
+  });
+
+  test('that was lifted does not come back when its row forgets the lift, where the lift was seen', async () => {
+    await vault.approve('bob', await requestToLift());
+    expect(await ask()).toBe('granted');
+    point(null);
+    expect(await ask()).toBe('granted');
+  });
+
+  test('is not lifted by a request whose row was made to name another stop', async () => {
+    const other = await suspend(await vault.as('bob'), { namespace: PROD, model: 'falcon' }, vault.vault);
+    const harmless = await requestToLift(other.stopId);
+    const { operation } = vault.row('SELECT CAST(operation AS TEXT) AS operation FROM approvals WHERE request_id = ?', harmless.requestId);
+    const altered = String(operation).replace(other.stopId, stopId);
+    vault.sql(
+      'UPDATE approvals SET operation = ?, operation_digest = ? WHERE request_id = ?',
+      Buffer.from(altered),
+      sha256Hex(Buffer.from(altered)),
+      harmless.requestId,
+    );
+    expect(await codeFrom(vault.approve('bob', harmless))).toBe('approval_changed');
+    expect(await ask()).toBe('subject_blocked');
+  });
+
+  test('ends a release for good: clearing its outcome revives it neither while it is stopped nor when that is lifted', async () => {
+    vault.sql('UPDATE releases SET outcome = NULL');
+    expect(await codeOf(vault.open(machine, granted))).toBe('subject_blocked');
+    await vault.approve('bob', await requestToLift());
+    vault.sql('UPDATE releases SET outcome = NULL');
+    expect(await codeOf(vault.open(machine, granted))).toBe('release_cut');
+    expect(await codeOf(vault.open(machine, granted, 'weights.bin', await vault.addNode()))).toBe('release_cut');
+  });
+});
+
 /**
  * What a database writer can still do. Each test holds what happens today, so that the day it is closed the test says so.
  * None of these shows plaintext to somebody without a TLS key that attested; each weakens what people decided.
  */
 describe('KNOWN, open to a database writer today', () => {
-  test('deleting the row of a block unblocks', async () => {
+  test('clearing the outcome of a release that ended by itself revives it until its signed expiry', async () => {
     const granted = await vault.granted({ machine, version });
-    await blockSubject(await vault.as('bob'), PROD, 'gpu-1', vault.vault);
-    vault.sql('DELETE FROM blocks');
-    expect(await ask()).toBe('granted');
-    expect(await codeOf(vault.open(machine, granted))).toBe('release_cut'); // but what was cut stays cut
-  });
-
-  test('clearing the outcome of a release revives it until its signed expiry', async () => {
-    const granted = await vault.granted({ machine, version });
-    await blockSubject(await vault.as('bob'), PROD, 'gpu-1', vault.vault);
-    vault.sql('DELETE FROM blocks');
+    const { namespace, releaseId } = granted.permit;
+    await finishRelease({ requestId: 'r', namespace, releaseId, spki: machine.spki, remoteAddress: '' }, vault.vault);
     vault.sql('UPDATE releases SET outcome = NULL');
     expect(await codeOf(vault.open(machine, granted))).toBe('granted');
     vault.clock.advance(3600);

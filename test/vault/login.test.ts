@@ -2,9 +2,14 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { signDocument } from '../../src/documents/document.ts';
 import { VaultError } from '../../src/domain/errors.ts';
+import { SYSTEM } from '../../src/domain/ids.ts';
+import { spkiDigestOf } from '../../src/identity/certificates.ts';
 import { sessionTokenDigest } from '../../src/identity/session-token.ts';
+import { administratorInForce } from '../../src/vault/administrators.ts';
 import { authenticate } from '../../src/vault/authorize.ts';
+import { slotOf } from '../../src/vault/documents.ts';
 import { login, logout } from '../../src/vault/login.ts';
+import { keepHouse } from '../../src/vault/outcome.ts';
 import { codeFrom, type Node, TestVault, workstationOf } from './test-vault.ts';
 
 let vault: TestVault;
@@ -64,7 +69,10 @@ describe('a login', () => {
     ['Arabic-Indic digits', (code) => ({ code: code.replace(/\d/g, (digit) => String.fromCharCode(0x660 + Number(digit))) })],
     ['full-width digits', (code) => ({ code: code.replace(/\d/g, (digit) => String.fromCharCode(0xff10 + Number(digit))) })],
     ['no code', () => ({ code: '' })],
+    ['five digits', (code) => ({ code: code.slice(1) })],
     ['seven digits', (code) => ({ code: `0${code}` })],
+    ['a sign', (code) => ({ code: `+${code.slice(1)}` })],
+    ['an exponent', () => ({ code: '1e0005' })],
     ['a code as long as a book', () => ({ code: '1'.repeat(1_000_000) })],
   ])('with %s is refused like any other, and recorded', async (_what, make) => {
     const failed = attempt(make(await vault.code('alice')));
@@ -157,9 +165,14 @@ describe('after five wrong codes', () => {
     expect(await outcome()).toBe('nothing thrown');
   });
 
-  test('from a stranger’s workstation, alice on her own is not locked', async () => {
-    await fail(5, { from: 'mallory' });
-    expect(await outcome({ from: 'mallory' })).toBe('login_locked');
+  test('from a stranger’s key, alice on her own workstation is not locked', async () => {
+    await fail(10, { from: 'mallory' });
+    expect(await outcome()).toBe('nothing thrown');
+  });
+
+  test('from another administrator’s workstation, alice on her own is not locked', async () => {
+    await fail(5, { from: 'bob' });
+    expect(await outcome({ from: 'bob' })).toBe('login_locked');
     expect(await outcome()).toBe('nothing thrown');
   });
 
@@ -212,13 +225,15 @@ describe('a session', () => {
   });
 
   test('works on no other workstation of the same person either', async () => {
-    const row = vault.row(
-      "SELECT CAST(bytes AS TEXT) AS body FROM documents JOIN administrators ON digest = document_digest WHERE name = 'alice'",
-    );
-    const body = { ...JSON.parse(String(row['body'])), workstations: [workstationOf('alice'), workstationOf('alice at home')] };
-    const document = await signDocument('administrator', body, vault.vault.catalogueKey.sign);
-    await vault.stores.unitOfWork.run((tx) => vault.stores.documents.put(tx, document));
-    vault.sql("UPDATE administrators SET document_digest = ? WHERE name = 'alice'", document.digest);
+    const { administratorId } = await vault.as('alice');
+    await vault.stores.unitOfWork.run(async (tx) => {
+      const body = await administratorInForce(administratorId, tx, vault.vault);
+      if (body === undefined) throw new Error('alice is gone');
+      const both = { ...body, counter: 2, workstations: [workstationOf('alice'), workstationOf('alice at home')] };
+      const document = await signDocument('administrator', both, vault.vault.catalogueKey.sign);
+      await vault.stores.documents.put(tx, document);
+      await vault.stores.documents.point(tx, SYSTEM, slotOf('administrator', administratorId), { digest: document.digest, counter: 2 });
+    });
     expect(await use(token, 'alice at home')).toBe('workstation_unknown');
     expect(await use(token)).toBe('nothing thrown');
   });
@@ -250,10 +265,81 @@ test('of a hundred wrong codes sent at once to two nodes, five are looked at', a
   expect(vault.keys.unwraps - unwraps).toBe(5);
 });
 
-test('a name that does not fit costs the HSM the same work as one that does', async () => {
-  for (const one of [{ name: 'mallory' }, { from: 'mallory' }, { code: await wrong() }]) {
+test('on an administrator’s workstation, a name that does not fit costs the HSM the same work as one that does', async () => {
+  for (const one of [{ name: 'mallory' }, { name: 'bob' }, { from: 'bob' }, { code: await wrong() }]) {
     const unwraps = vault.keys.unwraps;
     expect(await outcome(one)).toBe('login_refused');
     expect(vault.keys.unwraps - unwraps).toBe(1);
   }
+});
+
+describe('a stranger', () => {
+  const stranger = (at: number, remoteAddress: string, administrator = 'alice') =>
+    codeFrom(
+      login(
+        { administrator, code: '000000', workstation: spkiDigestOf(Buffer.from(`key ${at}`)), requestId: 'r', remoteAddress },
+        vault.vault,
+      ),
+    );
+  const denials = () => vault.records('admin.denied').length;
+
+  test('with a key that is nobody’s gets no work out of the HSM, whatever the name', async () => {
+    const unwraps = vault.keys.unwraps;
+    expect(await stranger(1, '192.0.2.7')).toBe('login_refused');
+    expect(await stranger(2, '192.0.2.7', 'nobody')).toBe('login_refused');
+    expect(vault.keys.unwraps).toBe(unwraps);
+    expect(vault.records('admin.denied').map(({ reason }) => reason)).toEqual(['login_refused', 'login_refused']);
+  });
+
+  test('who tries a thousand times with fresh keys from one address neither locks alice out nor makes her wait, nor fills the log', async () => {
+    const attempts = Array.from({ length: 1000 }, (_, at) => stranger(at, '192.0.2.1')); // alice's own address: one office, one NAT
+    const began = performance.now();
+    expect(await outcome()).toBe('nothing thrown');
+    expect(performance.now() - began).toBeLessThan(10_000); // behind all of them, on a busy machine
+    const answers = await Promise.all(attempts);
+    expect(answers.filter((answer) => answer === 'login_refused')).toHaveLength(30);
+    expect(answers.filter((answer) => answer === 'login_locked')).toHaveLength(970);
+    expect(denials()).toBe(31); // the first that was turned away too
+    vault.clock.advance(60);
+    expect(await stranger(1000, '192.0.2.1')).toBe('login_refused');
+  });
+
+  test('with many addresses gets no further than 300 attempts a minute', async () => {
+    const answers = await Promise.all(Array.from({ length: 320 }, (_, at) => stranger(at, `198.51.100.${at}`)));
+    expect(answers.filter((answer) => answer === 'login_refused')).toHaveLength(300);
+    expect(denials()).toBe(301);
+    expect(await outcome()).toBe('nothing thrown');
+  });
+});
+
+test('from one workstation at most thirty codes a minute are tried, whatever the names', async () => {
+  const unwraps = vault.keys.unwraps;
+  const answers = [];
+  for (let at = 0; at < 40; at++) answers.push(await outcome({ name: `name-${at}` }));
+  expect(answers.filter((answer) => answer === 'login_refused')).toHaveLength(30);
+  expect(answers.slice(30)).toEqual(Array(10).fill('login_locked'));
+  expect(vault.keys.unwraps - unwraps).toBe(30);
+  vault.clock.advance(60);
+  expect(await outcome()).toBe('nothing thrown');
+});
+
+test('twenty times in a row, one code sent to two nodes at once opens exactly one session', async () => {
+  const other = await vault.addNode();
+  for (let round = 0; round < 20; round++) {
+    vault.clock.advance(30);
+    const code = await vault.code('alice');
+    const answers = await Promise.all([vault.node, other].map((node) => outcome({ code, node })));
+    expect(answers.sort()).toEqual(['login_refused', 'nothing thrown']);
+  }
+  expect(vault.row('SELECT count(*) AS n FROM sessions')['n']).toBe(20);
+});
+
+test('a session that is over is forgotten by the round of a node, one that lives is kept', async () => {
+  await attempt();
+  vault.clock.advance(899);
+  await keepHouse(vault.vault);
+  expect(vault.row('SELECT count(*) AS n FROM sessions')['n']).toBe(1);
+  vault.clock.advance(1);
+  await keepHouse(vault.vault);
+  expect(vault.row('SELECT count(*) AS n FROM sessions')['n']).toBe(0);
 });

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { VaultError } from '../../src/domain/errors.ts';
-import type { BlobName, ReleaseId } from '../../src/domain/ids.ts';
+import type { BlobName, ReleaseId, StopId } from '../../src/domain/ids.ts';
 import { newId } from '../../src/domain/ids.ts';
 import type { ManifestObject } from '../../src/domain/model.ts';
 import { blockSubject } from '../../src/vault/block.ts';
@@ -278,7 +278,11 @@ describe('every request is rechecked, and every refusal recorded', () => {
   test('blocked: subject_blocked, and release_cut once the release was ended by it', async () => {
     const bad = await vault.machine(`gpu-bad-${made++}`);
     const own = await vault.granted({ machine: bad, version: await vault.publish('checked', 'restricted') });
-    await vault.stores.unitOfWork.run((tx) => vault.stores.releases.block(tx, { namespace: bad.namespace, subjectId: bad.subjectId }));
+    await vault.stores.unitOfWork.run((tx) => {
+      const { namespace, subjectId: target } = bad;
+      const stop = { stopId: newId<StopId>(tx.now), scope: 'requester' as const, namespace, target, createdAt: tx.now };
+      return vault.stores.releases.insertStop(tx, stop);
+    });
     await refusedWith('subject_blocked', vault.open(bad, own));
     vault.sql("UPDATE releases SET outcome = 'cut' WHERE release_id = ?", own.permit.releaseId);
     await refusedWith('release_cut', vault.open(bad, own));
@@ -426,7 +430,7 @@ describe('when the block list cannot be read', () => {
           reachable ? plain.stores.unitOfWork.run(work) : Promise.reject(new VaultError('store_unavailable')),
       },
     };
-    const revocations = createRevocations({ stores, clock: vault.clock, onCut: () => plain.deks.wipeIdle(), onStale: () => undefined });
+    const revocations = createRevocations({ ...plain, stores, clock: vault.clock, onStale: () => undefined });
     await revocations.refresh();
     const node: Node = { vault: { ...plain, revocations }, sequencer };
     return { node, revocations, cutOff: () => (reachable = false), reconnect: () => (reachable = true) };
@@ -476,9 +480,9 @@ describe('when the block list cannot be read', () => {
 
   test('a node that cannot read it at its start does not start', async () => {
     const down = createRevocations({
+      ...vault.vault,
       stores: { ...vault.stores, unitOfWork: { run: () => Promise.reject(new VaultError('store_unavailable')) } },
       clock: vault.clock,
-      onCut: () => undefined,
       onStale: () => undefined,
     });
     expect(await codeFrom(down.start())).toBe('store_unavailable');

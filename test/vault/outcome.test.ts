@@ -167,7 +167,7 @@ describe('a release that is cut', () => {
     expect(ends(granted)).toMatchObject([
       { type: 'release.end', outcome: 'failure', reason: 'release_cut', release: { outcome: 'cut', bytes: MIB, abortedStreams: 1 } },
     ]);
-    expect(vault.records('subject.blocked')).toMatchObject([{ outcome: 'success', namespace: 'prod' }]);
+    expect(vault.records('stop.placed')).toMatchObject([{ outcome: 'success', namespace: 'prod', detail: machine.name }]);
     expectBalance(0);
   });
 
@@ -176,7 +176,7 @@ describe('a release that is cut', () => {
     const bob = await vault.as('bob');
     await Promise.all([1, 2, 3].map(() => blockSubject(bob, machine.namespace, machine.name, vault.vault)));
     expect(ends(granted)).toMatchObject([{ release: { outcome: 'cut', bytes: 0 } }]);
-    expect(vault.records('subject.blocked')).toHaveLength(1);
+    expect(vault.records('stop.placed')).toHaveLength(1);
   });
 });
 

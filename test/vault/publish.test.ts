@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import type { ClassName } from '../../src/domain/classes.ts';
 import { type Digest, newId, type ObjectPath, SYSTEM, type VersionId } from '../../src/domain/ids.ts';
 import type { ManifestObject } from '../../src/domain/model.ts';
-import { approve, requestApproval } from '../../src/vault/approve.ts';
+import { requestApproval } from '../../src/vault/approve.ts';
 import { type AnnouncedObject, createModel, finishVersion, putObject, startVersion } from '../../src/vault/publish.ts';
 import { chunksOf, codeFrom, type Machine, marker, PROD, RESEARCH, TestVault } from './test-vault.ts';
 
@@ -135,7 +135,7 @@ describe('a finished version', () => {
   test('of class restricted needs a second one', async () => {
     const version = await vault.upload('two', 'restricted');
     vault.expectDenied(await vault.ask({ machine, version }), 'version_quarantined');
-    await approve(await vault.as('bob'), version.requestId, version.operationDigest, vault.vault);
+    await vault.approve('bob', version);
     expect((await vault.ask({ machine, version })).refused).toBe(false);
   });
 

@@ -72,8 +72,8 @@ describe('nowhere in the database, its write-ahead log, the blobs or the output 
   test('a search that finds what is there', () => {
     const node = Buffer.from(vault.vault.node);
     expect(() => expectNowhere('the node', [node])).toThrow('is in vault.db'); // it stands in every record
-    const digest = Buffer.from(String(vault.row('SELECT token_digest AS d FROM sessions')['d']));
-    expect(() => expectNowhere('the digest of a token', [digest])).toThrow('is in vault.db');
+    const digest = Buffer.from(String(vault.row('SELECT digest AS d FROM documents')['d']));
+    expect(() => expectNowhere('the digest of a document', [digest])).toThrow('is in vault.db');
   });
 
   test('a DEK or the seed of an authenticator', () => {

@@ -1,0 +1,204 @@
+/** Composition root of `wv backup` and `wv restore`: a stored vault, a folder with its copy, and no HSM. */
+import { createHash } from 'node:crypto';
+import { createReadStream, existsSync } from 'node:fs';
+import { copyFile, mkdir, open, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { z } from 'zod';
+import { createAccessLog } from './audit/access-log.ts';
+import { openCheckpoint } from './audit/checkpoint.ts';
+import { beginHeadFile, createHeadFile } from './audit/head-file/head-file.ts';
+import { loggable } from './audit/record.ts';
+import { verifierKey } from './audit/vkey.ts';
+import { createFsBlobStore } from './blobs/fs/fs-blob-store.ts';
+import type { Config } from './config/config.ts';
+import { systemClock } from './domain/clock.ts';
+import { VaultError } from './domain/errors.ts';
+import { type Incarnation, newId } from './domain/ids.ts';
+import { snapshotSqlite } from './stores/sqlite/snapshot.ts';
+import { openSqliteStores } from './stores/sqlite/sqlite-stores.ts';
+import { type CopiedBlobs, copyBlobs, type StoredVault, storedVault, verifyStoredLog } from './vault/stored-vault.ts';
+
+/** What a backup folder says of itself. It is written last: a folder without it is no backup. */
+const factsFile = z.strictObject({
+  v: z.literal(1),
+  vaultId: z.string(),
+  vaultDocument: z.string(),
+  createdAt: z.iso.datetime(),
+  /** Records in the access log. */
+  records: z.int().min(0),
+  database: z.strictObject({ sha256: z.string(), bytes: z.int().min(0) }),
+  blobs: z.strictObject({ count: z.int().min(0), bytes: z.int().min(0) }),
+});
+export type BackupFacts = z.output<typeof factsFile>;
+
+const FACTS = 'backup.json';
+const DATABASE = 'vault.db';
+
+type OnBytes = (bytes: number) => void;
+
+/**
+ * Copies the vault into `folder` while it may serve: first a consistent copy of the database, then every blob that it names. A folder that
+ * holds an older backup of the same vault keeps the blobs it has. Without the HSM's keys a backup opens nothing.
+ */
+export async function backUp(
+  config: Config,
+  folder: string,
+  onBytes: OnBytes = () => {},
+): Promise<BackupFacts & { readonly copied: number }> {
+  await refuseForeignBackup(config, folder);
+  await mkdir(join(folder, 'blobs'), { recursive: true, mode: 0o700 });
+  await rm(join(folder, FACTS), { force: true }); // from here on, and until it is written again, this is no backup
+  const next = join(folder, `${DATABASE}.next`);
+  await rm(next, { force: true });
+  snapshotSqlite(config.database, next, systemClock);
+  await rename(next, join(folder, DATABASE));
+  const { records, blobs } = await withCopy(config, folder, async (vault) => ({
+    records: await vault.stores.unitOfWork.run((tx) => vault.stores.log.assignedSize(tx)),
+    blobs: await copyBlobs(
+      vault,
+      await createFsBlobStore({ folder: config.blobs }),
+      await createFsBlobStore({ folder: join(folder, 'blobs') }),
+      onBytes,
+    ),
+  }));
+  const facts: BackupFacts = {
+    v: 1,
+    vaultId: config.vaultId,
+    vaultDocument: config.vaultDocument,
+    createdAt: systemClock.now().toISOString(),
+    records,
+    database: await fileFacts(join(folder, DATABASE)),
+    blobs: { count: blobs.blobs, bytes: blobs.bytes },
+  };
+  await writeDurable(join(folder, FACTS), `${JSON.stringify(facts, undefined, 2)}\n`);
+  return { ...facts, copied: blobs.copied };
+}
+
+export interface Restored {
+  readonly facts: BackupFacts;
+  readonly blobs: CopiedBlobs;
+  /** Records that were signed and are not in this backup. */
+  readonly lostRecords: number;
+}
+
+/**
+ * Puts a vault back where `config` says, from a backup that is verified first: the database's digest, the access log down to every record,
+ * every manifest, every blob. Refuses to overwrite (`already_initialized`), and to go back behind what the kept checkpoint says was
+ * signed (`log_rolled_back`) unless `acceptLostRecords`; then the log says how many are lost.
+ */
+export async function restore(
+  config: Config,
+  folder: string,
+  options: { readonly acceptLostRecords: boolean; readonly onBytes?: OnBytes },
+): Promise<Restored> {
+  if (existsSync(config.database)) throw new VaultError('already_initialized', 'there is a database where the restored one would be');
+  const facts = await readFacts(folder);
+  if (facts.vaultId !== config.vaultId || facts.vaultDocument !== config.vaultDocument) {
+    throw new VaultError('configuration_invalid', 'the backup is of another vault than vault.json names');
+  }
+  const found = await fileFacts(join(folder, DATABASE));
+  if (found.sha256 !== facts.database.sha256) throw new VaultError('digest_mismatch', 'the database of the backup was altered');
+  const { blobs, lostRecords } = await withCopy(config, folder, async (vault) => {
+    await assertLog(vault);
+    const lost = await lostSince(config, vault, facts.records);
+    if (lost > 0 && !options.acceptLostRecords)
+      throw new VaultError('log_rolled_back', `${lost} records that were signed are not in this backup`);
+    await mkdir(config.blobs, { recursive: true, mode: 0o700 });
+    const [from, to] = [await createFsBlobStore({ folder: join(folder, 'blobs') }), await createFsBlobStore({ folder: config.blobs })];
+    return { blobs: await copyBlobs(vault, from, to, options.onBytes ?? (() => {})), lostRecords: lost };
+  });
+  if (lostRecords > 0 && config.logHead !== undefined) {
+    await rename(config.logHead, `${config.logHead}.before-restore`);
+    await beginHeadFile(config.logHead);
+  }
+  await putDatabase(join(folder, DATABASE), config.database);
+  await recordRestore(config, facts, lostRecords);
+  return { facts, blobs, lostRecords };
+}
+
+/** The copy of the database in a backup folder, read only. */
+async function withCopy<T>(config: Config, folder: string, use: (vault: StoredVault) => Promise<T>): Promise<T> {
+  const stores = await openSqliteStores({ file: join(folder, DATABASE), clock: systemClock, readOnly: true });
+  try {
+    return await use(await storedVault(stores, config));
+  } finally {
+    await stores.close();
+  }
+}
+
+async function assertLog(vault: StoredVault): Promise<void> {
+  const [problem] = (await verifyStoredLog(vault))?.problems ?? [];
+  if (problem !== undefined) throw new VaultError(problem.code, `access log of the backup: ${problem.detail}`);
+}
+
+/** How many records the kept checkpoint covers that the backup does not have. */
+async function lostSince(config: Config, { identity }: StoredVault, records: number): Promise<number> {
+  const kept = config.logHead === undefined ? undefined : await createHeadFile(config.logHead).read();
+  if (kept === undefined) return 0;
+  const { size } = openCheckpoint(kept, verifierKey(identity.origin, Buffer.from(identity.logKey.publicKey, 'base64')));
+  return Math.max(0, size - records);
+}
+
+/** Appears under its name only whole. */
+async function putDatabase(from: string, to: string): Promise<void> {
+  const next = join(dirname(to), `.${basename(to)}.restoring`);
+  await mkdir(dirname(to), { recursive: true, mode: 0o700 });
+  await copyFile(from, next);
+  const handle = await open(next, 'r+');
+  try {
+    await handle.chmod(0o600);
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+  await rename(next, to);
+}
+
+async function recordRestore(config: Config, facts: BackupFacts, lostRecords: number): Promise<void> {
+  const stores = await openSqliteStores({ file: config.database, clock: systemClock });
+  try {
+    const node = newId<Incarnation>(systemClock.now());
+    const accessLog = createAccessLog({ log: stores.log, vaultId: config.vaultId, node, configDigest: config.digest });
+    await stores.unitOfWork.run((tx) =>
+      accessLog.append(tx, {
+        type: 'vault.restored',
+        outcome: 'success',
+        actor: { kind: 'system' },
+        detail: loggable(`backup of ${facts.createdAt}, ${facts.records} records; ${lostRecords} signed records lost`, 128),
+      }),
+    );
+  } finally {
+    await stores.close();
+  }
+}
+
+async function refuseForeignBackup(config: Config, folder: string): Promise<void> {
+  if (!existsSync(join(folder, FACTS))) return;
+  if ((await readFacts(folder)).vaultId !== config.vaultId) throw new VaultError('usage', 'the folder holds a backup of another vault');
+}
+
+async function readFacts(folder: string): Promise<BackupFacts> {
+  const text = await readFile(join(folder, FACTS), 'utf8').catch((cause) => {
+    throw new VaultError('usage', `${FACTS} is not there: this is no backup, or one that was not finished`, { cause });
+  });
+  try {
+    return factsFile.parse(JSON.parse(text));
+  } catch (cause) {
+    throw new VaultError('digest_mismatch', `${FACTS} is not what a backup writes`, { cause });
+  }
+}
+
+async function fileFacts(file: string): Promise<{ sha256: string; bytes: number }> {
+  const hash = createHash('sha256');
+  let bytes = 0;
+  for await (const chunk of createReadStream(file)) {
+    hash.update(chunk);
+    bytes += chunk.length;
+  }
+  return { sha256: hash.digest('hex'), bytes };
+}
+
+async function writeDurable(file: string, text: string): Promise<void> {
+  await writeFile(`${file}.next`, text, { mode: 0o600, flush: true });
+  await rename(`${file}.next`, file);
+}

@@ -1,0 +1,83 @@
+/** What the vault does, counted on its way through the ports. Figures only: nothing here can refuse, delay or change anything. */
+import type { AccessLog } from '../audit/access-log.ts';
+import { codeOf } from '../domain/errors.ts';
+import type { KeyProvider } from '../keys/port.ts';
+import type { Gauges, Metrics } from '../telemetry/metrics.ts';
+import type { ReleaseMeter } from './meter.ts';
+import type { Readiness } from './readiness.ts';
+import type { Vault } from './vault.ts';
+
+export function measuredKeys(keys: KeyProvider, metrics: Metrics): KeyProvider {
+  const timed =
+    <A extends readonly unknown[], R>(verb: string, call: (...args: A) => Promise<R>) =>
+    async (...args: A): Promise<R> => {
+      const startedAt = performance.now();
+      const end = (code?: ReturnType<typeof codeOf>) => metrics.keyCalled(verb, (performance.now() - startedAt) / 1000, code);
+      try {
+        const answer = await call(...args);
+        end();
+        return answer;
+      } catch (error) {
+        end(codeOf(error));
+        throw error;
+      }
+    };
+  return {
+    generate: timed('generate', keys.generate),
+    describe: timed('describe', keys.describe),
+    destroy: timed('destroy', keys.destroy),
+    wrap: timed('wrap', keys.wrap),
+    unwrap: timed('unwrap', keys.unwrap),
+    rewrap: timed('rewrap', keys.rewrap),
+    sign: timed('sign', keys.sign),
+    random: timed('random', keys.random),
+    health: timed('health', keys.health),
+    close: keys.close,
+  };
+}
+
+export function measuredLog(accessLog: AccessLog, metrics: Metrics): AccessLog {
+  return {
+    async append(tx, draft) {
+      const recordId = await accessLog.append(tx, draft);
+      metrics.recorded({ type: draft.type, outcome: draft.release?.outcome ?? draft.outcome, reason: draft.reason });
+      return recordId;
+    },
+  };
+}
+
+export function measuredMeter(meter: ReleaseMeter, metrics: Metrics): ReleaseMeter {
+  return {
+    flush: meter.flush,
+    open(permit) {
+      const stream = meter.open(permit);
+      const closed = metrics.streamOpened();
+      return {
+        enter: stream.enter,
+        count(bytes) {
+          stream.count(bytes);
+          metrics.bytesSent(bytes);
+        },
+        complete: stream.complete,
+        [Symbol.dispose]() {
+          stream[Symbol.dispose]();
+          closed();
+        },
+      };
+    },
+  };
+}
+
+/** What a scrape asks the vault for. */
+export function gaugesOf(vault: Pick<Vault, 'stores' | 'logHalted' | 'revocations'>, readiness: Readiness): Gauges {
+  return {
+    ready: async () => (await readiness.check()) === undefined,
+    revocationsStale: () => vault.revocations.isStale(),
+    logHalted: () => vault.logHalted() !== undefined,
+    log: () =>
+      vault.stores.unitOfWork.run(async (tx) => {
+        const size = (await vault.stores.log.head(tx))?.size ?? 0;
+        return { size, waiting: (await vault.stores.log.assignedSize(tx)) - size };
+      }),
+  };
+}

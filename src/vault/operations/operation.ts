@@ -1,0 +1,117 @@
+/**
+ * An operation: something that one administrator asks for, that as many people as it takes consent to, and that then happens once.
+ * To add one: its type here, its kind in domain/operation.ts, a file beside this one that exports its `OperationSpec`, a line in registry.ts.
+ */
+import type { RecordDraft } from '../../audit/record.ts';
+import type { SignedDocument } from '../../documents/port.ts';
+import type { ClassName } from '../../domain/classes.ts';
+import type { ReferenceValue, TrustAnchor } from '../../domain/evidence.ts';
+import type { AdministratorId, Digest, KeyId, ModelId, Namespace, VaultId, VersionId } from '../../domain/ids.ts';
+import type { Stop } from '../../domain/stop.ts';
+import type { Tx } from '../../domain/unit-of-work.ts';
+import type { AdminAction } from '../../policy/actions.ts';
+import type { Vault } from '../vault.ts';
+
+interface Of<K extends string> {
+  readonly kind: K;
+  readonly namespace: Namespace;
+}
+/** One that puts a document in force: `counter` is one more than that of the document in force when it was asked for. */
+interface Next<K extends string> extends Of<K> {
+  readonly counter: number;
+}
+
+export interface Promote extends Of<'promote'> {
+  readonly modelId: ModelId;
+  readonly versionId: VersionId;
+  readonly versionDigest: Digest;
+  readonly class: ClassName;
+}
+export interface SetPolicySet extends Next<'policy-set'> {
+  readonly policies: Readonly<Record<string, string>>;
+}
+export interface SetReferenceValues extends Next<'reference-values'> {
+  readonly values: readonly ReferenceValue[];
+}
+export interface SetTrustAnchors extends Next<'trust-anchors'> {
+  readonly anchors: readonly TrustAnchor[];
+}
+/** The whole of what a person is to be; counter 1 enrols. `reset`: they set up a new authenticator on their own workstation. */
+export interface SetAdministrator extends Next<'administrator'> {
+  readonly administratorId: AdministratorId;
+  readonly name: string;
+  readonly state: 'active' | 'removed';
+  readonly roles: readonly string[];
+  readonly workstations: readonly Digest[];
+  readonly authenticator: 'keep' | 'reset';
+}
+export interface SetAlias extends Next<'alias'> {
+  readonly modelId: ModelId;
+  readonly name: string;
+  readonly versionId: VersionId;
+  readonly versionDigest: Digest;
+}
+/** Of a model and all its versions, those to come included. */
+export interface ChangeClass extends Next<'class-change'> {
+  readonly modelId: ModelId;
+  readonly class: ClassName;
+}
+/** Makes version `version` of the KEK the active one; `counter` is the key ring's. */
+export interface RotateKey extends Next<'rotate-key'> {
+  readonly keyId: KeyId;
+  readonly version: number;
+}
+/** Destroys a deactivated version of the KEK that no wrapped key names any more. */
+export interface DestroyKey extends Next<'destroy-key'> {
+  readonly keyId: KeyId;
+  readonly version: number;
+}
+/** Lifts a block, a suspension or a lockdown. Says what it stops, so that whoever consents sees it. */
+export interface Lift extends Of<'lift'>, Pick<Stop, 'stopId' | 'scope' | 'target'> {}
+
+export type Operation =
+  | Promote
+  | SetPolicySet
+  | SetReferenceValues
+  | SetTrustAnchors
+  | SetAdministrator
+  | SetAlias
+  | ChangeClass
+  | RotateKey
+  | DestroyKey
+  | Lift;
+
+/** One person's consent to one exact operation. */
+export interface Consent {
+  readonly administratorId: AdministratorId;
+  readonly authenticatorId: string;
+  readonly workstation: Digest;
+}
+
+export type OperationPorts = Pick<
+  Vault,
+  'vaultId' | 'node' | 'stores' | 'catalogueKey' | 'accessLog' | 'keys' | 'kek' | 'deks' | 'revocations' | 'meter'
+>;
+
+/** What every signed document of an operation says besides what it is about. */
+export interface Signing {
+  readonly head: { readonly v: 1; readonly vaultId: VaultId; readonly createdAt: string; readonly namespace: Namespace };
+  readonly consents: Consent[];
+}
+
+export interface OperationSpec<O extends Operation> {
+  /** What the requester must be permitted. The approver needs `approve`. */
+  readonly action: AdminAction;
+  /** Throws unless the operation could be executed now. Asked when it is requested, and again inside the transaction that executes it. */
+  check(operation: O, tx: Tx, vault: OperationPorts): Promise<void>;
+  /** How many people must want it; two where it is not said. */
+  consentsNeeded?(operation: O, tx: Tx, vault: OperationPorts): Promise<number>;
+  /** Signs the document that carries it out. Outside any transaction: it may talk to the HSM. Doing it twice must do no harm. */
+  sign(operation: O, signing: Signing, vault: OperationPorts): Promise<SignedDocument>;
+  /** Puts the document in force. Throws, and so undoes the transaction, when someone was faster. */
+  apply(operation: O, document: SignedDocument, tx: Tx, vault: OperationPorts): Promise<void>;
+  /** What its own record says. */
+  record(operation: O, document: SignedDocument): Pick<RecordDraft, 'type' | 'object' | 'document' | 'key' | 'stop' | 'detail'>;
+  /** Once it is durable. What fails here is tried again by the node's rounds; the operation stands. */
+  afterwards?(operation: O, vault: OperationPorts): Promise<void>;
+}

@@ -1,0 +1,51 @@
+import type { Operation, SetAdministrator } from './operation.ts';
+
+/** One sentence for a person who is asked to consent. It leaves out what the operation itself shows; what counts is the operation. */
+export function summaryOf(operation: Operation): string {
+  switch (operation.kind) {
+    case 'promote':
+      return `Release version ${operation.versionId} (${operation.class}) from quarantine`;
+    case 'policy-set':
+      return replacement('access policies', operation.namespace, Object.keys(operation.policies));
+    case 'reference-values':
+      return replacement(
+        'reference values',
+        operation.namespace,
+        operation.values.map(({ id }) => id),
+      );
+    case 'trust-anchors':
+      return replacement(
+        'trust anchors',
+        operation.namespace,
+        operation.anchors.map(({ name }) => name),
+      );
+    case 'administrator':
+      return aboutPerson(operation);
+    case 'alias':
+      return `Let the alias ${operation.name} name version ${operation.versionId}`;
+    case 'class-change':
+      return `Make model ${operation.modelId} ${operation.class}, with all its versions`;
+    case 'rotate-key':
+      return `Make version ${operation.version} of ${operation.keyId} the active key, and rewrap everything under it`;
+    case 'destroy-key':
+      return `Destroy version ${operation.version} of ${operation.keyId} for good`;
+    case 'lift':
+      return `Lift the stop ${operation.stopId}`;
+  }
+}
+
+function replacement(what: string, namespace: string, names: readonly string[]): string {
+  return `Replace the ${what} of ${namespace} by ${names.length}: ${listed(names)}`;
+}
+
+function aboutPerson({ counter, name, state, roles, workstations, authenticator }: SetAdministrator): string {
+  if (state === 'removed') return `Remove the administrator ${name} for good`;
+  const as = `as ${listed(roles)} on ${counted(workstations.length, 'workstation', 'workstations')}`;
+  if (counter === 1) return `Let ${name} in as an administrator, ${as}`;
+  return authenticator === 'reset' ? `Take the authenticator of ${name} away, and leave them ${as}` : `Set the administrator ${name} ${as}`;
+}
+
+const counted = (number: number, one: string, many: string) => `${number} ${number === 1 ? one : many}`;
+const NAMED = 10;
+const listed = (names: readonly string[]) =>
+  names.length === 0 ? 'none' : names.slice(0, NAMED).join(', ') + (names.length > NAMED ? ', ...' : '');

@@ -1,0 +1,67 @@
+/** A class change: two people, for versions published before as well, and a row alone changes nothing. */
+import { afterEach, beforeEach, expect, test } from '@jest/globals';
+import type { ClassName } from '../../src/domain/classes.ts';
+import { requestApproval } from '../../src/vault/approve.ts';
+import type { ChangeClass } from '../../src/vault/operations/operation.ts';
+import { codeFrom, type Machine, PROD, type Published, TestVault } from './test-vault.ts';
+
+let vault: TestVault;
+let fleet: Machine;
+let lab: Machine;
+beforeEach(async () => {
+  vault = await TestVault.ready();
+  fleet = await vault.machine('node-1');
+  lab = await vault.machine('lab-1', { attributes: { owner: 'us' } }); // internal, not restricted
+});
+afterEach(() => vault.remove());
+
+const change = (model: Published, to: ClassName, counter = 1): ChangeClass => ({
+  kind: 'class-change',
+  namespace: PROD,
+  counter,
+  modelId: model.modelId,
+  class: to,
+});
+
+test('raised: a version published before demands what its class demands now, and lives as long', async () => {
+  const version = await vault.publish('m', 'internal');
+  expect(await vault.ask({ machine: lab, version })).toMatchObject({ refused: false });
+  await vault.twoPeople(change(version, 'restricted'));
+  vault.expectDenied(await vault.ask({ machine: lab, version }), 'policy_denied');
+  const { permit } = await vault.granted({ machine: fleet, version });
+  expect(permit.expiresAt.getTime() - vault.clock.now().getTime()).toBe(3_600_000);
+  expect(vault.records('release.begin').at(-1)?.object).toMatchObject({ class: 'restricted' });
+  expect(await codeFrom(vault.upload('m', 'internal'))).toBe('model_exists');
+  expect(await vault.publish('m', 'restricted')).toMatchObject({ model: 'm' });
+});
+
+test('lowered: two people, never one', async () => {
+  const version = await vault.publish('m', 'restricted');
+  const asked = await requestApproval(await vault.as('alice'), change(version, 'internal'), vault.vault);
+  expect(asked.state).toBe('pending');
+  vault.expectDenied(await vault.ask({ machine: lab, version }), 'policy_denied');
+  await vault.twoPeople(change(version, 'internal'));
+  expect(await vault.ask({ machine: lab, version })).toMatchObject({ refused: false });
+});
+
+test('a row that says another class lowers nothing; the same class, or out of turn, is no change', async () => {
+  const version = await vault.publish('m', 'restricted');
+  vault.sql("UPDATE models SET class = 'public' WHERE model_id = ?", version.modelId);
+  vault.expectDenied(await vault.ask({ machine: lab, version }), 'policy_denied');
+  vault.sql("UPDATE models SET class = 'restricted' WHERE model_id = ?", version.modelId);
+  expect(await codeFrom(vault.twoPeople(change(version, 'restricted')))).toBe('request_invalid');
+  expect(await codeFrom(vault.twoPeople(change(version, 'internal', 2)))).toBe('document_stale');
+});
+
+test('the change of another model put in the slot is document_invalid; a vanished one too, in a process that has seen it', async () => {
+  const [mine, other] = [await vault.publish('m', 'internal'), await vault.publish('n', 'internal')];
+  await vault.twoPeople(change(mine, 'restricted'));
+  await vault.twoPeople(change(other, 'public'));
+  vault.expectDenied(await vault.ask({ machine: lab, version: mine }), 'policy_denied');
+  const slotOf = (model: Published) => `class-change:${model.modelId}`;
+  const { digest } = vault.row('SELECT digest FROM document_slots WHERE slot = ?', slotOf(other));
+  vault.sql('UPDATE document_slots SET digest = ? WHERE slot = ?', digest, slotOf(mine));
+  vault.expectDenied(await vault.ask({ machine: lab, version: mine }), 'document_invalid');
+  vault.sql('DELETE FROM document_slots WHERE slot = ?', slotOf(mine));
+  vault.expectDenied(await vault.ask({ machine: lab, version: mine }), 'document_invalid');
+});
