@@ -6,10 +6,13 @@ import type { AddressInfo } from 'node:net';
 import express, { type Express, type RequestHandler } from 'express';
 import helmet from 'helmet';
 import { DEFAULTS } from '../domain/classes.ts';
+import type { ErrorCode } from '../domain/errors.ts';
 import type { Logger } from '../telemetry/logger.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
 import { problemHandler, sendProblem } from './problems.ts';
 import { requestId } from './request.ts';
 import { rememberConnections } from './reset.ts';
+import type { Route } from './route.ts';
 
 export interface ListenerOptions {
   readonly host: string;
@@ -19,27 +22,49 @@ export interface ListenerOptions {
   readonly privateKey: string;
 }
 
-/** A route names the Cedar action that decides it, or says why nobody needs to decide. */
-export interface Route {
-  readonly method: 'get' | 'post' | 'put' | 'delete';
-  readonly path: string;
-  readonly action: string | { readonly open: string };
-  readonly handlers: readonly RequestHandler[];
+export interface PlaneOptions {
+  readonly plane: 'data' | 'admin';
+  readonly log: Logger;
+  readonly metrics: Metrics;
+  /** While true, every answer ends its connection, so that the next request goes to another node. */
+  readonly draining: () => boolean;
 }
 
 /** The application of one plane: request id, security headers, its routes, and problems for everything else. */
-export function planeApplication(routes: readonly Route[], log: Logger): Express {
+export function planeApplication(routes: readonly Route[], options: PlaneOptions): Express {
   const app = express();
   app.disable('x-powered-by').disable('etag').set('case sensitive routing', true).set('strict routing', true).set('query parser', 'simple');
   app.use(requestId);
+  app.use(measured(options));
+  app.use((_request, response, next) => {
+    if (options.draining()) response.set('Connection', 'close');
+    next();
+  });
   app.use(helmet({ contentSecurityPolicy: { useDefaults: false, directives: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] } } }));
-  for (const route of routes) app[route.method](route.path, ...route.handlers);
+  for (const { method, path, operationId, serve } of routes) {
+    app[method](path, (request, response) => {
+      response.locals['operation'] = operationId;
+      return serve(request, response);
+    });
+  }
   for (const path of new Set(routes.map((route) => route.path))) {
     app.all(path, (_request, response) => sendProblem(response, { code: 'method_not_allowed' }));
   }
   app.use((_request, response) => sendProblem(response, { code: 'route_unknown' }));
-  app.use(problemHandler(log));
+  app.use(problemHandler(options.log));
   return app;
+}
+
+/** Counts every request once, when its answer has left or its connection is gone. */
+function measured({ plane, metrics }: PlaneOptions): RequestHandler {
+  return (_request, response, next) => {
+    const startedAt = performance.now();
+    response.once('close', () => {
+      const { operation = 'none', code } = response.locals as { operation?: string; code?: ErrorCode }; // set here and in problems.ts
+      metrics.answered({ plane, operation, status: response.statusCode, code, seconds: (performance.now() - startedAt) / 1000 });
+    });
+    next();
+  };
 }
 
 export interface Listening {
@@ -77,11 +102,12 @@ export async function listen(app: Express, options: ListenerOptions): Promise<Li
 
 function drain(server: Server, drainSeconds: number): Promise<void> {
   return new Promise((resolve) => {
-    const timer = setTimeout(() => server.closeAllConnections(), drainSeconds * 1000);
+    const idle = setInterval(() => server.closeIdleConnections(), 100); // a connection whose answer has ended since
+    const over = setTimeout(() => server.closeAllConnections(), drainSeconds * 1000);
     server.close(() => {
-      clearTimeout(timer);
+      clearInterval(idle);
+      clearTimeout(over);
       resolve();
     });
-    server.closeIdleConnections();
   });
 }

@@ -1,5 +1,6 @@
 /** The one place that turns errors into answers: RFC 9457 problem details with a stable code (docs/errors.md). */
-import type { ErrorRequestHandler, Response } from 'express';
+import type { ErrorRequestHandler, Request, Response } from 'express';
+import { DEFAULTS } from '../domain/classes.ts';
 import { type ErrorCode, VaultError } from '../domain/errors.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { requestIdOf } from './request.ts';
@@ -14,7 +15,9 @@ export interface Problem {
 
 export function sendProblem(response: Response, problem: Problem, headers: Readonly<Record<string, string>> = {}): void {
   const error = new VaultError(problem.code);
+  response.locals['code'] = problem.code;
   if (error.retryable) response.set('Retry-After', '1');
+  if (!response.req.complete) boundRest(response.req);
   response
     .status(error.status)
     .set({ 'Cache-Control': 'no-store', ...headers })
@@ -30,6 +33,13 @@ export function sendProblem(response: Response, problem: Problem, headers: Reado
         requestId: requestIdOf(response),
       }),
     );
+}
+
+/** The rest of a refused body is thrown away as it comes, and not waited for longer than one that is read. */
+function boundRest(request: Request): void {
+  const over = setTimeout(() => !request.complete && resetConnection(request.socket), DEFAULTS.bodySeconds * 1000);
+  over.unref();
+  request.once('end', () => clearTimeout(over));
 }
 
 /** Express's last handler. What we did not foresee is `internal`: the cause goes to the operational log, never to the caller. */

@@ -65,7 +65,8 @@ const agents: Agent[] = [];
 const agentOf = new Map<string, Agent>();
 
 /** One request; the path goes out exactly as it stands here. */
-function ask(plane: Plane, path: string, { method = 'GET', headers = {}, body, certificate = true }: Asked = {}): Promise<Answer> {
+function ask(plane: Plane, path: string, asking: Asked = {}, again = true): Promise<Answer> {
+  const { method = 'GET', headers = {}, body, certificate = true } = asking;
   const name = `${plane} ${certificate}`;
   const agent = agentOf.get(name) ?? new Agent({ keepAlive: true, maxCachedSessions: 0, ...tls(plane, certificate) });
   if (!agentOf.has(name)) agents.push(agent);
@@ -74,7 +75,8 @@ function ask(plane: Plane, path: string, { method = 'GET', headers = {}, body, c
     const asked = request({ agent, host: '127.0.0.1', port: planes[plane], method, path, headers }, async (response) => {
       done(await answerOf(response).catch((error) => fail(error) as never));
     });
-    asked.once('error', fail);
+    // An idle connection may be closed while it is taken up again: nothing was asked then.
+    asked.once('error', (error) => (asked.reusedSocket && again ? ask(plane, path, asking, false).then(done, fail) : fail(error)));
     asked.end(body);
   });
 }
@@ -118,7 +120,7 @@ const example = (path: string) =>
     .replace(/:(?:version|release|request)\b/g, ID)
     .replace(':slot', 'policy-set')
     .replace(/:\w+/g, 'default')
-    .replace('*path', 'a/b');
+    .replace(/\*\w+/, 'a/b');
 
 describe.each(PLANES)('TLS on the %s plane', (plane) => {
   test('refuses TLS 1.2', async () => {
@@ -169,7 +171,8 @@ describe.each(PLANES)('TLS on the %s plane', (plane) => {
 describe('planes share nothing', () => {
   test.each(PLANES)('every route of the other plane is unknown on the %s plane', async (plane) => {
     const other = plane === 'data' ? 'admin' : 'data';
-    for (const { method, path } of routesOf(other)) {
+    for (const { method, path, caller } of routesOf(other)) {
+      if (caller === 'anyone') continue; // health and the description stand on both
       const answer = await ask(plane, example(path), { method: method.toUpperCase(), headers: session() });
       expect([path, answer.status, answer.code]).toEqual([path, 404, 'route_unknown']);
     }
@@ -177,7 +180,8 @@ describe('planes share nothing', () => {
 
   test('no client certificate is 401 on every route', async () => {
     for (const plane of PLANES) {
-      for (const { method, path } of routesOf(plane)) {
+      for (const { method, path, caller } of routesOf(plane)) {
+        if (caller === 'anyone') continue;
         const answer = await ask(plane, example(path), { method: method.toUpperCase(), certificate: false });
         expect([method, path, answer.status, answer.code]).toEqual([method, path, 401, 'client_certificate_missing']);
       }
@@ -187,8 +191,8 @@ describe('planes share nothing', () => {
   test('every admin route without a session, with a wrong one, or with a session from elsewhere, is refused', async () => {
     const wrong = { Authorization: `Bearer ${'A'.repeat(43)}` };
     const bob = { Authorization: `Bearer ${text(vault.kit('bob'), 'session').trim()}` };
-    for (const { method, path, action } of routesOf('admin')) {
-      if (typeof action === 'object' && method === 'post') continue; // logging in
+    for (const { method, path, caller } of routesOf('admin')) {
+      if (caller !== 'session') continue;
       const asked = (headers: Record<string, string>) => ask('admin', example(path), { method: method.toUpperCase(), headers });
       const codes = [await asked({}), await asked(wrong), await asked({ Authorization: 'Basic YTpi' }), await asked(bob)].map(
         (one) => one.code,
@@ -328,16 +332,13 @@ describe('paths', () => {
     expect(isErrorCode(String(code))).toBe(true);
   });
 
-  test('the same object has the same bytes however it is spelled, and a query changes nothing', async () => {
+  test('the same object has the same bytes however it is spelled, and a query is refused', async () => {
     const plain = await ask('data', object(NESTED));
     expect(plain.body.equals(vault.model.get(NESTED) ?? Buffer.alloc(0))).toBe(true);
-    for (const spelled of [
-      object('tokenizer%2Fvocab%2Fwords.txt'),
-      object('%74okenizer/vocab/words.txt'),
-      `${object(NESTED)}?path=config.json&path=x`,
-    ]) {
+    for (const spelled of [object('tokenizer%2Fvocab%2Fwords.txt'), object('%74okenizer/vocab/words.txt')]) {
       expect((await ask('data', spelled)).body.equals(plain.body)).toBe(true);
     }
+    expect(await ask('data', `${object(NESTED)}?path=config.json&path=x`)).toMatchObject({ status: 400, code: 'request_invalid' });
   });
 });
 
@@ -377,8 +378,8 @@ describe('ranges', () => {
       String(end - start),
     ]);
     expect(body.equals(bytes(start, end))).toBe(true);
-    const head = await get(range, 'HEAD');
-    expect([head.status, head.headers['content-length'], head.body.length]).toEqual([206, String(end - start), 0]);
+    const head = await get(range, 'HEAD'); // ranges are GET's: RFC 9110 section 14.2
+    expect([head.status, head.headers['content-length'], head.body.length]).toEqual([200, String(size()), 0]);
   });
 
   test.each([
@@ -395,7 +396,7 @@ describe('ranges', () => {
   ])('%s is 416 with the size', async (_what, range, code) => {
     const answer = await get(range);
     expect([answer.status, answer.code, answer.headers['content-range']]).toEqual([416, code, `bytes */${size()}`]);
-    expect((await get(range, 'HEAD')).status).toBe(416);
+    expect((await get(range, 'HEAD')).status).toBe(200);
   });
 
   test('HEAD tells what GET would, without a byte', async () => {

@@ -1,9 +1,9 @@
 /** The form of every request body of the admin plane. Strict: an unknown member is a mistake, not a hint. */
 import { z } from 'zod';
-import { referenceValue, trustAnchor } from '../../documents/bodies.ts';
+import { issuer, referenceValue, tokenSubject, trustAnchorList } from '../../documents/anchors.ts';
 import { CLASS_NAMES } from '../../domain/classes.ts';
 import { VaultError } from '../../domain/errors.ts';
-import { parseDigest, parseName, parseObjectPath } from '../../domain/ids.ts';
+import { parseDigest, parseId, parseName, parseObjectPath, type VersionId } from '../../domain/ids.ts';
 
 function checked<T>(parse: (text: string) => T) {
   return z
@@ -24,6 +24,18 @@ const attributes = z.record(z.string().regex(/^[a-z0-9][a-z0-9._-]{0,63}$/), z.s
 const counter = z.int().min(1);
 
 export const login = z.strictObject({ administrator: name, code: z.string().max(16) });
+const roles = z.array(checked((text) => parseName(text, 'role'))).max(32);
+const workstations = z
+  .array(checked((text) => parseDigest(text, 'workstation')))
+  .min(1)
+  .max(8);
+export const newcomer = z.strictObject({ name, roles, workstations });
+export const administratorChange = z.strictObject({ roles: roles.optional(), workstations: workstations.optional() });
+export const claim = z.strictObject({ administrator: name });
+export const stepUp = z.strictObject({
+  code: z.string().max(16),
+  operationDigest: checked((text) => parseDigest(text, 'operationDigest')).optional(),
+});
 export const model = z.strictObject({ name, class: z.enum(CLASS_NAMES) });
 export const finish = z.strictObject({
   class: z.enum(CLASS_NAMES),
@@ -33,10 +45,15 @@ export const finish = z.strictObject({
     .max(10_000),
   attributes,
 });
-export const slot = z.enum(['policy-set', 'reference-values', 'trust-anchors']);
 export const policySet = z.strictObject({ counter, policies: z.record(z.string().max(64), z.string().max(65_536)) });
 export const referenceValues = z.strictObject({ counter, values: z.array(referenceValue).max(1000) });
-export const trustAnchors = z.strictObject({ counter, anchors: z.array(trustAnchor).max(100) });
+export const trustAnchors = z.strictObject({ counter, anchors: trustAnchorList });
+export const alias = z.strictObject({ versionId: checked((text) => parseId<VersionId>(text, 'versionId')) });
+export const classChange = z.strictObject({ class: z.enum(CLASS_NAMES) });
+/** Without a version: all there are and will be of the model. */
+export const suspend = z.strictObject({ version: checked((text) => parseId<VersionId>(text, 'version')).optional() });
 export const approve = z.strictObject({ operationDigest: z.string() });
 export const enrolment = z.strictObject({ name, attributes, request: z.looseObject({}) });
+/** A requester that shows tokens: whose, and about whom. */
+export const tokenRequester = z.strictObject({ name, attributes, issuer, subject: tokenSubject });
 export const confirm = z.strictObject({ secret: z.string().max(128) });

@@ -1,103 +1,138 @@
-/** The data plane, for machines: challenge, release, ranged reads, end. Nothing else. */
-import type { Request, RequestHandler } from 'express';
+/**
+ * The data plane, for machines: challenge, release, ranged reads, end, and the health of the node. Nothing else.
+ * To add a route: an entry `forMachine({ ... })` as below; http/route.ts says what each member means.
+ */
 import { z } from 'zod';
-import type { AccessRequest } from '../../domain/access.ts';
 import { toBase64 } from '../../domain/bytes.ts';
 import { DEFAULTS } from '../../domain/classes.ts';
-import { VaultError } from '../../domain/errors.ts';
-import { type ChallengeId, type Namespace, parseId, parseName, type ReleaseId } from '../../domain/ids.ts';
+import { type ChallengeId, parseId, parseName } from '../../domain/ids.ts';
 import { issueChallenge } from '../../vault/challenge.ts';
 import { finishRelease } from '../../vault/finish.ts';
-import { type ObjectRequest, openObject } from '../../vault/open-object.ts';
+import { openObject } from '../../vault/open-object.ts';
+import { createReadiness } from '../../vault/readiness.ts';
 import { release } from '../../vault/release.ts';
+import { renew } from '../../vault/renew.ts';
 import type { Vault } from '../../vault/vault.ts';
-import type { Route } from '../listener.ts';
+import { healthRoutes } from '../health.ts';
+import { withOpenApi } from '../openapi.ts';
 import { sendProblem } from '../problems.ts';
-import { clientSpki, jsonBody, param, rawBody, remoteAddressOf, requestIdOf } from '../request.ts';
+import { clientSpki } from '../request.ts';
+import { type Route, routeFor } from '../route.ts';
+import * as answers from './answers.ts';
 import { sendObject } from './send-object.ts';
+
+const evidence = z.array(z.strictObject({ kind: z.string().max(32), body: z.looseObject({}) })).max(8);
 
 const releaseBody = z.strictObject({
   challengeId: z.string().max(64).optional(),
   model: z.string().max(64),
+  /** An id, or an alias of the model. */
   version: z.string().max(64),
+  /** Of that alias, the highest counter the requester has seen. */
+  aliasCounter: z.int().min(1).optional(),
   /** Each kind's verifier bounds and parses its own members. */
-  evidence: z.array(z.strictObject({ kind: z.string().max(32), body: z.looseObject({}) })).max(8),
+  evidence,
   delivery: z.literal('stream').default('stream'),
 });
 
-export function dataPlaneRoutes(vault: Vault): readonly Route[] {
-  const challenge: RequestHandler = async (request, response) => {
-    const { challengeId, nonce, expiresAt } = await issueChallenge(clientSpki(request), vault);
-    response.status(201).json({ id: challengeId, nonce: toBase64(nonce), expires: expiresAt.toISOString(), vaultId: vault.vaultId });
-  };
+const renewBody = z.strictObject({ challengeId: z.string().max(64).optional(), evidence });
 
-  const createRelease: RequestHandler = async (request, response) => {
-    const answer = await release(admit(request, requestIdOf(response)), vault);
-    if (answer.refused) return sendProblem(response, answer);
-    const { permit, objects } = answer;
-    response.status(201).json({
-      id: permit.releaseId,
-      expires: permit.expiresAt.toISOString(),
-      version: permit.versionId,
-      versionDigest: permit.versionDigest,
-      objects: objects.map(({ path, size, sha256 }) => ({ path, size, sha256 })),
-      receipt: { recordId: permit.recordId },
-    });
-  };
+/** Whoever holds the TLS key of this very connection; what it may do, the evidence bound to that key decides. */
+const forMachine = routeFor('machine', (request) => ({ spki: clientSpki(request) }));
 
-  const readObject: RequestHandler = async (request, response) => {
-    const wanted = objectRequest(request, requestIdOf(response));
-    const opened = await openObject(wanted, vault);
-    if (opened.refused) return sendProblem(response, opened);
-    await sendObject(opened, request, response);
-  };
+const RELEASES = '/v1/namespaces/:namespace/releases';
 
-  const endRelease: RequestHandler = async (request, response) => {
-    const refused = await finishRelease(objectRequest(request, requestIdOf(response)), vault);
-    if (refused !== undefined) return sendProblem(response, refused);
-    response.status(204).end();
-  };
+export function dataPlaneRoutes(vault: Vault, readiness = createReadiness(vault)): readonly Route[] {
+  return withOpenApi('Weight Vault: data plane', [...healthRoutes(readiness), ...releaseRoutes(vault)]);
+}
 
-  const base = '/v1/namespaces/:namespace/releases';
+function releaseRoutes(vault: Vault): Route[] {
   return [
-    {
+    forMachine({
       method: 'post',
       path: '/v1/challenges',
       action: { open: 'a challenge grants nothing and is good for one TLS key' },
-      handlers: [challenge],
-    },
-    { method: 'post', path: base, action: 'release', handlers: [rawBody(DEFAULTS.evidenceBodyBytes), createRelease] },
-    { method: 'get', path: `${base}/:release/objects/*path`, action: 'release', handlers: [readObject] },
-    { method: 'delete', path: `${base}/:release`, action: 'release', handlers: [endRelease] },
+      operationId: 'createChallenge',
+      summary: 'A fresh challenge, good once, for the TLS key that asks',
+      answers: { 201: answers.challenge },
+      handle: async ({ spki }) => {
+        const { challengeId, nonce, expiresAt } = await issueChallenge(spki, vault);
+        return { id: challengeId, nonce: toBase64(nonce), expires: expiresAt, vaultId: vault.vaultId };
+      },
+    }),
+    forMachine({
+      method: 'post',
+      path: RELEASES,
+      action: 'release',
+      operationId: 'createRelease',
+      summary: 'Release one version to whoever the evidence proves',
+      body: releaseBody,
+      bodyBytes: DEFAULTS.evidenceBodyBytes,
+      answers: { 201: answers.release },
+      // admit: bytes -> AccessRequest
+      handle: async ({ spki, params, body, requestId, remoteAddress }) => {
+        const { namespace } = params;
+        const challengeId = body.challengeId === undefined ? undefined : parseId<ChallengeId>(body.challengeId, 'challengeId');
+        const wanted = {
+          challengeId,
+          model: parseName(body.model, 'model'),
+          version: parseName(body.version, 'version'),
+          aliasCounter: body.aliasCounter,
+        };
+        const { evidence, delivery } = body;
+        const answer = await release({ requestId, namespace, ...wanted, evidence, delivery, spki, remoteAddress }, vault);
+        if (answer.refused) return answer;
+        const { permit, objects, alias } = answer;
+        return {
+          id: permit.releaseId,
+          expires: permit.expiresAt,
+          version: permit.versionId,
+          versionDigest: permit.versionDigest,
+          objects: objects.map(({ path, size, sha256 }) => ({ path, size, sha256 })),
+          receipt: { recordId: permit.recordId },
+          ...(alias && { alias }),
+        };
+      },
+    }),
+    forMachine({
+      method: 'post',
+      path: `${RELEASES}/:release/renew`,
+      action: 'release',
+      operationId: 'renewRelease',
+      summary: 'A later expiry of the same release, for new evidence',
+      body: renewBody,
+      bodyBytes: DEFAULTS.evidenceBodyBytes,
+      answers: { 200: answers.renewed },
+      handle: async ({ spki, params, body, requestId, remoteAddress }) => {
+        const { namespace, release: releaseId } = params;
+        const challengeId = body.challengeId === undefined ? undefined : parseId<ChallengeId>(body.challengeId, 'challengeId');
+        const answer = await renew({ requestId, namespace, releaseId, challengeId, evidence: body.evidence, spki, remoteAddress }, vault);
+        return answer.refused ? answer : { id: answer.permit.releaseId, expires: answer.permit.expiresAt };
+      },
+    }),
+    forMachine({
+      method: 'get',
+      path: `${RELEASES}/:release/objects/*object`,
+      action: 'release',
+      operationId: 'readObject',
+      summary: 'Plaintext of an object, or of one range of it',
+      answers: { 200: 'bytes', 206: 'bytes', 304: 'empty' },
+      stream: async ({ spki, params, requestId, remoteAddress, request, response }) => {
+        const { namespace, release: releaseId, object: path } = params;
+        const opened = await openObject({ requestId, namespace, releaseId, path, spki, remoteAddress }, vault);
+        if (opened.refused) return sendProblem(response, opened);
+        await sendObject(opened, request, response);
+      },
+    }),
+    forMachine({
+      method: 'delete',
+      path: `${RELEASES}/:release`,
+      action: 'release',
+      operationId: 'endRelease',
+      summary: 'The requester is done',
+      answers: { 204: 'empty' },
+      handle: ({ spki, params, requestId, remoteAddress }) =>
+        finishRelease({ requestId, namespace: params.namespace, releaseId: params.release, spki, remoteAddress }, vault),
+    }),
   ];
-}
-
-/** admit: bytes -> AccessRequest. */
-function admit(request: Request, requestId: string): AccessRequest {
-  const spki = clientSpki(request);
-  const body = jsonBody(request, releaseBody);
-  return {
-    requestId,
-    namespace: parseName<Namespace>(param(request, 'namespace'), 'namespace'),
-    challengeId: body.challengeId === undefined ? undefined : parseId<ChallengeId>(body.challengeId, 'challengeId'),
-    model: parseName(body.model, 'model'),
-    version: parseId(body.version, 'version'),
-    evidence: body.evidence,
-    delivery: body.delivery,
-    spki,
-    remoteAddress: remoteAddressOf(request),
-  };
-}
-
-function objectRequest(request: Request, requestId: string): ObjectRequest {
-  const path = param(request, 'path');
-  if (path.length > 1024) throw new VaultError('path_invalid');
-  return {
-    requestId,
-    namespace: parseName<Namespace>(param(request, 'namespace'), 'namespace'),
-    releaseId: parseId<ReleaseId>(param(request, 'release'), 'release'),
-    path,
-    spki: clientSpki(request),
-    remoteAddress: remoteAddressOf(request),
-  };
 }

@@ -3,21 +3,28 @@ import type { Request, Response } from 'express';
 import { toBase64 } from '../../domain/bytes.ts';
 import { VaultError } from '../../domain/errors.ts';
 import type { OpenedObject } from '../../vault/open-object.ts';
+import { evaluate, rangeCounts } from '../conditions.ts';
 import { sendProblem } from '../problems.ts';
 import { parseRange, type Span } from '../range.ts';
 import { resetConnection } from '../reset.ts';
 
+/** Answers a read that was authorized: 200, 206, 304, or the problem of its headers. */
 export async function sendObject(opened: OpenedObject, request: Request, response: Response): Promise<void> {
   const { size, sha256 } = opened.object;
-  const span = rangeOrProblem(request, response, size);
+  const tag = `"${sha256}"`;
+  const verdict = evaluate(request.headers, tag);
+  if (verdict === 'precondition_failed') return sendProblem(response, { code: verdict, detail: 'the object has another digest' });
+  response.set({ 'Accept-Ranges': 'bytes', 'Cache-Control': 'no-store', ETag: tag });
+  if (verdict === 'not_modified') return void response.status(304).end();
+
+  // Only GET has ranges: RFC 9110 section 14.2.
+  const ranged = request.method === 'GET' && rangeCounts(request.get('if-range'), tag);
+  const span = ranged ? rangeOrProblem(request, response, size) : undefined;
   if (span === 'refused') return;
   const { start, end } = span ?? { start: 0, end: size };
   response.set({
-    'Accept-Ranges': 'bytes',
-    'Cache-Control': 'no-store',
     'Content-Length': String(end - start),
     'Content-Type': 'application/octet-stream',
-    ETag: `"${sha256}"`,
     'Repr-Digest': `sha-256=:${toBase64(Buffer.from(sha256, 'hex'))}:`,
     ...(span && { 'Content-Range': `bytes ${start}-${end - 1}/${size}` }),
   });
@@ -31,6 +38,7 @@ function rangeOrProblem(request: Request, response: Response, size: number): Spa
     return parseRange(request.headers.range, size);
   } catch (error) {
     if (!(error instanceof VaultError)) throw error;
+    response.removeHeader('ETag');
     sendProblem(response, { code: error.code, detail: error.detail }, { 'Content-Range': `bytes */${size}` });
     return 'refused';
   }

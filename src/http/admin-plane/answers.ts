@@ -1,0 +1,155 @@
+/** The form of every JSON answer of the admin plane. Strict, so that what is documented is all there is. */
+import { z } from 'zod';
+import { CLASS_NAMES } from '../../domain/classes.ts';
+import { OPERATION_KINDS } from '../../domain/operation.ts';
+import { STOP_SCOPES } from '../../domain/stop.ts';
+import { digest, id, name, time } from '../forms.ts';
+
+const className = z.enum(CLASS_NAMES);
+const attributes = z.record(z.string(), z.string());
+
+export const session = z.strictObject({ token: z.string(), administrator: name });
+export const whoami = z.strictObject({ administrator: name, administratorId: id, roles: z.array(name) });
+
+/** Until when the code counts. */
+export const steppedUp = z.strictObject({ validUntil: time });
+/** `uri` is the link an authenticator app reads. It holds the seed, and is not shown again. */
+export const claimBegun = z.strictObject({ uri: z.string(), confirmBefore: time });
+export const claimed = z.strictObject({ administrator: name });
+
+export const model = z.strictObject({ namespace: name, modelId: id, name, class: className });
+export const modelWithVersions = model.extend({
+  versions: z.array(
+    z.strictObject({
+      versionId: id,
+      state: z.enum(['uploading', 'quarantined', 'promoted']),
+      createdAt: time,
+      versionDigest: digest.optional(),
+    }),
+  ),
+});
+const versionPointer = modelWithVersions.shape.versions.element;
+export const models = z.strictObject({
+  models: z.array(z.strictObject({ name, modelId: id, class: className, newest: versionPointer.optional() })),
+  next: name.optional(),
+});
+export const versions = z.strictObject({
+  name,
+  modelId: id,
+  class: className,
+  versions: z.array(
+    versionPointer.extend({
+      /** Of the signed manifest. What it demands now is the model's. */
+      class: className.optional(),
+      files: z.int().min(1).optional(),
+      bytes: z.int().min(0).optional(),
+      attributes: attributes.optional(),
+      promoted: z.strictObject({ at: time, by: z.array(z.string()) }).optional(),
+      /** Its signed document was altered: nothing of it can be believed. */
+      problem: z.string().optional(),
+    }),
+  ),
+  next: id.optional(),
+});
+export const startedVersion = z.strictObject({ versionId: id });
+export const object = z.strictObject({ path: z.string(), size: z.int().min(0), sha256: digest });
+export const uploaded = z.strictObject({ versionId: id, model: name, class: className, objects: z.array(object) });
+
+/** A request: it waits for another person, or was executed at once. */
+export const approval = z.strictObject({
+  requestId: id,
+  operationDigest: digest,
+  state: z.enum(['pending', 'executed', 'cancelled']),
+  expiresAt: time,
+});
+export const finishedVersion = z.strictObject({ versionId: id, versionDigest: digest, approvalsNeeded: z.int().min(1), approval });
+export const requests = z.strictObject({
+  requests: z.array(
+    z.strictObject({
+      requestId: id,
+      kind: z.enum(OPERATION_KINDS),
+      /** Everything that would be executed; its digest is of its canonical JSON. */
+      operation: z.looseObject({}),
+      operationDigest: digest,
+      requestedBy: id,
+      /** Their name; absent when nobody has that id any more. */
+      requester: name.optional(),
+      /** One sentence for a person. What counts is `operation`. */
+      summary: z.string(),
+      createdAt: time,
+      expiresAt: time,
+    }),
+  ),
+});
+
+/** Counter 0 alone: nothing is in force. Bodies: docs/formats/documents.md. */
+export const document = z.strictObject({ counter: z.int().min(0), digest: digest.optional(), body: z.looseObject({}).optional() });
+
+export const enrolment = z.strictObject({
+  requestId: id,
+  credential: z.strictObject({ idObject: z.base64(), secret: z.base64() }),
+  expiresAt: time,
+});
+export const requester = z.strictObject({
+  subjectId: id,
+  namespace: name,
+  name,
+  kind: z.literal('tpm2'),
+  akName: z.string(),
+  ekCertificateDigest: digest,
+  attributes,
+});
+export const tokenRequester = z.strictObject({
+  subjectId: id,
+  namespace: name,
+  name,
+  kind: z.literal('jwt'),
+  issuer: z.string(),
+  subject: z.string(),
+  attributes,
+});
+export const alias = z.strictObject({ name, counter: z.int().min(1), versionId: id, versionDigest: digest });
+export const keys = z.strictObject({
+  counter: z.int().min(0),
+  keks: z.array(
+    z.strictObject({
+      id: name,
+      version: z.int().min(1),
+      state: z.enum(['active', 'deactivated', 'destroyed']),
+      wrapped: z.int().min(0),
+    }),
+  ),
+  unreadable: z.int().min(0),
+});
+export const blocked = z.strictObject({ blocked: name, stopId: id });
+export const placed = z.strictObject({ stopId: id, scope: z.enum(STOP_SCOPES), namespace: name, target: id.optional() });
+export const stops = z.strictObject({
+  stops: z.array(
+    placed.extend({
+      kind: z.enum(['block', 'suspend', 'lockdown']),
+      /** Of the requester or model when it was stopped. */
+      name: z.string().optional(),
+      state: z.enum(['in-force', 'lifted']),
+      createdAt: time,
+    }),
+  ),
+});
+
+export const administrators = z.strictObject({
+  administrators: z.array(
+    z.strictObject({
+      administratorId: id,
+      name,
+      state: z.enum(['active', 'removed']),
+      roles: z.array(name),
+      /** Absent until the person has set one up. */
+      authenticator: z.strictObject({ kind: z.string() }).optional(),
+      workstations: z.int().min(1),
+    }),
+  ),
+});
+/** `next` is there when more follow: pass it as `after`. */
+export const requesters = z.strictObject({
+  requesters: z.array(z.strictObject({ subjectId: id, name, kind: z.string(), attributes, blocked: z.boolean() })),
+  next: name.optional(),
+});

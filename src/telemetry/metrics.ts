@@ -1,0 +1,120 @@
+/**
+ * Figures for Prometheus. Labels come from closed lists only (operations, statuses, codes, record types, verbs): never a model, a
+ * requester, a namespace or an id, because whoever reads the figures is not whoever may read the access log.
+ */
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import type { ErrorCode } from '../domain/errors.ts';
+
+export interface Answered {
+  readonly plane: 'data' | 'admin';
+  /** The route's, or `none`. */
+  readonly operation: string;
+  readonly status: number;
+  readonly code: ErrorCode | undefined;
+  readonly seconds: number;
+}
+
+/** What is asked for whenever somebody scrapes. */
+export interface Gauges {
+  readonly ready: () => Promise<boolean>;
+  readonly revocationsStale: () => boolean;
+  readonly logHalted: () => boolean;
+  /** Records that a signed checkpoint covers, and those that have their index and wait for one. Rejects when the store does. */
+  readonly log: () => Promise<{ readonly size: number; readonly waiting: number }>;
+}
+
+export interface Metrics {
+  answered(answer: Answered): void;
+  /** A stream of plaintext is open until the function is called. */
+  streamOpened(): () => void;
+  bytesSent(bytes: number): void;
+  /** A record was written, in a transaction that may yet be undone: a figure, not the record. */
+  recorded(record: { readonly type: string; readonly outcome: string; readonly reason: ErrorCode | undefined }): void;
+  keyCalled(verb: string, seconds: number, code: ErrorCode | undefined): void;
+  watch(gauges: Gauges): void;
+  /** The process's own: memory, descriptors, event-loop lag, garbage collection. */
+  watchProcess(): void;
+  readonly contentType: string;
+  /** Prometheus text format. */
+  text(): Promise<string>;
+}
+
+const SECONDS = [0.001, 0.005, 0.025, 0.1, 0.5, 2, 10, 60, 600];
+
+export function createMetrics(): Metrics {
+  const registry = new Registry();
+  const registers = [registry];
+  const answers = new Histogram({
+    name: 'weight_vault_http_request_seconds',
+    help: 'Requests by operation and status, from the first header to the last byte',
+    labelNames: ['plane', 'operation', 'status'],
+    buckets: SECONDS,
+    registers,
+  });
+  const problems = new Counter({
+    name: 'weight_vault_http_problems_total',
+    help: 'Problem answers by operation and code (docs/errors.md)',
+    labelNames: ['plane', 'operation', 'code'],
+    registers,
+  });
+  const streams = new Gauge({ name: 'weight_vault_streams_open', help: 'Streams of plaintext under way', registers });
+  const sent = new Counter({ name: 'weight_vault_plaintext_bytes_total', help: 'Plaintext bytes handed to connections', registers });
+  const records = new Counter({
+    name: 'weight_vault_records_total',
+    help: 'Access records by type, outcome and reason; release.begin, release.denied and release.end count releases',
+    labelNames: ['type', 'outcome', 'reason'],
+    registers,
+  });
+  const calls = new Histogram({
+    name: 'weight_vault_key_call_seconds',
+    help: 'Calls to the keeper by verb',
+    labelNames: ['verb'],
+    buckets: SECONDS,
+    registers,
+  });
+  const failures = new Counter({
+    name: 'weight_vault_key_call_failures_total',
+    help: 'Calls to the keeper that failed, by verb and code',
+    labelNames: ['verb', 'code'],
+    registers,
+  });
+  return {
+    answered({ plane, operation, status, code, seconds }) {
+      answers.observe({ plane, operation, status }, seconds);
+      if (code !== undefined) problems.inc({ plane, operation, code });
+    },
+    streamOpened() {
+      streams.inc();
+      return () => streams.dec();
+    },
+    bytesSent: (bytes) => sent.inc(bytes),
+    recorded: ({ type, outcome, reason = '' }) => records.inc({ type, outcome, reason }),
+    keyCalled(verb, seconds, code) {
+      calls.observe({ verb }, seconds);
+      if (code !== undefined) failures.inc({ verb, code });
+    },
+    watch: (gauges) => watchGauges(gauges, registers),
+    watchProcess: () => collectDefaultMetrics({ register: registry }),
+    contentType: registry.contentType,
+    text: () => registry.metrics(),
+  };
+}
+
+function watchGauges(gauges: Gauges, registers: Registry[]): void {
+  const ask = (name: string, help: string, value: () => Promise<number> | number) =>
+    new Gauge({
+      name: `weight_vault_${name}`,
+      help,
+      registers,
+      async collect() {
+        this.set(await value());
+      },
+    });
+  const known = { size: Number.NaN, waiting: Number.NaN }; // NaN: the store does not answer, which `ready` says
+  const log = () => gauges.log().catch(() => known);
+  ask('ready', '1 when the node should be sent requests', async () => Number(await gauges.ready()));
+  ask('revocations_stale', '1 when the list of stops could not be read and every stream is cut', () => Number(gauges.revocationsStale()));
+  ask('log_halted', '1 when the access log is no longer signed and nothing is released', () => Number(gauges.logHalted()));
+  ask('log_records', 'Records under the newest checkpoint', async () => (await log()).size);
+  ask('log_records_waiting', 'Records that have their index and wait for a signed checkpoint', async () => (await log()).waiting);
+}
