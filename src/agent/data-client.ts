@@ -6,7 +6,17 @@ import type { Attester } from '../attestation/port.ts';
 import { fromBase64 } from '../domain/bytes.ts';
 import { VaultError } from '../domain/errors.ts';
 import { type Evidence, evidenceBinding } from '../domain/evidence.ts';
-import { type Digest, parseDigest, parseId, parseObjectPath, type ReleaseId, type VaultId } from '../domain/ids.ts';
+import {
+  type Digest,
+  isId,
+  type ObjectPath,
+  parseDigest,
+  parseId,
+  parseObjectPath,
+  type ReleaseId,
+  type VaultId,
+  type VersionId,
+} from '../domain/ids.ts';
 import type { HttpsClient } from './https-client.ts';
 
 const challengeAnswer = z.object({ id: z.string(), nonce: z.string(), expires: z.string(), vaultId: z.string() });
@@ -17,14 +27,18 @@ const releaseAnswer = z.object({
   versionDigest: z.string(),
   objects: z.array(z.object({ path: z.string(), size: z.int().min(0), sha256: z.string() })),
   receipt: z.object({ recordId: z.string() }),
+  alias: z.object({ name: z.string(), counter: z.int().min(1) }).optional(),
 });
 
 export interface GrantedRelease {
   readonly releaseId: ReleaseId;
   readonly expires: string;
+  readonly versionId: VersionId;
   readonly versionDigest: Digest;
-  readonly objects: ReadonlyArray<{ readonly path: string; readonly size: number; readonly sha256: Digest }>;
+  readonly objects: ReadonlyArray<{ readonly path: ObjectPath; readonly size: number; readonly sha256: Digest }>;
   readonly recordId: string;
+  /** When an alias was asked for: which, and its counter. Keep the highest (seen-aliases.ts). */
+  readonly alias?: { readonly name: string; readonly counter: number };
 }
 
 export interface Challenge {
@@ -56,16 +70,32 @@ export class DataClient {
     return { kind: attester.kind, body: await attester.attest(binding) };
   }
 
-  async release(model: string, version: string, challengeId: string | undefined, evidence: readonly unknown[]): Promise<GrantedRelease> {
+  /** `version` is an id, or an alias with the highest counter of it that was seen here. `digest_mismatch` when the answer is of another. */
+  async release(
+    model: string,
+    version: string,
+    challengeId: string | undefined,
+    evidence: readonly unknown[],
+    aliasCounter?: number,
+  ): Promise<GrantedRelease> {
     const path = `/v1/namespaces/${this.#namespace}/releases`;
-    const body = { ...(challengeId !== undefined && { challengeId }), model, version, evidence, delivery: 'stream' };
-    const answer = read(releaseAnswer, await this.#https.json('POST', path, body));
+    const asked = {
+      ...(challengeId !== undefined && { challengeId }),
+      ...(aliasCounter !== undefined && { aliasCounter }),
+      model,
+      version,
+    };
+    const answer = read(releaseAnswer, await this.#https.json('POST', path, { ...asked, evidence, delivery: 'stream' }));
+    const named = isId(version) ? answer.version : answer.alias?.name;
+    if (named !== version) throw new VaultError('digest_mismatch', `the release is of ${answer.version}, and ${version} was asked for`);
     return {
       releaseId: parseId<ReleaseId>(answer.id, 'release'),
       expires: answer.expires,
+      versionId: parseId<VersionId>(answer.version, 'version'),
       versionDigest: parseDigest(answer.versionDigest),
       objects: answer.objects.map(({ path, size, sha256 }) => ({ path: parseObjectPath(path), size, sha256: parseDigest(sha256) })),
       recordId: answer.receipt.recordId,
+      ...(answer.alias && { alias: answer.alias }),
     };
   }
 

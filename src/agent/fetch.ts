@@ -1,97 +1,190 @@
-/** Receives the files of a release by parallel ranged reads, verifies every digest, and only then gives them their names. */
-import { createHash, randomUUID } from 'node:crypto';
-import { createReadStream } from 'node:fs';
-import { type FileHandle, mkdir, open, rename, rm } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
-import { VaultError } from '../domain/errors.ts';
-import type { DataClient, GrantedRelease } from './data-client.ts';
+/** Receives the files of a release by parallel ranged reads, verifies every digest, and only then gives them their names. Goes on where it was. */
+import { DEFAULTS } from '../domain/classes.ts';
+import { codeOf, type ErrorCode, VaultError } from '../domain/errors.ts';
+import { type ByteRange, missingPieces } from './byte-ranges.ts';
+import type { DataClient } from './data-client.ts';
+import type { LastingRelease } from './lasting-release.ts';
+import { PartFile, partNames } from './part-file.ts';
+import type { Expected } from './part-journal.ts';
+import { createRetries, type Retries } from './retry.ts';
+import { digestOf, openTargetFolder, type TargetFolder } from './target-folder.ts';
 
-/** One request's share of a file: a multiple of the 1 MiB segment. */
-const PART_BYTES = 16 * 1024 * 1024;
-const PARALLEL = 4;
+/** One request's share of a file: a multiple of the 1 MiB segment. A process that is killed loses at most this much of each stream. */
+const PIECE_BYTES = 16 * 1024 * 1024;
 
-export type FetchProgress = (bytes: number) => void;
+export interface FetchOptions {
+  /** Reads at the same time, over all files. */
+  readonly streams?: number;
+  /** Bytes that came over the wire. */
+  readonly onBytes?: (bytes: number) => void;
+  /** Bytes that were here already. */
+  readonly onResumed?: (bytes: number) => void;
+  readonly retries?: Retries;
+  readonly signal?: AbortSignal;
+}
+
+interface Job {
+  readonly client: DataClient;
+  readonly release: LastingRelease;
+  readonly folder: TargetFolder;
+  readonly open: Set<PartFile>;
+  readonly onBytes: (bytes: number) => void;
+  readonly onResumed: (bytes: number) => void;
+  readonly retries: Retries;
+  readonly signal: AbortSignal;
+}
+
+/** A part of one file, and how many parts of it are still to come. */
+interface Piece {
+  readonly part: PartFile;
+  readonly range: ByteRange;
+  readonly left: { pieces: number };
+}
 
 /**
- * Writes every object of `release` below `folder`. A file appears under its name only when its SHA-256 is the granted one; on any
- * failure, and when `signal` aborts, its partial file is removed and the error thrown.
+ * Writes every object of `release` below `folder`. A file appears under its name only when its SHA-256 is the granted one. After a failure
+ * that may pass (also: the process is killed) what came stays in `<folder>/.wv-part` for the next call, which fetches the rest; after a refusal nothing does.
  */
-export async function fetchRelease(
-  client: DataClient,
-  release: GrantedRelease,
-  folder: string,
-  onBytes: FetchProgress = () => {},
-  signal: AbortSignal = new AbortController().signal,
-): Promise<void> {
-  for (const object of release.objects) await fetchObject(client, release, object, folder, onBytes, signal);
+export async function fetchRelease(client: DataClient, release: LastingRelease, folder: string, options: FetchOptions = {}): Promise<void> {
+  const { streams = DEFAULTS.fetchStreams, signal = new AbortController().signal, retries = createRetries() } = options;
+  const { onBytes = () => {}, onResumed = () => {} } = options;
+  signal.throwIfAborted();
+  const failed = new AbortController();
+  const target = await openTargetFolder(folder);
+  const job: Job = {
+    ...{ client, release, onBytes, onResumed, retries },
+    folder: target,
+    open: new Set(),
+    signal: AbortSignal.any([signal, failed.signal]),
+  };
+  try {
+    await target.removeOthers(new Set(expectedOf(release).flatMap((one) => Object.values(partNames(one)))));
+    const pieces = piecesOf(job);
+    const worker = async () => {
+      // Not `for await`: it would end the shared generator for the others.
+      for (let next = await pieces.next(); !next.done; next = await pieces.next()) await fetchPiece(job, next.value);
+    };
+    const workers = Array.from({ length: streams }, () => worker().catch((error) => failed.abort(error)));
+    await Promise.all(workers); // nobody writes any more when the files are closed
+    failed.signal.throwIfAborted(); // the first failure, not what it did to the others
+    await target.removeOthers(new Set());
+  } catch (error) {
+    await Promise.all([...job.open].map((part) => part.close()));
+    if (!mayPass(error)) await target.removeOthers(new Set());
+    throw error;
+  } finally {
+    await target.release();
+  }
 }
 
-async function fetchObject(
-  client: DataClient,
-  release: GrantedRelease,
-  object: GrantedRelease['objects'][number],
-  folder: string,
-  onBytes: FetchProgress,
-  signal: AbortSignal,
-): Promise<void> {
-  signal.throwIfAborted();
-  const target = join(folder, object.path);
-  const partial = join(dirname(target), `.${randomUUID()}.wv-part`); // no object's name, by design or by chance, and never too long
-  await mkdir(dirname(target), { recursive: true, mode: 0o700 });
-  const abort = new AbortController();
-  const file = await open(partial, 'wx', 0o600);
+const MAY_PASS: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  ...(['target_unwritable', 'release_expired', 'release_ended', 'object_integrity', 'internal'] as const),
+]);
+
+/** Is it worth running again? Whoever is refused, or sent wrong bytes, keeps no half of a model. */
+function mayPass(error: unknown): boolean {
+  return MAY_PASS.has(codeOf(error)) || (error instanceof VaultError && error.retryable);
+}
+
+function expectedOf({ current: { versionDigest, objects } }: LastingRelease): Expected[] {
+  return objects.map(({ path, size, sha256 }) => ({ versionDigest, path, size, sha256 }));
+}
+
+/** What is still to be fetched, file by file. Files that are here and right are passed over. */
+async function* piecesOf(job: Job): AsyncGenerator<Piece, void> {
+  for (const expected of expectedOf(job.release)) {
+    job.signal.throwIfAborted();
+    const place = await job.folder.place(expected.path);
+    if ((await digestOf(place, expected.size, job.signal)) === expected.sha256) {
+      job.onResumed(expected.size);
+      continue;
+    }
+    const part = await openPart(job, expected);
+    job.onResumed(part.resumedBytes);
+    const left = { pieces: countPieces(part) };
+    if (left.pieces === 0) await finish(job, part);
+    for (const range of missingPieces(part.resumed, expected.size, PIECE_BYTES)) yield { part, range, left };
+  }
+}
+
+function countPieces({ resumed, expected: { size } }: PartFile): number {
+  const gaps = missingPieces(resumed, size, Number.POSITIVE_INFINITY);
+  return [...gaps].reduce((sum, { start, end }) => sum + Math.ceil((end - start) / PIECE_BYTES), 0);
+}
+
+async function openPart(job: Job, expected: Expected): Promise<PartFile> {
+  const part = await PartFile.open(job.folder, expected, await job.folder.place(expected.path));
+  job.open.add(part);
+  return part;
+}
+
+async function fetchPiece(job: Job, { part, range, left }: Piece): Promise<void> {
+  await fetchRange(job, part, range);
+  left.pieces--;
+  if (left.pieces === 0) await finish(job, part);
+}
+
+async function finish(job: Job, part: PartFile): Promise<void> {
   try {
-    const parts = partsOf(object.size); // shared: a worker takes the next one
-    const worker = async () => {
-      for (let next = parts.next(); !next.done; next = parts.next())
-        await fetchPart(client, release, object.path, next.value, file, AbortSignal.any([signal, abort.signal]), onBytes);
-    };
-    const workers = Array.from({ length: PARALLEL }, worker);
-    await Promise.all(workers).catch(async (error) => {
-      abort.abort(error);
-      await Promise.allSettled(workers); // nobody writes to the file any more when it is closed
-      throw error;
-    });
-    await file.sync();
-    await file.close();
-    const got = await digestOf(partial);
-    if (got !== object.sha256) throw new VaultError('digest_mismatch', `${object.path} has the digest ${got}`);
-    await rename(partial, target);
+    await part.finish(job.signal);
   } catch (error) {
-    await file.close().catch(() => undefined);
-    await rm(partial, { force: true });
+    if (codeOf(error) !== 'digest_mismatch' || part.resumedBytes === 0) throw error;
+    return fetchAfresh(job, part); // it may be what was here before that is wrong
+  } finally {
+    job.open.delete(part);
+    await part.close();
+  }
+}
+
+async function fetchAfresh(job: Job, wrong: PartFile): Promise<void> {
+  job.onResumed(-wrong.resumedBytes);
+  await wrong.discard();
+  const part = await openPart(job, wrong.expected);
+  for (const range of missingPieces([], part.expected.size, PIECE_BYTES)) await fetchRange(job, part, range);
+  await finish(job, part);
+}
+
+/** The bytes of `range`, however many connections and releases that takes. What came before a failure is kept. */
+async function fetchRange(job: Job, part: PartFile, range: ByteRange): Promise<void> {
+  const come = { start: range.start, end: range.start };
+  try {
+    for (let attempt = 0; come.end < range.end; attempt++) {
+      const before = come.end;
+      const under = job.release.current.releaseId;
+      try {
+        await receive(job, part, { start: come.end, end: range.end }, come);
+      } catch (error) {
+        if (come.end > before) attempt = 0;
+        await again(job, error, under, attempt);
+      }
+    }
+  } catch (error) {
+    await part.keep(come).catch(() => undefined); // the first failure is the one to tell
     throw error;
   }
+  await part.keep(come);
 }
 
-interface Part {
-  readonly start: number;
-  readonly end: number;
+/** Resolves when it is worth trying again; else throws. */
+async function again(job: Job, error: unknown, under: LastingRelease['current']['releaseId'], attempt: number): Promise<void> {
+  job.signal.throwIfAborted();
+  const code = codeOf(error);
+  if (code === 'release_expired' || code === 'release_ended') return job.release.renewOr(error, under);
+  await job.retries.waitOr(error, attempt, job.signal);
 }
 
-/** One at a time: the size is whatever the vault said it is, and makes no list of ours. */
-function* partsOf(size: number): Generator<Part, void> {
-  for (let start = 0; start < size; start += PART_BYTES) yield { start, end: Math.min(size, start + PART_BYTES) };
-}
-
-async function fetchPart(
-  client: DataClient,
-  release: GrantedRelease,
-  path: string,
-  part: Part,
-  file: FileHandle,
-  signal: AbortSignal,
-  onBytes: FetchProgress,
-): Promise<void> {
-  const response = await client.object(release.releaseId, path, part, signal);
-  let at = part.start;
+async function receive(job: Job, part: PartFile, range: ByteRange, come: { end: number }): Promise<void> {
+  const { path } = part.expected;
+  const response = await job.client.object(job.release.current.releaseId, path, range, job.signal);
   for await (const chunk of unbroken(response, path)) {
-    if (at + chunk.length > part.end) throw new VaultError('digest_mismatch', `${path}: more bytes than were asked for`);
-    await file.write(chunk, 0, chunk.length, at);
-    at += chunk.length;
-    onBytes(chunk.length);
+    if (come.end + chunk.length > range.end) throw new VaultError('digest_mismatch', `${path}: more bytes than were asked for`);
+    await part.write(chunk, come.end);
+    come.end += chunk.length;
+    job.retries.progressed();
+    job.release.bore();
+    job.onBytes(chunk.length);
   }
-  if (at !== part.end) throw new VaultError('digest_mismatch', `${path}: the answer was cut short`);
+  if (come.end !== range.end) throw new VaultError('digest_mismatch', `${path}: the answer was cut short`);
 }
 
 /** A connection that ends early says so with a code of ours: `vault_unreachable`. */
@@ -101,10 +194,4 @@ async function* unbroken(response: AsyncIterable<Buffer>, path: string): AsyncGe
   } catch (cause) {
     throw cause instanceof VaultError ? cause : new VaultError('vault_unreachable', `${path}: the connection broke`, { cause });
   }
-}
-
-async function digestOf(file: string): Promise<string> {
-  const hash = createHash('sha256');
-  for await (const chunk of createReadStream(file, { highWaterMark: 1024 * 1024 })) hash.update(chunk);
-  return hash.digest('hex');
 }

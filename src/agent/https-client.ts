@@ -27,7 +27,9 @@ export interface HttpsRequest {
 export interface HttpsClient {
   /** Resolves with the answer's head; its body must be read or destroyed. Rejects `VaultError` for a problem answer. */
   send(request: HttpsRequest): Promise<IncomingMessage>;
-  /** Sends JSON and parses a JSON answer of at most 16 MiB; undefined for an empty one. */
+  /** As `send`, with a JSON answer of at most 16 MiB, parsed; undefined for an empty one. */
+  answer(request: HttpsRequest): Promise<unknown>;
+  /** The same for a JSON body. */
   json(method: HttpsRequest['method'], path: string, value?: unknown, headers?: Readonly<Record<string, string>>): Promise<unknown>;
   close(): void;
 }
@@ -50,7 +52,7 @@ export function createHttpsClient(options: HttpsClientOptions): HttpsClient {
   const { idleSeconds = DEFAULTS.clientIdleSeconds } = options;
   const agent = new Agent({
     keepAlive: true,
-    maxSockets: options.connections ?? 8,
+    maxSockets: options.connections ?? 32,
     minVersion: 'TLSv1.3',
     ca: options.ca,
     cert: options.certificate,
@@ -68,23 +70,29 @@ export function createHttpsClient(options: HttpsClientOptions): HttpsClient {
       request.setTimeout(idleSeconds * 1000, () => request.destroy(new VaultError('vault_unreachable', `silence for ${idleSeconds} s`)));
       request.once('response', (response) => {
         if ((response.statusCode ?? 500) < 400) return resolve(response);
-        problemOf(response).then(reject, reject);
+        // A refusal may come long before the body has left: the rest of it then stays here.
+        const stop = () => void (request.writableFinished || request.destroy());
+        problemOf(response).then(reject, reject).finally(stop);
       });
       writeBody(request, body).catch((error) => request.destroy(error));
     });
 
+  const answer = async (wanted: HttpsRequest) => {
+    const text = (await readAll(await send(wanted))).toString('utf8');
+    return text === '' ? undefined : parseJson(text);
+  };
+
   return {
     send,
-    async json(method, path, value, headers = {}) {
+    answer,
+    json(method, path, value, headers = {}) {
       const body = value === undefined ? undefined : Buffer.from(JSON.stringify(value));
-      const response = await send({
+      return answer({
         method,
         path,
         headers: { ...headers, ...(body && { 'Content-Type': 'application/json' }) },
         ...(body && { body }),
       });
-      const text = (await readAll(response)).toString('utf8');
-      return text === '' ? undefined : parseJson(text);
     },
     close: () => agent.destroy(),
   };
@@ -94,6 +102,7 @@ async function writeBody(request: ReturnType<typeof httpsRequest>, body: HttpsRe
   if (body === undefined) return void request.end();
   if (body instanceof Uint8Array) return void request.setHeader('Content-Length', body.length).end(body);
   for await (const chunk of body) {
+    if (request.destroyed) return; // ends the source as well
     await new Promise<void>((resolve, reject) => request.write(chunk, (error) => (error ? reject(error) : resolve())));
   }
   request.end();

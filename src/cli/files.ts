@@ -28,3 +28,16 @@ export async function readUserJson<T extends z.ZodType>(file: string, schema: T)
   if (!parsed.success) throw new VaultError('usage', `${file}: ${z.prettifyError(parsed.error).replaceAll('\n', ' ')}`);
   return parsed.data;
 }
+
+/** `name=value` texts as an object. Twice the same name is a mistake. */
+export function parseAttributes(texts: readonly string[] = []): Record<string, string> {
+  const attributes: Record<string, string> = Object.create(null); // a name like __proto__ is a name
+  for (const text of texts) {
+    const at = text.indexOf('=');
+    if (at < 1) throw new VaultError('usage', '--attribute is name=value');
+    const name = text.slice(0, at);
+    if (Object.hasOwn(attributes, name)) throw new VaultError('usage', `--attribute ${name} is given twice`);
+    attributes[name] = text.slice(at + 1);
+  }
+  return attributes;
+}

@@ -14,8 +14,10 @@ import { parseName } from '../domain/ids.ts';
 import { type IssuedCertificate, issueSelfSigned } from '../identity/certificates.ts';
 import { splitPolicies } from '../policy/policy-set.ts';
 import { createLogger } from '../telemetry/logger.ts';
+import { addCommand } from './command.ts';
 import { readUserJson } from './files.ts';
-import { print, withJson } from './output.ts';
+import { issueWorkstation, writeKit } from './new-kit.ts';
+import { note, print } from './output.ts';
 
 const CERTIFICATE_DAYS = 365;
 
@@ -31,18 +33,18 @@ interface Options {
 }
 
 export function registerInit(program: Command): void {
-  withJson(
-    program
-      .command('init')
-      .description('Make the keys in the HSM and enrol the first administrators. Once; then it is closed for good')
-      .requiredOption('--folder <folder>', 'where the vault lives: vault.json, database, ciphertext, TLS keys')
-      .requiredOption('--token <file>', 'JSON naming the HSM token: {module, label, serial, pinFile, conf}; softhsm/setup.ts prints one')
-      .requiredOption('--origin <name>', 'name of the access log, e.g. vault.example/log/2026')
-      .requiredOption('--administrator <name:roles>', 'name:role,role; give it at least twice', (one, all: string[] = []) => [...all, one])
-      .option('--host <address>', 'address both planes listen on', '127.0.0.1')
-      .option('--data-port <port>', 'port of the data plane', '8443')
-      .option('--admin-port <port>', 'port of the admin plane', '8444'),
-  ).action(init);
+  addCommand(program, 'init', 'Make the keys in the HSM and enrol the first administrators. Once; then it is closed for good', [
+    'wv init --folder vault --token token.json --origin vault.example/log/2026 --administrator alice:publisher,approver --administrator bob:approver',
+    'wv init --folder vault --token token.json --origin vault.example/log/2026 --administrator alice:publisher --administrator bob:approver --host 10.0.0.5 --json',
+  ])
+    .requiredOption('--folder <folder>', 'where the vault lives: vault.json, database, ciphertext, TLS keys')
+    .requiredOption('--token <file>', 'JSON naming the HSM token: {module, label, serial, pinFile, conf}; softhsm/setup.ts prints one')
+    .requiredOption('--origin <name>', 'name of the access log, e.g. vault.example/log/2026')
+    .requiredOption('--administrator <name:roles>', 'name:role,role; give it at least twice', (one, all: string[] = []) => [...all, one])
+    .option('--host <address>', 'address both planes listen on', '127.0.0.1')
+    .option('--data-port <port>', 'port of the data plane', '8443')
+    .option('--admin-port <port>', 'port of the admin plane', '8444')
+    .action(init);
 }
 
 const tokenFile = z.object({
@@ -58,10 +60,14 @@ async function init(options: Options): Promise<void> {
   const configFile = join(folder, 'vault.json');
   if (existsSync(configFile)) throw new VaultError('already_initialized', 'there is a vault.json in that folder');
   const people = options.administrator.map(parseAdministrator);
+  if (!people.some(({ roles }) => roles.includes('registrar')))
+    note('Nobody is a registrar: administrators could never be added or removed.');
+  if (people.filter(({ roles }) => roles.includes('approver')).length < 2)
+    note('With one approver, nobody can approve what that person asks for.');
   const token = await readUserJson(options.token, tokenFile);
   for (const name of ['', 'tls', 'keeper', 'blobs', 'kits']) await mkdir(join(folder, name), { recursive: true, mode: 0o700 });
   const base = await baseConfig(options, folder, token);
-  const kits = await Promise.all(people.map(async ({ name }) => ({ name, certificate: await issueSelfSigned(clientCertificate(name)) })));
+  const kits = await Promise.all(people.map(async ({ name }) => ({ name, certificate: await issueWorkstation(name) })));
 
   const result = await runCeremony(options, folder, base, people, kits);
   await writeKits(options, folder, kits);
@@ -90,7 +96,7 @@ async function runCeremony(
     return { ...person, workstation: kit.certificate.spkiDigest };
   });
   return startCeremony(
-    { token: paths, keeperSocket: at(base.keeperSocket), database: at(base.database) },
+    { token: paths, keeperSocket: at(base.keeperSocket), database: at(base.database), logHead: base.logHead && at(base.logHead) },
     { origin: options.origin, administrators, policies, now: systemClock.now() },
     createLogger('error'),
   );
@@ -101,8 +107,6 @@ function parseAdministrator(text: string): { readonly name: string; readonly rol
   if (rest.length > 0 || roles === '') throw new VaultError('usage', '--administrator is name:role,role');
   return { name: parseName(name, 'administrator'), roles: roles.split(',').map((role) => parseName(role, 'role')) };
 }
-
-const clientCertificate = (name: string) => ({ commonName: `workstation of ${name}`, days: CERTIFICATE_DAYS, now: systemClock.now() });
 
 async function baseConfig(
   options: Options,
@@ -133,6 +137,7 @@ async function baseConfig(
     blobs: 'blobs',
     token: { module, label, ...(serial && { serial }), pinFile: inside(pinFile), ...(conf && { softhsmConf: inside(conf) }) },
     keeperSocket: 'keeper/keeper.sock',
+    logHead: 'log-head',
     dataPlane: listener('data', options.dataPort),
     adminPlane: listener('admin', options.adminPort),
   };
@@ -149,15 +154,12 @@ async function writeKits(
   folder: string,
   kits: ReadonlyArray<{ name: string; certificate: IssuedCertificate }>,
 ): Promise<void> {
+  const vaultCertificate = await readFile(join(folder, 'tls', 'admin.crt'), 'utf8');
+  const url = `https://${options.host}:${options.adminPort}`;
   for (const { name, certificate } of kits) {
     const kit = join(folder, 'kits', name);
-    await rm(kit, { recursive: true, force: true });
-    await mkdir(kit, { mode: 0o700 });
-    await writeFile(join(kit, 'workstation.crt'), certificate.certificatePem, { mode: 0o600 });
-    await writeFile(join(kit, 'workstation.key'), certificate.privateKeyPem, { mode: 0o600 });
-    await writeFile(join(kit, 'vault.crt'), await readFile(join(folder, 'tls', 'admin.crt')), { mode: 0o644 });
-    const url = `https://${options.host}:${options.adminPort}`;
-    await writeFile(join(kit, 'kit.json'), `${JSON.stringify({ url, administrator: name }, null, 2)}\n`, { mode: 0o600 });
+    await rm(kit, { recursive: true, force: true }); // of a ceremony that failed
+    await writeKit(kit, { name, url, vaultCertificate }, certificate);
   }
 }
 

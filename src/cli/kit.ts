@@ -1,7 +1,6 @@
 /** An administrator's kit: the workstation's TLS key, the vault's certificate, and the session after `wv login`. */
-import { readFile, writeFile } from 'node:fs/promises';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Command } from 'commander';
 import { z } from 'zod';
 import { createHttpsClient, type HttpsClient, type HttpsRequest } from '../agent/https-client.ts';
 import { VaultError } from '../domain/errors.ts';
@@ -16,14 +15,18 @@ export interface Kit {
   call(method: HttpsRequest['method'], path: string, value?: unknown): Promise<Record<string, unknown>>;
   sessionHeaders(): Promise<Record<string, string>>;
   saveSession(token: string): Promise<void>;
+  forgetSession(): Promise<void>;
 }
 
-export function kitOption(command: Command): Command {
-  return command.requiredOption('--kit <folder>', "the administrator's kit, made by `wv init`");
+/** What every command of the admin plane is given (`addAdminCommand`). */
+export interface AdminOptions {
+  readonly kit: string;
+  readonly namespace: string;
+  readonly json?: boolean;
 }
 
-export function namespaceOption(command: Command): Command {
-  return command.option('--namespace <name>', 'the namespace', 'default');
+export function namespacePath(options: { readonly namespace: string }): string {
+  return `/v1/namespaces/${encodeURIComponent(options.namespace)}`;
 }
 
 /** Opens the kit, runs `use`, and closes its connections. */
@@ -61,5 +64,6 @@ async function openKit(folder: string): Promise<Kit> {
       return (answer ?? {}) as Record<string, unknown>; // the admin plane answers JSON objects
     },
     saveSession: (token) => writeFile(sessionFile, token, { mode: 0o600 }),
+    forgetSession: () => rm(sessionFile, { force: true }),
   };
 }

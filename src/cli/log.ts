@@ -10,34 +10,38 @@ import { type LogProblem, type LogSource, verifyLog } from '../audit/verify.ts';
 import { parseVkey } from '../audit/vkey.ts';
 import { VaultError } from '../domain/errors.ts';
 import { parseId, type RecordId } from '../domain/ids.ts';
+import { addCommand, addGroup } from './command.ts';
 import { readUserFile } from './files.ts';
-import { kitOption, withKit } from './kit.ts';
-import { print, withJson } from './output.ts';
+import { withKit } from './kit.ts';
+import { print } from './output.ts';
 
 export function registerLog(program: Command): void {
-  const log = program.command('log').description('The access log');
-  withJson(
-    kitOption(log.command('export <folder>').description('Copy checkpoint, tiles and entries (C2SP tlog-tiles) into a folder')),
-  ).action((folder: string, options: { kit: string; json?: boolean }) => exportTo(folder, options));
-  withJson(
-    log
-      .command('verify <folder>')
-      .description('Verify records, tree and signed checkpoint of a copy; names the record that was altered')
-      .requiredOption('--vkey <key>', "the log's verifier key, as `wv init` printed it"),
-  ).action((folder: string, options: { vkey: string; json?: boolean }) => verify(folder, options));
-  withJson(
-    log
-      .command('prove <folder> <record>')
-      .description('Take one record and its proof (tlog-proof) out of a copy: <out>.leaf and <out>.tlog-proof')
-      .requiredOption('--vkey <key>', "the log's verifier key")
-      .requiredOption('--out <path>', 'where to write, without the endings'),
-  ).action((folder: string, record: string, options: { vkey: string; out: string; json?: boolean }) => prove(folder, record, options));
-  withJson(
-    log
-      .command('check <proof> <leaf>')
-      .description('Check that a record is in the log; needs nothing but the two files and the key')
-      .requiredOption('--vkey <key>', "the log's verifier key"),
-  ).action((proof: string, leaf: string, options: { vkey: string; json?: boolean }) => check(proof, leaf, options));
+  const log = addGroup(program, 'log', 'The access log');
+  addCommand(log, 'export <folder>', 'Copy checkpoint, tiles and entries (C2SP tlog-tiles) into a folder', [
+    'wv log export --kit kits/bob log-copy',
+    'wv log export --kit kits/bob --json log-copy',
+  ])
+    .requiredOption('--kit <folder>', "the administrator's kit, made by `wv init`")
+    .action((folder: string, options: { kit: string; json?: boolean }) => exportTo(folder, options));
+  addCommand(log, 'verify <folder>', 'Verify records, tree and signed checkpoint of a copy; names the record that was altered', [
+    "wv log verify --vkey 'vault.example/log/2026+1c2d3e4f+BFk...' log-copy",
+    'wv log verify --vkey "$(cat log.vkey)" --json log-copy',
+  ])
+    .requiredOption('--vkey <key>', "the log's verifier key, as `wv init` printed it")
+    .action((folder: string, options: { vkey: string; json?: boolean }) => verify(folder, options));
+  addCommand(log, 'prove <folder> <record>', 'Take one record and its proof (tlog-proof) out of a copy: <out>.leaf and <out>.tlog-proof', [
+    'wv log prove --vkey "$(cat log.vkey)" --out record log-copy 01890000-0000-7000-8000-000000000000',
+    'wv log prove --vkey "$(cat log.vkey)" --out record --json log-copy 01890000-0000-7000-8000-000000000000',
+  ])
+    .requiredOption('--vkey <key>', "the log's verifier key")
+    .requiredOption('--out <path>', 'where to write, without the endings')
+    .action((folder: string, record: string, options: { vkey: string; out: string; json?: boolean }) => prove(folder, record, options));
+  addCommand(log, 'check <proof> <leaf>', 'Check that a record is in the log; needs nothing but the two files and the key', [
+    'wv log check --vkey "$(cat log.vkey)" record.tlog-proof record.leaf',
+    'wv log check --vkey "$(cat log.vkey)" --json record.tlog-proof record.leaf',
+  ])
+    .requiredOption('--vkey <key>', "the log's verifier key")
+    .action((proof: string, leaf: string, options: { vkey: string; json?: boolean }) => check(proof, leaf, options));
 }
 
 /** The checkpoint is fetched first and written last: tiles never change, so a copy that has a checkpoint is whole at that size. */

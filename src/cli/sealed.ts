@@ -1,15 +1,17 @@
 /**
- * `wv sealed open|seal|inspect FILE`: the tool for one raw FLOE file, no vault involved. Exit status: 0 done, 2 wrong usage,
- * 3 refused with the code on stderr, 1 unforeseen. Unless it is 0, nothing new is left at --out and an old file there is untouched.
+ * `wv sealed open|seal|inspect FILE`: the tool for one raw FLOE file, no vault involved. Exit codes: exit-codes.ts. Unless it is 0,
+ * nothing new is left at --out and an old file there is untouched.
  */
-import { Command, CommanderError } from 'commander';
+import { Command } from 'commander';
 import { toHex } from '../domain/bytes.ts';
-import { codeOf, VaultError } from '../domain/errors.ts';
+import { VaultError } from '../domain/errors.ts';
 import type { SecretBytes } from '../domain/secret.ts';
 import type { ByteChunks } from '../sealed/chunks.ts';
 import { inspectObject, type SealedSummary } from '../sealed/inspect.ts';
 import { openStream, sealStream } from '../sealed/stream.ts';
 import { FLOE, isRotationMask, isSegmentBytes, MAX_SEGMENT_BYTES, MIN_SEGMENT_BYTES } from '../sealed/suites.ts';
+import { addCommand, addGroup } from './command.ts';
+import { reportFailure } from './failure.ts';
 import { type CliStreams, readKeyFile, refuseSameFile, withInput, writeOutput } from './sealed-files.ts';
 
 interface Options {
@@ -19,18 +21,24 @@ interface Options {
   readonly segment?: string;
   readonly rotationMask?: string;
   readonly out?: string;
+  readonly json?: boolean;
 }
 
-/** Adds `sealed` to the program. Its commands throw; the caller maps what they throw with `sealedExit`. */
+/** Adds `sealed` to the program. Its commands throw; the caller reports what they throw with `reportFailure`. */
 export function registerSealed(program: Command, streams: CliStreams = process): void {
-  const sealed = program.command('sealed').description('Seal, open or inspect a raw sealed object (FLOE file)').exitOverride();
-  add(sealed, 'open', 'Write the plaintext of FILE to --out, or refuse').action((file: string, options: Options) =>
-    open(file, options, streams),
-  );
-  add(sealed, 'seal', 'Write FILE as a sealed object to --out').action((file: string, options: Options) => seal(file, options, streams));
-  add(sealed, 'inspect', 'Print parameters and sizes as JSON; with --key-file also verify every segment').action(
-    (file: string, options: Options) => inspect(file, options, streams),
-  );
+  const sealed = addGroup(program, 'sealed', 'Seal, open or inspect a raw sealed object (FLOE file)');
+  add(sealed, 'open', 'Write the plaintext of FILE to --out, or refuse', [
+    'wv sealed open weights.floe --key-file object.key --aad model-a --out weights.safetensors',
+    'wv sealed open - --key-file object.key --aad-hex 6d6f64656c2d61 --out -',
+  ]).action((file: string, options: Options) => open(file, options, streams));
+  add(sealed, 'seal', 'Write FILE as a sealed object to --out', [
+    'wv sealed seal weights.safetensors --key-file object.key --aad model-a --out weights.floe',
+    'wv sealed seal weights.safetensors --key-file object.key --segment 1048576 --out weights.floe --json',
+  ]).action((file: string, options: Options) => seal(file, options, streams));
+  add(sealed, 'inspect', 'Print parameters and sizes as JSON; with --key-file also verify every segment', [
+    'wv sealed inspect weights.floe',
+    'wv sealed inspect weights.floe --key-file object.key --aad model-a',
+  ]).action((file: string, options: Options) => inspect(file, options, streams));
 }
 
 /** The whole tool without `main.ts`: `argv` begins with open, seal or inspect. Resolves with the exit status, never rejects. */
@@ -42,33 +50,19 @@ export async function runSealed(argv: readonly string[], streams: CliStreams = p
     await program.parseAsync(['sealed', ...argv], { from: 'user' });
     return 0;
   } catch (error) {
-    return sealedExit(error, streams.stderr);
+    return reportFailure(error, false, streams.stderr);
   }
 }
 
-/** Exit status of anything a command threw; prints it unless commander already has. */
-export function sealedExit(error: unknown, stderr: { write(text: string): unknown } = process.stderr): 0 | 1 | 2 | 3 {
-  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
-  if (error instanceof VaultError) {
-    stderr.write(`${error.code}: ${error.detail === '' ? error.title : error.detail}\n`);
-    return error.code === 'usage' ? 2 : 3;
-  }
-  stderr.write(`${codeOf(error)}: ${error instanceof Error ? error.message : String(error)}\n`);
-  return 1;
-}
-
-function add(sealed: Command, name: string, description: string): Command {
-  return sealed
-    .command(name)
-    .description(description)
+function add(sealed: Command, name: string, description: string, examples: readonly [string, string]): Command {
+  return addCommand(sealed, name, description, examples)
     .argument('<file>', 'the file to read; - is standard input')
     .option('--key-file <file>', 'exactly 32 raw bytes')
     .option('--aad <text>', 'associated data as UTF-8 text, taken as it is')
     .option('--aad-hex <hex>', 'associated data as hexadecimal')
     .option('--segment <bytes>', 'ENC_SEG_LEN: what to seal with, or what the header must state')
     .option('--rotation-mask <bits>', `low bits of a segment's position that share a key, 0 to 63 (${FLOE.rotationMask})`)
-    .option('--out <file>', 'where to write; - is standard output')
-    .exitOverride();
+    .option('--out <file>', 'where to write; - is standard output');
 }
 
 async function open(file: string, options: Options, streams: CliStreams): Promise<void> {
@@ -92,8 +86,10 @@ async function transform(
 ): Promise<void> {
   const out = required(options.out, '--out');
   const keyFile = required(options.keyFile, '--key-file');
+  if (options.json && out === '-') throw new VaultError('usage', '--json and --out - would both write to standard output');
   await refuseSameFile(out, [file, keyFile]);
   await withKey(keyFile, (key) => withInput(file, streams, (chunks) => writeOutput(out, through(chunks, key), streams)));
+  if (options.json) streams.stdout.write(`${JSON.stringify({ out })}\n`);
 }
 
 async function inspect(file: string, options: Options, streams: CliStreams): Promise<void> {

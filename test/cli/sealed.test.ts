@@ -79,7 +79,7 @@ describe('wv sealed', () => {
       await open('--aad-hex', '63616665CC81'),
       await open('--aad', 'caf\u00e9'),
       await open(),
-    ]).toEqual([0, 0, 3, 3]);
+    ]).toEqual([0, 0, 5, 5]);
     await seal();
     expect([await open('--aad', ''), await open('--aad-hex', ''), await open()]).toEqual([0, 0, 0]);
   });
@@ -90,7 +90,7 @@ describe('wv sealed', () => {
     await wv('seal', at('plain'), ...K, '--segment', '40', '--rotation-mask', '1', '--out', at('s'));
     expect((await wv('open', at('s'), ...K, '--rotation-mask', '1', '--segment', '40', '--out', at('o'))).code).toBe(0);
     expect(await wv('open', at('s'), ...K, '--out', at('p'))).toMatchObject({
-      code: 3,
+      code: 5,
       err: expect.stringMatching(/^sealed_segment_tag: /),
     });
   });
@@ -112,7 +112,7 @@ describe('wv sealed', () => {
 
   test('streams only verified segments to standard output, and still refuses', async () => {
     damage('bad', -1);
-    expect(await wv('open', at('bad'), ...K, '--aad', 'a', '--out', '-')).toMatchObject({ code: 3, out: plain.subarray(0, 32) });
+    expect(await wv('open', at('bad'), ...K, '--aad', 'a', '--out', '-')).toMatchObject({ code: 5, out: plain.subarray(0, 32) });
   });
 
   test.each([
@@ -128,7 +128,7 @@ describe('wv sealed', () => {
     for (const out of ['new', 'old']) {
       const args = ['open', at(file), ...(more[0] === '--key-file' ? [] : K), ...(more[0] === '--aad' ? [] : ['--aad', 'a']), ...more];
       const before = readdirSync(dir);
-      expect(await wv(...args, '--out', at(out))).toMatchObject({ code: 3, err: expect.stringMatching(new RegExp(`^${code}: `)) });
+      expect(await wv(...args, '--out', at(out))).toMatchObject({ code: 5, err: expect.stringMatching(new RegExp(`^${code}: `)) });
       expect(readdirSync(dir)).toEqual(before);
     }
     expect(readFileSync(at('old'), 'utf8')).toBe('kept');
@@ -207,7 +207,7 @@ describe('wv sealed inspect', () => {
     const { code, out } = await wv('inspect', at('sealed'), ...K, '--aad', 'a');
     expect([code, JSON.parse(out.toString())]).toEqual([0, expect.objectContaining({ ...about, verified: true })]);
     damage('bad', -1);
-    expect(await wv('inspect', at('bad'), ...K, '--aad', 'a')).toMatchObject({ code: 3, out: Buffer.alloc(0) });
+    expect(await wv('inspect', at('bad'), ...K, '--aad', 'a')).toMatchObject({ code: 5, out: Buffer.alloc(0) });
     expect((await wv('inspect', at('bad'))).code).toBe(0);
   });
   test('refuses a broken structure even without a key', async () => {
@@ -228,7 +228,7 @@ describe('as a real process', () => {
     const good = spawnSync(process.execPath, [...node, ...args], { input: readFileSync(at('sealed')) });
     expect([good.status, good.stdout]).toEqual([0, plain]);
     const bad = spawnSync(process.execPath, [...node, ...args], { input: readFileSync(at('sealed')).subarray(0, 100) });
-    expect([bad.status, bad.stdout.length, bad.stderr.toString()]).toEqual([3, 0, expect.stringMatching(/^sealed_truncated: /)]);
+    expect([bad.status, bad.stdout.length, bad.stderr.toString()]).toEqual([5, 0, expect.stringMatching(/^sealed_truncated: /)]);
   });
 
   test.each(['SIGINT', 'SIGTERM'] as const)('leaves nothing behind after %s', async (signal) => {
@@ -242,4 +242,12 @@ describe('as a real process', () => {
     expect(await ended).toBe(signal);
     expect([existsSync(at('new')), readdirSync(dir).filter((name) => name.endsWith('.tmp'))]).toEqual([false, []]);
   });
+});
+
+test('--json says where the result is, and is refused where the result itself goes to standard output', async () => {
+  const sealed = ['open', at('sealed'), ...K, '--aad', 'a', '--json'];
+  expect(await wv(...sealed, '--out', '-')).toMatchObject({ code: 2, out: Buffer.alloc(0) });
+  const { code, out } = await wv(...sealed, '--out', at('opened'));
+  expect([code, JSON.parse(out.toString())]).toEqual([0, { out: at('opened') }]);
+  expect(readFileSync(at('opened')).equals(plain)).toBe(true);
 });

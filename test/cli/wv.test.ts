@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import { createLogKey, publishedFiles } from '../audit/small-log.ts';
 import { filesBelow, wv } from '../e2e/real-vault.ts';
 
@@ -13,8 +13,8 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 const at = (...parts: string[]) => join(folder, ...parts);
 const firstWord = (text: string) => /^[a-z_]+/.exec(text)?.[0];
 const COMMANDS = [
-  ...['init', 'serve', 'login', 'requests', 'approve', 'policy', 'reference', 'anchors', 'enrol', 'block', 'publish', 'attester', 'fetch'],
-  ...['log', 'sealed'],
+  ...['init', 'serve', 'login', 'logout', 'whoami', 'requests', 'approve', 'policy', 'reference', 'anchors', 'enrol', 'block', 'publish'],
+  ...['models', 'attester', 'fetch', 'log', 'sealed', 'completion'],
 ];
 
 /** `wv` runs in a process of its own: a few hundred milliseconds each, so tables run two at a time. */
@@ -25,6 +25,8 @@ async function each<T>(rows: readonly T[], work: (row: T) => Promise<void>): Pro
   };
   await Promise.all([worker(), worker()]);
 }
+
+jest.setTimeout(120_000); // each process is quick on an idle machine, and there are many
 
 describe('help', () => {
   test('lists every command, on standard output, with exit 0', async () => {
@@ -64,9 +66,12 @@ test('wrong usage ends with 2, nothing on standard output, and says what is wron
     [['serve', '--folder', at('x'), '--port', '1'], /unknown option/],
     [['serve', 'x', '--folder', at('x')], /too many arguments/],
     [['fetch', '--requester', at('x'), '--model', 'm'], /--version/],
+    [['fetch', '--requester', at('x'), '--model', 'm', '--version', ID, '--out', at('out'), '--streams', '17'], /1 to 16/],
+    [['fetch', '--requester', at('x'), '--model', 'm', '--version', ID, '--out', at('out'), '--progress', 'loud'], /auto, plain, off/],
+    [['publish', ...kit, '--model', 'm', '--class', 'secret', at('x')], /public, internal, restricted, critical/],
     [['fetch', '--requester', at('no-requester'), '--model', 'm', '--version', ID, '--out', at('out')], /requester\.json cannot be read/],
     [['publish', ...kit, '--model', 'm', '--class', 'public', at('no-folder')], /kit\.json cannot be read/],
-    [['login', ...kit], /--code/],
+    [['login', ...kit], /kit\.json cannot be read/],
     [['approve', ...kit, 'only-one'], /missing required argument/],
     [['policy', 'set', ...kit, at('no.cedar')], /cannot be read/],
     [['policy'], /Usage: wv policy/],
@@ -85,6 +90,20 @@ test('wrong usage ends with 2, nothing on standard output, and says what is wron
     expect(err).toMatch(says);
   });
   expect(filesBelow(at('new-vault')).filter((file) => file.endsWith('vault.json'))).toEqual([]);
+});
+
+test('with --json, wrong usage is one JSON document on standard error, from commander as from the command', async () => {
+  const rows: Array<[args: string[], detail: RegExp]> = [
+    [['logout', '--json', '--kit', at('no-kit'), '--nonsense'], /^unknown option '--nonsense'$/],
+    [['nonsense', '--json'], /^unknown command 'nonsense'$/],
+    [['models', '--json'], /^required option '--kit <folder>' not specified$/],
+    [['whoami', '--json', '--kit', at('no-kit')], /kit\.json cannot be read$/],
+  ];
+  await each(rows, async ([args, detail]) => {
+    const { exit, out, err } = await wv(...args);
+    expect([args.join(' '), exit, out]).toEqual([args.join(' '), 2, '']);
+    expect(JSON.parse(err)).toEqual({ error: { code: 'usage', detail: expect.stringMatching(detail) } });
+  });
 });
 
 describe('wv serve', () => {
@@ -134,7 +153,7 @@ describe('wv log verify', () => {
     expect(JSON.parse(out)).toMatchObject({ ok: true, size: 300, problems: [] });
   });
 
-  test('anything else: exit 3 and the code', async () => {
+  test('anything else: exit 5 and the code', async () => {
     const paths = [...files.keys()];
     const entries = paths.find((path) => path === 'tile/entries/000') ?? '';
     const tile = paths.find((path) => path === 'tile/0/000') ?? '';
@@ -158,15 +177,15 @@ describe('wv log verify', () => {
     ];
     await each(rows, async ([name, code, change, vkey = key.vkey]) => {
       const { exit, err } = await wv('log', 'verify', copy(name.replaceAll(' ', '-'), change), '--vkey', vkey);
-      expect([name, exit, firstWord(err)]).toEqual([name, 3, code]);
+      expect([name, exit, firstWord(err)]).toEqual([name, 5, code]);
     });
   });
 
   test('names the altered record, and says the same as JSON', async () => {
     const altered = copy('named', flip('tile/entries/000', 30));
     const { exit, out, err } = await wv('log', 'verify', altered, '--vkey', key.vkey, '--json');
-    expect([exit, JSON.parse(out).ok]).toEqual([3, false]);
-    expect(err).toMatch(/^log_entry_mismatch: record 0 /);
+    expect([exit, JSON.parse(out).ok]).toEqual([5, false]);
+    expect(JSON.parse(err)).toMatchObject({ error: { code: 'log_entry_mismatch', detail: expect.stringMatching(/^record 0 /) } });
     expect(readFileSync(join(altered, 'checkpoint')).length).toBeGreaterThan(0);
   });
 });

@@ -1,0 +1,56 @@
+/** How a command of `wv` is declared: a description, `--json`, and at least two real examples in its help. */
+import { type Command, type CommandOptions, InvalidArgumentError, Option } from 'commander';
+import { CLASS_NAMES, DEFAULTS } from '../domain/classes.ts';
+
+/** Adds a command that does something. `usage` is commander's: `set <file...>`. Each example is what follows `$ ` in a shell. */
+export function addCommand(
+  parent: Command,
+  usage: string,
+  description: string,
+  examples: readonly [string, string, ...string[]],
+  settings: CommandOptions = {},
+): Command {
+  return parent
+    .command(usage, settings)
+    .description(description)
+    .option('--json', 'print one JSON document on standard output, and an error as JSON on standard error')
+    .addHelpText('after', `\nExamples:\n${examples.map((example) => `  $ ${example}`).join('\n')}`);
+}
+
+/** The same for a command of the admin plane: it also takes `--kit` and `--namespace`. Use with `withKit`. */
+export function addAdminCommand(
+  parent: Command,
+  usage: string,
+  description: string,
+  examples: readonly [string, string, ...string[]],
+  settings: CommandOptions = {},
+): Command {
+  return addCommand(parent, usage, description, examples, settings)
+    .requiredOption('--kit <folder>', "the administrator's kit, made by `wv init`")
+    .option('--namespace <name>', 'the namespace', 'default');
+}
+
+/** A command that only holds others, e.g. `policy`. Two files may add to one group. */
+export function addGroup(parent: Command, name: string, description: string): Command {
+  return parent.commands.find((one) => one.name() === name) ?? parent.command(name).description(description);
+}
+
+/** `--attribute name=value`, as often as wanted. `parseAttributes` reads what it collected. */
+export function attributeOption(command: Command): Command {
+  const collect = (one: string, all: string[] = []) => [...all, one];
+  return command.option('--attribute <name=value>', 'what policies may ask for, e.g. fleet=production; as often as wanted', collect);
+}
+
+export const classOption = () => new Option('--class <class>', 'how much a release of it demands').choices(CLASS_NAMES);
+
+const MAX_STREAMS = 16;
+
+/** `--streams`, parsed: how much goes over the wire at the same time. */
+export function streamsOption(command: Command): Command {
+  const parse = (text: string): number => {
+    const streams = Number(text);
+    if (!/^[0-9]{1,2}$/.test(text) || streams < 1 || streams > MAX_STREAMS) throw new InvalidArgumentError(`It is 1 to ${MAX_STREAMS}.`);
+    return streams;
+  };
+  return command.option('--streams <n>', `how many at the same time, 1 to ${MAX_STREAMS}`, parse, DEFAULTS.fetchStreams);
+}
