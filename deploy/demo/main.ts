@@ -1,14 +1,15 @@
 /** `npm run demo`: the main job end to end, with real parts: SoftHSM, a TPM 2.0 (swtpm), a real model, mutual TLS 1.3. */
+import { createHash } from 'node:crypto';
 import { cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { generate } from 'otplib';
 import { toString as qrCode } from 'qrcode';
 import { setupDevelopmentToken } from '../../softhsm/setup.ts';
 import type { Challenge } from '../../src/agent/data-client.ts';
 import { withRequester } from '../../src/cli/requester.ts';
 import { codeOf } from '../../src/domain/errors.ts';
+import { Codes } from '../../test/harness/codes.ts';
 import { type Swtpm, startSwtpm } from '../../test/harness/swtpm.ts';
 import { demoModel } from './model.ts';
 import { refusedBy, type Server, startServer, wv } from './processes.ts';
@@ -27,6 +28,8 @@ let tpm: Swtpm | undefined;
 let intruderTpm: Swtpm | undefined;
 const serverLog: string[] = [];
 let vkey = '';
+/** The authenticator apps, by administrator. */
+const apps = new Map<string, Codes>();
 
 try {
   await story();
@@ -49,6 +52,7 @@ async function story(): Promise<void> {
   const early = await withRequester(machine, async ({ client }) => ({ ...(await client.challenge()), at: performance.now() }));
   await promoteAndPermit(machine, published);
   await deliver(machine, published, model);
+  await change(machine, published);
   await refuse(machine, published, early);
   await verifyLog();
   say('');
@@ -64,10 +68,14 @@ interface Published {
 }
 
 async function ceremony(): Promise<void> {
-  stage('The ceremony: keys in the HSM, two administrators, then it is closed for good');
+  stage('The ceremony: keys in the HSM, three administrators, then it is closed for good');
   const token = await setupDevelopmentToken({ folder: at('token'), label: 'weight-vault-demo' });
   await writeFile(at('token.json'), JSON.stringify(token), { mode: 0o600 });
-  const people = ['alice:publisher,policy-author,enroller,approver', 'bob:approver,responder,reviewer'];
+  const people = [
+    'alice:publisher,policy-author,enroller,registrar,key-custodian,approver',
+    'bob:approver,responder,reviewer',
+    'carol:approver',
+  ];
   const init = [
     'init',
     '--folder',
@@ -83,9 +91,8 @@ async function ceremony(): Promise<void> {
   ];
   const answer = await wv(...init, ...people.flatMap((one) => ['--administrator', one]));
   vkey = String(answer['vkey']);
-  const seeds: Record<string, string> = {};
   for (const { administrator, uri } of answer['enrolments'] as Array<{ administrator: string; uri: string }>) {
-    seeds[administrator] = new URL(uri).searchParams.get('secret') ?? '';
+    apps.set(administrator, new Codes(uri));
     say(`${administrator} scans this with an authenticator app (TOTP: a bridge until WebAuthn):`);
     process.stdout.write(`${(await qrCode(uri, { type: 'utf8', errorCorrectionLevel: 'L' })).replace(/^/gm, '   ')}\n`);
   }
@@ -96,14 +103,15 @@ async function ceremony(): Promise<void> {
   show('a second ceremony', again.code);
 
   server = await startServer(at('vault'), (line) => serverLog.push(line));
-  for (const name of Object.keys(seeds)) await pointKit(name, server.adminPort);
-  const codes: Record<string, string> = {};
-  for (const [name, secret] of Object.entries(seeds)) {
-    codes[name] = await generate({ secret });
-    await wv('login', ...kit(name), '--code', codes[name]);
+  let used = '';
+  for (const [name, app] of apps) {
+    await pointKit(name, server.adminPort);
+    used = await app.next();
+    await wv('login', ...kit(name), '--code', used);
   }
-  say('alice and bob are logged in, each with the TLS key of their own workstation and a TOTP code.');
-  const replayed = await refusedBy('login', ...kit('alice'), '--code', codes['alice'] ?? '');
+  say('alice, bob and carol are logged in, each with the TLS key of their own workstation and a TOTP code.');
+  say('To approve something each gives another code, for that one operation: a code is good once.');
+  const replayed = await refusedBy('login', ...kit('carol'), '--code', used);
   expect('the same TOTP code again', replayed.code, 'login_refused');
   show('the same TOTP code a second time', replayed.code, 'login_refused');
 }
@@ -129,14 +137,24 @@ async function publish(source: string): Promise<Published> {
 async function proposeAndApprove(...args: string[]): Promise<void> {
   const answer = await wv(...args, ...kit('alice'));
   expect(`${args[0]} ${args[1]} before a second person`, answer['state'], 'pending');
-  await wv('approve', ...kit('bob'), String(answer['requestId']), String(answer['operationDigest']));
+  await approve(String(answer['requestId']), String(answer['operationDigest']));
+}
+
+/** By one of `people`, whoever's app can show a new code first. */
+async function approve(requestId: string, operationDigest: string, people = ['bob', 'carol'], namespace = 'default'): Promise<string> {
+  const waitMs = (name: string) => apps.get(name)?.waitMs() ?? 0;
+  const [name = 'bob'] = people.toSorted((a, b) => waitMs(a) - waitMs(b));
+  if (waitMs(name) > 1000) say(`waiting ${(waitMs(name) / 1000).toFixed(0)} s for the next code of ${name}'s app`);
+  const code = (await apps.get(name)?.next()) ?? '';
+  await wv('approve', ...kit(name), '--namespace', namespace, '--code', code, requestId, operationDigest);
+  return name;
 }
 
 async function enrolMachine(): Promise<string> {
   stage('A model server’s machine with a TPM 2.0 of its own: enrolled by credential activation');
   tpm = await startSwtpm(at('tpm'));
   await proposeAndApprove('anchors', 'set', tpm.rootCertificate);
-  say('alice proposed and bob approved the TPM vendor’s root as the only trust anchor.');
+  say('alice proposed, and a second person approved, the TPM vendor’s root as the only trust anchor.');
   const machine = at('machine');
   await newRequester(machine, tpm);
   await wv('attester', 'request', at('request.json'), '--requester', machine, '--intermediate', tpm.issuerCertificate);
@@ -157,7 +175,7 @@ async function enrolMachine(): Promise<string> {
   show('enrol gpu-node-1 by credential activation', `ak ${String(enrolled['akName']).slice(0, 20)}…`);
   await wv('attester', 'capture', at('reference.json'), '--requester', machine, '--id', 'gpu-node-image-1');
   await proposeAndApprove('reference', 'set', at('reference.json'));
-  say('Its PCRs were captured as reference values; both administrators put them in force.');
+  say('Its PCRs were captured as reference values; two administrators put them in force.');
   return machine;
 }
 
@@ -187,8 +205,8 @@ async function refuseTheQuarantined(machine: string, { versionId }: Published): 
 }
 
 async function promoteAndPermit(machine: string, { versionId, promote }: Published): Promise<void> {
-  await wv('approve', ...kit('bob'), promote.requestId, promote.operationDigest);
-  say('bob, on another workstation, approved: the version is promoted.');
+  const approver = await approve(promote.requestId, promote.operationDigest);
+  say(`${approver}, on another workstation, approved: the version is promoted.`);
   await refusal('no access policy yet', 'policy_missing', () => refusedBy(...fetchArgs(machine, versionId)));
   const files = ['public', 'internal', 'restricted', 'critical'].map((name) => join(POLICIES, `${name}.cedar`));
   await proposeAndApprove('policy', 'set', ...files);
@@ -206,6 +224,40 @@ async function deliver(machine: string, { versionId }: Published, model: Awaited
   }
   const read = await model.read(at('received', 'model.safetensors'));
   show('byte-identical, loaded by the safetensors reader', `${read.tensors} tensors, ${read.parameters} parameters`);
+}
+
+async function change(machine: string, { versionId }: Published): Promise<void> {
+  stage('What changes later: keys, names, and the stop buttons');
+  const before = await ciphertext();
+  const rotation = await wv('keys', 'rotate', ...kit('alice'));
+  await approve(String(rotation['requestId']), String(rotation['operationDigest']), ['bob', 'carol'], 'system');
+  const keks = async () => (await wv('keys', 'show', ...kit('alice')))['keks'] as Array<{ state: string; wrapped: number }>;
+  while ((await keks())[0]?.wrapped !== 0) await new Promise((resolve) => setTimeout(resolve, 300));
+  expect('the ciphertext after the rotation', await ciphertext(), before);
+  await wv(...fetchArgs(machine, versionId, 'after-rotation'));
+  show('KEK rotated by two people', 'every key rewrapped, no ciphertext rewritten, fetched again', 'key.rotated');
+
+  const alias = await wv('alias', 'set', 'all-minilm-l6-v2', 'prod', versionId, ...kit('alice'));
+  await approve(String(alias['requestId']), String(alias['operationDigest']));
+  await wv(...fetchArgs(machine, 'prod', 'by-alias'));
+  show('alias prod, set by two people', 'fetched by name');
+
+  const { stopId } = await wv('suspend', 'all-minilm-l6-v2', ...kit('bob'));
+  await refusal('the model is suspended by one responder', 'version_suspended', () =>
+    refusedBy(...fetchArgs(machine, 'prod', 'suspended')),
+  );
+  const lift = await wv('lift', String(stopId), ...kit('bob'));
+  await approve(String(lift['requestId']), String(lift['operationDigest']), ['alice', 'carol']);
+  await wv(...fetchArgs(machine, 'prod', 'lifted'));
+  show('lifted by two people', 'fetched again', 'stop.lifted');
+}
+
+/** Every file of ciphertext and what is in it, as one digest. */
+async function ciphertext(): Promise<string> {
+  const files = (await readdir(at('vault', 'blobs'), { recursive: true, withFileTypes: true })).filter((entry) => entry.isFile());
+  const hash = createHash('sha256');
+  for (const file of files.map((entry) => join(entry.parentPath, entry.name)).sort()) hash.update(file).update(await readFile(file));
+  return hash.digest('hex');
 }
 
 /** Expects a refusal with exactly this code; its record is looked up in the verified log at the end. */

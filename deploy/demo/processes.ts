@@ -18,14 +18,15 @@ export async function wv(...args: readonly string[]): Promise<Record<string, unk
   return JSON.parse(stdout.trim().split('\n').at(-1) ?? '{}');
 }
 
-/** Runs `wv` where a refusal is expected: exit 3, and the code on standard error. */
+/** Runs `wv` where a refusal is expected: exit 3 (refused), 4 (not now) or 5 (does not verify), and the code on standard error. */
 export async function refusedBy(...args: readonly string[]): Promise<{ code: string; text: string }> {
   try {
     await execute(process.execPath, [...NODE_FLAGS, WV, ...args]);
   } catch (error) {
     const { code: exit, stderr = '' } = error as { code?: unknown; stderr?: string };
-    const text = stderr.trim().split('\n').at(-1) ?? '';
-    if (exit === 3) return { code: /^([a-z_]+)/.exec(text)?.[1] ?? '', text };
+    // Notes and the next step stand around it.
+    const text = stderr.split('\n').findLast((line) => /^[a-z]+(?:_[a-z]+)+: /.test(line)) ?? '';
+    if (exit === 3 || exit === 4 || exit === 5) return { code: text.split(':')[0] ?? '', text };
     throw error;
   }
   throw new Error(`wv ${args[0]} should have been refused`);
