@@ -16,6 +16,7 @@ import {
   NOT_IMPORTED,
   OPEN_ROUTES,
   PACKAGE_HOMES,
+  SHARED_ROUTES,
 } from './tidy/house.ts';
 import { filesOf, type Import, importsOf, isBelow, ROOT, tableRows, textOf, withoutComments } from './tidy/source.ts';
 
@@ -101,7 +102,7 @@ describe('every route names the Cedar action that decides it', () => {
 
   test.each(['data', 'admin'] as const)('%s plane: the routes open to everyone are exactly the known ones', (plane) => {
     const open = planes[plane].filter((route) => typeof route.action === 'object');
-    expect(open.map((route) => `${route.method} ${route.path}`).sort()).toEqual([...OPEN_ROUTES[plane]]);
+    expect(open.map((route) => `${route.method} ${route.path}`).sort()).toEqual([...OPEN_ROUTES[plane], ...SHARED_ROUTES].sort());
     for (const { action } of open) expect(typeof action === 'object' && action.open.length > 10).toBe(true);
   });
 
@@ -116,9 +117,9 @@ describe('every route names the Cedar action that decides it', () => {
     expect(unknown.map((route) => `${route.method} ${route.path}: ${String(route.action)}`)).toEqual([]);
   });
 
-  test('no route stands in both planes, and none twice', () => {
+  test('no route stands in both planes but health and the description, and none twice', () => {
     const all = [...planes.data, ...planes.admin].map((route) => `${route.method} ${route.path}`);
-    expect(all.filter((route, at) => all.indexOf(route) !== at)).toEqual([]);
+    expect(all.filter((route, at) => all.indexOf(route) !== at)).toEqual([...SHARED_ROUTES]);
   });
 
   test('every admin action is asked for somewhere in vault/: an action nobody asks for protects nothing', () => {

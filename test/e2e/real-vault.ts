@@ -12,14 +12,14 @@ import { dirname, join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { generate } from 'otplib';
 import { setupDevelopmentToken } from '../../softhsm/setup.ts';
 import { createTpm2Attester } from '../../src/attestation/tpm2/attester.ts';
 import { type Kit, withKit } from '../../src/cli/kit.ts';
-import { createRequester, type Requester, withRequester } from '../../src/cli/requester.ts';
+import { createRequester, type Requester, withTpmRequester } from '../../src/cli/requester.ts';
 import { toBase64 } from '../../src/domain/bytes.ts';
 import { codeOf } from '../../src/domain/errors.ts';
 import { splitPolicies } from '../../src/policy/policy-set.ts';
+import { Codes } from '../harness/codes.ts';
 import { type Swtpm, startSwtpm } from '../harness/swtpm.ts';
 
 const WV = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
@@ -29,6 +29,8 @@ export const MODEL = 'tiny-llm';
 export const LARGE = 'model.safetensors';
 export const NESTED = 'tokenizer/vocab/words.txt';
 export const EMPTY = 'empty.bin';
+/** Each can consent twice at once; then a code takes half a minute. */
+const APPROVERS = ['bob', 'carol', 'dan'] as const;
 const LARGE_BYTES = 48 * 1024 * 1024 + 12_345;
 
 export interface Exit {
@@ -115,7 +117,11 @@ export interface RealVault {
   secondFolder(name: string, change?: (config: Record<string, unknown>) => void): string;
   kit(name: 'alice' | 'bob'): string;
   as<T>(name: 'alice' | 'bob', use: (kit: Kit) => Promise<T>): Promise<T>;
-  /** alice proposes, bob approves. */
+  /** A code of that person's app, which nobody has used. */
+  code(name: string): Promise<string>;
+  /** Somebody of bob, carol and dan consents, with the step-up it takes. */
+  approve(asked: { readonly requestId: string; readonly operationDigest: string }, namespace?: string): Promise<void>;
+  /** alice proposes, another approves. */
   propose(slot: string, body: object): Promise<void>;
   /** A requester folder with a TLS key of its own. */
   requester(name: string, options?: { tpm?: Swtpm; ak?: 'ecc' | 'rsa' }): Promise<string>;
@@ -125,7 +131,7 @@ export interface RealVault {
   pointAt(requester: string, tpm: Swtpm): void;
   /** The request to promote the model, made by alice. */
   readonly approval: { readonly requestId: string; readonly operationDigest: string };
-  /** bob approves the model, and the starter policies come into force. */
+  /** A second person approves the model, and the starter policies come into force. */
   promote(): Promise<void>;
   block(name: string): Promise<void>;
   stop(): Promise<void>;
@@ -154,29 +160,39 @@ export async function startRealVault(): Promise<RealVault> {
     const kit = (name: string) => at('vault', 'kits', name);
     const as = <T>(name: 'alice' | 'bob', use: (kit: Kit) => Promise<T>) => withKit(kit(name), use);
 
+    const enrolments = ceremony['enrolments'] as Array<{ administrator: string; uri: string }>;
+    const codes = new Map(enrolments.map(({ administrator, uri }) => [administrator, new Codes(uri)]));
+    const logIn = async (administrator: string) => {
+      const code = await codes.get(administrator)?.next();
+      await withKit(kit(administrator), async ({ https, saveSession }) => {
+        const answer = await https.json('POST', '/v1/session', { administrator, code });
+        await saveSession((answer as { token: string }).token);
+      });
+    };
     const serve = async (from = at('vault'), plane: 'data' | 'admin' | 'both' = 'both') => {
       const server = await startServer(from, plane);
       servers.push(server);
-      if (plane !== 'data') for (const name of ['alice', 'bob']) edit(join(kit(name), 'kit.json'), { url: url(server.adminPort) });
+      if (plane !== 'data') for (const name of codes.keys()) edit(join(kit(name), 'kit.json'), { url: url(server.adminPort) });
       dataPort = plane === 'admin' ? dataPort : server.dataPort;
       for (const requester of requesters) edit(join(requester, 'requester.json'), { url: url(dataPort) });
       return server;
     };
     let dataPort = 0;
     const server = await serve();
-    for (const one of ceremony['enrolments'] as Array<{ administrator: 'alice' | 'bob'; uri: string }>) {
-      const code = await generate({ secret: new URL(one.uri).searchParams.get('secret') ?? '' });
-      await as(one.administrator, async ({ https, saveSession }) => {
-        const answer = await https.json('POST', '/v1/session', { administrator: one.administrator, code });
-        await saveSession((answer as { token: string }).token);
-      });
-    }
+    for (const name of ['alice', ...APPROVERS]) await logIn(name);
 
     const model = writeModel(at('model'));
     const published = await wvJson('publish', '--kit', kit('alice'), '--model', MODEL, '--class', 'restricted', at('model'));
     const approval = published['approval'] as { requestId: string; operationDigest: string };
-    const approve = ({ requestId, operationDigest }: typeof approval) =>
-      as('bob', (bob) => bob.call('POST', `/v1/namespaces/default/requests/${requestId}/approve`, { operationDigest }));
+    /** By whoever can give a code first: each is good once. */
+    const approve = async ({ requestId, operationDigest }: typeof approval, namespace = 'default') => {
+      const [name = 'bob'] = [...APPROVERS].sort((a, b) => (codes.get(a)?.waitMs() ?? 0) - (codes.get(b)?.waitMs() ?? 0));
+      const code = await codes.get(name)?.next();
+      await withKit(kit(name), async (approver) => {
+        await approver.call('POST', '/v1/session/step-up', { code, operationDigest });
+        await approver.call('POST', `/v1/namespaces/${namespace}/requests/${requestId}/approve`, { operationDigest });
+      });
+    };
     const propose = async (slot: string, body: object) => {
       const path = `/v1/namespaces/default/documents/${slot}`;
       await as('alice', async (alice) => {
@@ -193,7 +209,7 @@ export async function startRealVault(): Promise<RealVault> {
     const intermediate = derOf(readFileSync(madeTpm.issuerCertificate, 'utf8'));
     const enrolled: RealVault['enrolled'] = async (name, options = {}) => {
       const home = await requester(name, options);
-      await withRequester(home, async ({ attester }) => {
+      await withTpmRequester(home, async ({ attester }) => {
         await attester.prepare();
         const request = await attester.enrolmentRequest([intermediate]);
         await as('alice', async (alice) => {
@@ -224,6 +240,8 @@ export async function startRealVault(): Promise<RealVault> {
       secondFolder: (name, change) => secondFolder(at('vault'), at(name), change),
       kit,
       as,
+      code: async (name) => (await codes.get(name)?.next()) ?? '',
+      approve,
       propose,
       requester,
       enrolled,
@@ -244,7 +262,12 @@ export async function startRealVault(): Promise<RealVault> {
 }
 
 export function initArgs(at: (...parts: string[]) => string): string[] {
-  const people = ['alice:publisher,policy-author,enroller,approver', 'bob:approver,responder,reviewer'];
+  const people = [
+    'alice:publisher,policy-author,enroller,registrar,key-custodian,approver',
+    'bob:approver,responder,reviewer',
+    'carol:approver',
+    'dan:approver',
+  ];
   const ports = ['--data-port', '0', '--admin-port', '0', '--origin', 'vault.example/e2e/2026'];
   return ['init', '--folder', at('vault'), '--token', at('token.json'), ...ports, ...people.flatMap((one) => ['--administrator', one])];
 }
@@ -268,6 +291,7 @@ function secondFolder(from: string, folder: string, change: (config: Record<stri
   const moved = {
     ...config,
     database: inside(config.database),
+    logHead: inside(config.logHead),
     blobs: inside(config.blobs),
     token: { ...token, pinFile: inside(token.pinFile), softhsmConf: inside(token.softhsmConf) },
     dataPlane: plane(config.dataPlane),

@@ -50,8 +50,7 @@ const original = (path: string) => vault.model.get(path) ?? Buffer.alloc(0);
 const fetchArgs = (requester: string, out: string) => [
   ...['fetch', '--requester', requester, '--model', MODEL, '--version', vault.versionId, '--out', vault.at(out)],
 ];
-const code = ({ exit, err }: { exit: number | null; err: string }) =>
-  `${exit} ${/^([a-z_]+)/.exec(err.trim().split('\n').at(-1) ?? '')?.[1]}`;
+const code = ({ exit, err }: { exit: number | null; err: string }) => `${exit} ${[...err.matchAll(/^([a-z_]+): /gm)].at(-1)?.[1]}`;
 
 describe('before people and policy say so, nothing leaves', () => {
   test('the ceremony is closed for good: neither this folder nor this token gets a second one', async () => {
@@ -331,7 +330,7 @@ describe('a vault process that is killed', () => {
     bundle[target.offset + 20] = (bundle[target.offset + 20] ?? 0) ^ 1;
     await writeFile(vault.at('log-altered', target.bundle), bundle);
     const verified = await wv('log', 'verify', vault.at('log-altered'), '--vkey', vault.vkey);
-    expect(code(verified)).toBe('3 log_entry_mismatch');
+    expect(code(verified)).toBe('5 log_entry_mismatch');
     expect(verified.err).toContain(`record ${target.index} `);
   });
 

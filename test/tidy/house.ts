@@ -29,21 +29,37 @@ export const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   agent: ['domain', 'sealed', 'attestation/port.ts'],
   console: ['domain', 'http'],
   'compose.ts': ['domain', ...MECHANISMS, 'vault'],
-  'main.ts': ['domain', 'config', 'telemetry', 'http', 'compose.ts'],
-  cli: ['domain', ...MECHANISMS, 'vault', 'agent', 'compose.ts', 'main.ts'],
+  'compose-backup.ts': ['domain', ...MECHANISMS, 'vault'],
+  'main.ts': ['domain', 'config', 'telemetry', 'vault', 'http', 'compose.ts'],
+  cli: ['domain', ...MECHANISMS, 'vault', 'agent', 'compose.ts', 'compose-backup.ts', 'main.ts'],
 };
 
 /** Folders that hold a concrete adapter. Only compose.ts names them. */
-export const ADAPTERS = ['keys/pkcs11', 'keys/keeper', 'blobs/fs', 'stores/sqlite', 'attestation/tpm2'] as const;
+export const ADAPTERS = [
+  'keys/pkcs11',
+  'keys/keeper',
+  'blobs/fs',
+  'stores/sqlite',
+  'audit/head-file',
+  'attestation/tpm2',
+  'attestation/jwt',
+] as const;
 
 export const ADAPTER_EXCEPTIONS: ReadonlyArray<{ readonly file: string; readonly imports: string; readonly why: string }> = [
+  { file: 'compose-backup.ts', imports: 'stores/sqlite', why: 'composition root of backup and restore, which run without an HSM' },
+  { file: 'compose-backup.ts', imports: 'blobs/fs', why: 'the same' },
+  { file: 'compose-backup.ts', imports: 'audit/head-file', why: 'the same' },
+  { file: 'cli/doctor/examine.ts', imports: 'keys/keeper', why: 'the doctor asks the keeper without a vault in between' },
+  { file: 'cli/doctor/store-facts.ts', imports: 'stores/sqlite', why: 'the doctor reads the database of a vault that may be stopped' },
+  { file: 'cli/keeper.ts', imports: 'keys/keeper', why: 'composition root of a keeper that runs by itself' },
   { file: 'keys/keeper/main.ts', imports: 'keys/pkcs11', why: 'the keeper is the one process that loads the PKCS#11 module' },
   {
     file: 'vault/enrol.ts',
     imports: 'attestation/tpm2/enrolment.ts',
-    why: 'credential activation is of the TPM; a second kind makes it a port',
+    why: 'credential activation is of the TPM alone: the second kind, jwt, has nothing like it to share a port with',
   },
   { file: 'cli/requester.ts', imports: 'attestation/tpm2/attester.ts', why: "composition root of the requester's side" },
+  { file: 'cli/requester.ts', imports: 'attestation/jwt/attester.ts', why: "composition root of the requester's side" },
 ];
 
 /** Where each third-party package lives: files or folders of src. */
@@ -54,25 +70,38 @@ export const PACKAGE_HOMES: Readonly<Record<string, readonly string[]>> = {
   'better-sqlite3': ['stores/sqlite'],
   canonicalize: ['domain'],
   cbor2: ['domain'],
+  'cli-progress': ['cli'],
   commander: ['cli'],
   express: ['http'],
   helmet: ['http'],
+  jose: ['attestation/jwt'],
   otplib: ['identity'],
   pkcs11js: ['keys/pkcs11'],
   qrcode: ['cli'],
+  'prom-client': ['telemetry'],
   winston: ['telemetry'],
   // Where bytes become types: what arrives, and what is read back from where others may have written.
-  zod: ['documents', 'config', 'http', 'cli', 'agent', 'attestation/tpm2', 'vault/enrol.ts'],
+  zod: ['documents', 'config', 'compose-backup.ts', 'http', 'cli', 'agent', 'attestation/tpm2', 'attestation/jwt', 'vault/enrol.ts'],
 };
 
 /** Dependencies that no source file imports. */
 export const NOT_IMPORTED: Readonly<Record<string, string>> = { node: 'the runtime itself: cli/wv.mjs and deploy/bootstrap.mjs start it' };
 
-/** The only routes that no policy decides, by plane. */
+/** The only routes that no policy decides, by plane, besides those of both. */
 export const OPEN_ROUTES = {
   data: ['post /v1/challenges'],
-  admin: ['delete /v1/session', 'post /v1/session'],
+  admin: [
+    'delete /v1/session',
+    'get /v1/session',
+    'post /v1/authenticator',
+    'post /v1/authenticator/confirm',
+    'post /v1/session',
+    'post /v1/session/step-up',
+  ],
 } as const;
+
+/** The same on both planes: what anyone may know of a node. */
+export const SHARED_ROUTES = ['get /v1/health/live', 'get /v1/health/ready', 'get /v1/openapi.json'] as const;
 
 /** Names that say nothing. */
 export const EMPTY_NAMES = ['utils', 'util', 'helpers', 'helper', 'manager', 'service', 'common', 'base', 'misc', 'lib'] as const;

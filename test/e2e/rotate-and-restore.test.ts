@@ -1,0 +1,105 @@
+/** The life of a key and of a disk, with nothing pretended: SoftHSM, processes that are killed, `wv keys`, `wv backup`, `wv restore`. */
+import { createHash } from 'node:crypto';
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { type RealVault, type ServerProcess, startRealVault, wv, wvJson } from './real-vault.ts';
+
+let vault: RealVault;
+let server: ServerProcess;
+let machine: string;
+beforeAll(async () => {
+  vault = await startRealVault();
+  server = vault.server;
+  machine = await vault.enrolled('gpu-node-1');
+  await vault.promote();
+}, 240_000);
+afterAll(() => vault?.stop(), 60_000);
+
+const alice = () => ['--kit', vault.kit('alice')];
+const config = () => ['--config', join(vault.folder, 'vault.json')];
+const keys = async () => (await wvJson('keys', 'show', ...alice()))['keks'] as Array<{ version: number; state: string; wrapped: number }>;
+const approved = async (...args: string[]) => vault.approve((await wvJson(...args, ...alice())) as never, 'system');
+
+/** Fetches the model into a new folder and compares every byte with what was published. */
+async function fetchAll(name: string): Promise<void> {
+  const target = vault.at(name);
+  await wvJson('fetch', '--requester', machine, '--model', 'tiny-llm', '--version', vault.versionId, '--out', target);
+  for (const [path, bytes] of vault.model) expect(readFileSync(join(target, path)).equals(bytes)).toBe(true);
+}
+
+function ciphertext(): Record<string, string> {
+  const files = readdirSync(join(vault.folder, 'blobs'), { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
+  const digest = (path: string) => createHash('sha256').update(readFileSync(path)).digest('hex');
+  return Object.fromEntries(files.map((file) => [file.name, digest(join(file.parentPath, file.name))]));
+}
+
+describe('rotation', () => {
+  test('killed while it rewraps, and started again: everything ends under version 2, no ciphertext was touched, the model is served', async () => {
+    for (let at = 0; at < 3; at++) {
+      const folder = vault.at(`small-${at}`);
+      mkdirSync(folder);
+      writeFileSync(join(folder, 'w.bin'), `weights ${at}`);
+      await wvJson('publish', ...alice(), '--model', `small-${at}`, '--class', 'internal', folder);
+    }
+    const before = ciphertext();
+    expect(await keys()).toEqual([expect.objectContaining({ version: 1, state: 'active', wrapped: 8 })]); // four versions, four people
+
+    await approved('keys', 'rotate');
+    await server.kill();
+    server = await vault.serve();
+    for (let waited = 0; (await keys())[0]?.wrapped !== 0 && waited < 60; waited++) await sleep(500);
+    expect(await keys()).toEqual([
+      expect.objectContaining({ version: 1, state: 'deactivated', wrapped: 0 }),
+      expect.objectContaining({ version: 2, state: 'active', wrapped: 8 }),
+    ]);
+    expect(ciphertext()).toEqual(before);
+    await fetchAll('after-rotation');
+  }, 180_000);
+
+  test('the old version is destroyed by two people and a hand beside the HSM; the vault starts and serves without it', async () => {
+    expect((await wv('keys', 'erase', ...config(), '--yes')).out).toContain('Nothing was decided');
+    await approved('keys', 'destroy', '1', '--yes', '--code', await vault.code('alice'));
+    expect(await wvJson('keys', 'erase', ...config(), '--yes')).toEqual({ destroyed: [{ id: 'kek-default', version: 1 }] });
+    expect((await keys())[0]).toMatchObject({ version: 1, state: 'destroyed' });
+    await server.stop();
+    server = await vault.serve();
+    await fetchAll('after-destruction');
+  }, 180_000);
+});
+
+describe('the disk is lost', () => {
+  test('a backup taken while the vault serves brings everything back, and the log still verifies', async () => {
+    const [, facts] = await Promise.all([fetchAll('meanwhile'), wvJson('backup', ...config(), vault.at('backup'))]);
+    expect(facts).toMatchObject({ v: 1, copied: Object.keys(ciphertext()).length });
+    await server.stop();
+    await wvJson('backup', ...config(), vault.at('backup')); // the records of that stop as well
+    for (const name of readdirSync(vault.folder))
+      if (/^vault\.db/.test(name) || name === 'blobs') rmSync(join(vault.folder, name), { recursive: true });
+
+    expect(await wvJson('restore', ...config(), vault.at('backup'))).toMatchObject({ lostRecords: 0 });
+    server = await vault.serve();
+    await fetchAll('restored');
+    expect((await wv('login', '--kit', vault.kit('bob'), '--code', '000000')).exit).toBe(3);
+    await wvJson('log', 'export', '--kit', vault.kit('bob'), vault.at('log-copy'));
+    expect(await wvJson('log', 'verify', '--vkey', vault.vkey, vault.at('log-copy'))).toMatchObject({ ok: true });
+  }, 180_000);
+
+  test('an older one is noticed: refused by the command, and by the vault when it was put there by hand', async () => {
+    await server.stop();
+    for (const name of readdirSync(vault.folder)) if (/^vault\.db/.test(name)) rmSync(join(vault.folder, name));
+    expect(await wv('restore', ...config(), vault.at('backup'))).toMatchObject({
+      exit: expect.any(Number),
+      err: expect.stringContaining('log_rolled_back'),
+    });
+    writeFileSync(join(vault.folder, 'vault.db'), readFileSync(vault.at('backup', 'vault.db')));
+    await expect(vault.serve()).rejects.toThrow(/log_rolled_back/);
+    rmSync(join(vault.folder, 'vault.db'));
+    expect(await wvJson('restore', ...config(), '--accept-lost-records', vault.at('backup'))).toMatchObject({
+      lostRecords: expect.any(Number),
+    });
+    server = await vault.serve();
+    await fetchAll('after-loss');
+  }, 180_000);
+});

@@ -1,0 +1,290 @@
+/**
+ * Promise P3 with real processes: an admin process and two data processes on one database, slow streams on both, and every stop button pressed
+ * on the admin process. What is measured is printed. The tests share one vault and run in this order.
+ */
+import { renameSync } from 'node:fs';
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import Database from 'better-sqlite3';
+import { withKit } from '../../src/cli/kit.ts';
+import { withRequester } from '../../src/cli/requester.ts';
+import {
+  collectSlowly,
+  keeperPid,
+  LARGE,
+  MODEL,
+  newRelease,
+  type Reading,
+  type RealVault,
+  refusal,
+  type ServerProcess,
+  startRealVault,
+  startServer,
+  until,
+  wv,
+  wvJson,
+} from './real-vault.ts';
+
+const SLOW = 4_000_000; // bytes a second: the large file takes twelve seconds
+const PROMISED_MS = 5_000;
+
+let vault: RealVault;
+let admin: ServerProcess;
+/** Both serve the data plane of one vault, each with its own keeper. */
+let nodes: [ServerProcess, ServerProcess];
+let folders: [string, string];
+let machine: string;
+const measured: string[] = [];
+
+beforeAll(async () => {
+  vault = await startRealVault();
+  await vault.promote();
+  machine = await vault.enrolled('gpu-node');
+  folders = [vault.folder, vault.secondFolder('second')];
+  await vault.server.stop();
+  await startAll();
+}, 240_000);
+afterAll(async () => {
+  for (const line of measured) process.stdout.write(`${line}\n`);
+  await Promise.all((nodes ?? []).map((node) => node.stop()));
+  await vault?.stop();
+}, 120_000);
+
+async function startAll(): Promise<void> {
+  [admin, ...nodes] = await Promise.all([
+    vault.serve(undefined, 'admin'),
+    startServer(folders[0], 'data'),
+    startServer(folders[1], 'data'),
+  ]);
+}
+
+/** Asks and reads through that node from now on. */
+async function through(home: string, node: ServerProcess): Promise<string> {
+  const file = join(home, 'requester.json');
+  await writeFile(file, JSON.stringify({ ...JSON.parse(await readFile(file, 'utf8')), url: `https://127.0.0.1:${node.dataPort}` }));
+  return home;
+}
+
+/** The code it is refused with; undefined when it was released. */
+async function release(home: string, node = nodes[0]): Promise<string | undefined> {
+  return withRequester(await through(home, node), async (requester) =>
+    refusal(async () => {
+      const { releaseId } = await newRelease(requester, vault.versionId);
+      await requester.client.end(releaseId);
+    }),
+  );
+}
+
+/** Releases the model through that node and reads a small file of it. */
+async function reads(node: ServerProcess): Promise<boolean> {
+  return withRequester(await through(machine, node), async (requester) => {
+    const refused = await refusal(async () => {
+      const { releaseId } = await newRelease(requester, vault.versionId);
+      await collectSlowly(await requester.client.object(releaseId, 'config.json')).ended;
+    });
+    return refused === undefined;
+  });
+}
+
+interface Streaming {
+  readonly streams: readonly [Reading, Reading];
+  readonly releaseId: string;
+}
+
+/** One release, read slowly through both nodes; `event` happens half a second later. */
+async function streamingOnBoth(home: string, event: (streaming: Streaming) => Promise<void>): Promise<void> {
+  await withRequester(await through(home, nodes[0]), async (here) => {
+    const { releaseId } = await newRelease(here, vault.versionId);
+    const first = collectSlowly(await here.client.object(releaseId, LARGE), SLOW);
+    await withRequester(await through(home, nodes[1]), async (there) => {
+      const second = collectSlowly(await there.client.object(releaseId, LARGE), SLOW);
+      await sleep(500);
+      await event({ streams: [first, second], releaseId });
+    });
+  });
+}
+
+/** Every stream is reset, and its last byte came less than 5 s after `since`. */
+async function expectCut({ streams }: Streaming, since: number, what: string): Promise<void> {
+  const original = vault.model.get(LARGE) ?? Buffer.alloc(0);
+  for (const [index, reading] of streams.entries()) {
+    expect(await reading.ended).toBe('ECONNRESET');
+    const last = Math.round(reading.lastByteAt() - since);
+    measured.push(`${what}: last byte through process ${index + 1} came ${last} ms after it`);
+    expect(last).toBeLessThan(PROMISED_MS);
+    expect(reading.count()).toBeGreaterThan(0);
+    expect(reading.bytes().equals(original.subarray(0, reading.count()))).toBe(true);
+  }
+}
+
+/** Presses the button while both nodes stream. Resolves with what the admin process answered. */
+async function pressed(what: string, path: string, body?: object, home = machine): Promise<Record<string, unknown>> {
+  let answer: Record<string, unknown> = {};
+  await streamingOnBoth(home, async (streaming) => {
+    answer = await vault.as('bob', (bob) => bob.call('POST', path, body));
+    await expectCut(streaming, performance.now(), what);
+  });
+  return answer;
+}
+
+/** bob asks, carol or dan consents. */
+async function lift(stopId: string, namespace = 'default'): Promise<void> {
+  const asked = await vault.as('bob', async (bob) => {
+    await bob.call('POST', '/v1/session/step-up', { code: await vault.code('bob') });
+    return bob.call('POST', `/v1/namespaces/${namespace}/stops/${stopId}/lift`);
+  });
+  expect(asked['state']).toBe('pending');
+  await consent(String(asked['requestId']), String(asked['operationDigest']), namespace);
+}
+
+let turn = 0;
+async function consent(requestId: string, operationDigest: string, namespace: string): Promise<void> {
+  const name = turn++ % 2 === 0 ? 'carol' : 'dan';
+  await withKit(vault.at('vault', 'kits', name), async (kit) => {
+    await kit.call('POST', '/v1/session/step-up', { code: await vault.code(name), operationDigest });
+    const { state } = await kit.call('POST', `/v1/namespaces/${namespace}/requests/${requestId}/approve`, { operationDigest });
+    expect(state).toBe('executed');
+  });
+}
+
+const DEFAULT = '/v1/namespaces/default';
+
+describe('a stop on the admin process cuts the streams of both data processes within 5 s', () => {
+  test('block: one machine, and no other', async () => {
+    const bad = await vault.enrolled('gpu-bad');
+    const { stopId } = await pressed('block', `${DEFAULT}/requesters/gpu-bad/block`, undefined, bad);
+    expect(await pressedAgain(`${DEFAULT}/requesters/gpu-bad/block`)).toBe(stopId);
+    for (const node of nodes) expect(await release(bad, node)).toBe('subject_blocked');
+    expect(await release(machine)).toBeUndefined();
+  }, 120_000);
+
+  test('suspend: one version; lifted by two people it is released again, and what was cut stays cut', async () => {
+    const path = `${DEFAULT}/models/${MODEL}/suspend`;
+    const { stopId } = await pressed('suspend a version', path, { version: vault.versionId });
+    for (const node of nodes) expect(await release(machine, node)).toBe('version_suspended');
+    await lift(String(stopId));
+    for (const node of nodes) expect(await release(machine, node)).toBeUndefined();
+  }, 180_000);
+
+  test('lockdown of a namespace: nothing is released or changed in it, until two people lift it', async () => {
+    const { stopId } = await pressed('lockdown of the namespace', `${DEFAULT}/lockdown`);
+    for (const node of nodes) expect(await release(machine, node)).toBe('lockdown');
+    const publish = await wv('publish', '--kit', vault.kit('alice'), '--model', MODEL, '--class', 'restricted', vault.at('model'));
+    expect([publish.exit, publish.err]).toEqual([3, expect.stringContaining('lockdown')]);
+    await lift(String(stopId));
+    expect(await release(machine)).toBeUndefined();
+  }, 180_000);
+
+  test('lockdown of the vault, with `wv`: asks for --yes, is listed, and lifted with `wv lift` and `wv approve`', async () => {
+    const kit = ['--kit', vault.kit('bob')];
+    const unsure = await wv('lockdown', ...kit, '--vault');
+    expect([unsure.exit, unsure.err]).toEqual([2, expect.stringContaining('--yes')]);
+    let stopId = '';
+    await streamingOnBoth(machine, async (streaming) => {
+      stopId = String((await wvJson('lockdown', ...kit, '--vault', '--yes'))['stopId']);
+      await expectCut(streaming, performance.now(), 'lockdown of the vault, by `wv`');
+    });
+    expect(await release(machine, nodes[1])).toBe('lockdown');
+    const { stops } = await wvJson('stops', ...kit, '--namespace', 'system');
+    expect(stops).toEqual([expect.objectContaining({ stopId, kind: 'lockdown', scope: 'vault', state: 'in-force' })]);
+    expect(await vault.as('bob', (bob) => bob.call('GET', '/v1/stops'))).toEqual({ stops });
+    expect((await wv('stops', ...kit)).out).toMatch(/^STOP +KIND +OF +STATE +SINCE\n.* lockdown +vault +in-force /);
+    const system = [...kit, '--namespace', 'system'];
+    const lifted = await wvJson('lift', ...system, '--code', await vault.code('bob'), stopId);
+    await consent(String(lifted['requestId']), String(lifted['operationDigest']), 'system');
+    expect((await wv('stops', ...system)).out).toMatch(/ lockdown +vault +lifted /);
+    expect(await release(machine)).toBeUndefined();
+  }, 180_000);
+
+  test('suspend: a whole model, while the HSM and the keeper of the admin process are gone', async () => {
+    const tokens = join(vault.tokenFolder, 'tokens');
+    let stopId: unknown;
+    await streamingOnBoth(machine, async (streaming) => {
+      renameSync(tokens, `${tokens}-away`);
+      try {
+        process.kill(keeperPid(admin), 'SIGKILL');
+        const answer = await vault.as('bob', (bob) => bob.call('POST', `${DEFAULT}/models/${MODEL}/suspend`, {}));
+        stopId = answer['stopId'];
+        await expectCut(streaming, performance.now(), 'suspend a model, without HSM and keeper');
+      } finally {
+        renameSync(`${tokens}-away`, tokens);
+      }
+    });
+    const codeWhenBack = async () => (await release(machine)) === 'version_suspended';
+    expect(await until(codeWhenBack, 20_000)).toBe(true);
+    expect(typeof stopId).toBe('string');
+  }, 180_000);
+});
+
+async function pressedAgain(path: string): Promise<unknown> {
+  return (await vault.as('bob', (bob) => bob.call('POST', path)))['stopId'];
+}
+
+describe('stops outlive the processes', () => {
+  test('all are killed and started again: what was stopped is stopped, until two people lift it', async () => {
+    await Promise.all([admin, ...nodes].map((server) => server.kill()));
+    await startAll();
+    const { stops } = await vault.as('bob', (bob) => bob.call('GET', `${DEFAULT}/stops`));
+    const inForce = (stops as Array<Record<string, string>>).filter(({ state }) => state === 'in-force');
+    expect(inForce.map(({ kind, scope }) => `${kind} ${scope}`).sort()).toEqual(['block requester', 'suspend model']);
+    for (const node of nodes) expect(await release(machine, node)).toBe('version_suspended');
+    expect(await release(vault.at('gpu-bad'))).toBe('subject_blocked');
+    const suspended = inForce.find(({ kind }) => kind === 'suspend')?.['stopId'] ?? '';
+    expect(await wvJson('suspend', '--kit', vault.kit('bob'), MODEL)).toMatchObject({ stopId: suspended, scope: 'model' });
+    await lift(suspended);
+    for (const node of nodes) expect(await release(machine, node)).toBeUndefined();
+  }, 180_000);
+
+  test.each([0, 400, 900, 1_600])(
+    'a block placed %d ms after a process began to start is in force when it serves',
+    async (delay) => {
+      const name = `gpu-start-${delay}`;
+      const home = await vault.enrolled(name);
+      expect(await release(home)).toBeUndefined();
+      await nodes[1].kill();
+      const starting = startServer(folders[1], 'data');
+      await sleep(delay);
+      await vault.block(name);
+      nodes[1] = await starting;
+      expect(await release(home, nodes[1])).toBe('subject_blocked');
+    },
+    120_000,
+  );
+});
+
+describe('processes that lose the database', () => {
+  /** Every transaction of the vault takes the write lock, so whoever keeps it has taken the database away from all of them. */
+  test('cut their streams within 5 s, and serve again when it is back', async () => {
+    await streamingOnBoth(machine, async (streaming) => {
+      const thief = new Database(join(vault.folder, 'vault.db'), { timeout: 5_000 });
+      try {
+        thief.exec('BEGIN EXCLUSIVE');
+        const goneAt = performance.now();
+        await expectCut(streaming, goneAt, 'the database taken away');
+        expect(performance.now() - goneAt).toBeLessThan(8_000);
+        await sleep(Math.max(0, 8_000 - (performance.now() - goneAt)));
+      } finally {
+        thief.exec('ROLLBACK');
+        thief.close();
+      }
+    });
+    for (const node of nodes) expect(await until(() => reads(node), 15_000)).toBe(true);
+    await streamingOnBoth(machine, async ({ streams }) => {
+      for (const reading of streams) expect(await reading.ended).toBe('end');
+    });
+    for (const server of [admin, ...nodes]) expect(server.process.exitCode).toBeNull();
+  }, 120_000);
+});
+
+test('every stop and lift is on record, and the log verifies', async () => {
+  await wvJson('log', 'export', vault.at('log'), '--kit', vault.kit('bob'));
+  const report = await wvJson('log', 'verify', vault.at('log'), '--vkey', vault.vkey);
+  expect(report).toMatchObject({ ok: true, problems: [] });
+  const rows = new Database(join(vault.folder, 'vault.db'), { readonly: true });
+  const leaves = rows.prepare('SELECT CAST(leaf AS TEXT) AS leaf FROM log_leaves').all() as Array<{ leaf: string }>;
+  rows.close();
+  const count = (type: string) => leaves.filter(({ leaf }) => JSON.parse(leaf).type === type).length;
+  expect([count('stop.placed'), count('stop.lifted')]).toEqual([9, 4]);
+}, 60_000);
