@@ -19,6 +19,6 @@ export default {
   transform: { '^.+\\.ts$': ['@swc/jest', swc] },
   testMatch: ['<rootDir>/test/**/*.test.ts'],
   testTimeout: 30_000, // milliseconds; starting a software TPM on a busy machine takes a few seconds
-  maxWorkers: 2,
+  maxWorkers: 3, // on two cores: the end-to-end tests mostly wait, for a next code or a clock
   reporters: ['default', '<rootDir>/deploy/jest-summary.mjs'],
 };

@@ -5,7 +5,7 @@
 // Needs Node 20 and nothing else. Each step first looks whether there is work, so a second run costs a moment. Words about
 // set-up go to standard error; standard output belongs to the command.
 import { spawn, spawnSync } from 'node:child_process';
-import { accessSync, constants, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { accessSync, constants, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { constants as system, tmpdir } from 'node:os';
 import { basename, delimiter, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -25,7 +25,7 @@ const commands = {
     steps: [systemPackages, pythonPackages, npmPackages, pinnedNode, nativeModules],
     run: (args) => runNode(['deploy/demo/main.ts', ...args]),
   },
-  bench: { steps: [systemPackages, npmPackages, pinnedNode, nativeModules], run: (args) => runNode(['bench/main.ts', ...args]) },
+  bench: { steps: [systemPackages, benchClient, npmPackages, pinnedNode, nativeModules], run: runBench },
 };
 
 /** A step that cannot go on: its message is all that is printed. */
@@ -80,6 +80,43 @@ function pythonPackages() {
     { there: canMakeVenv, packages: ['python3-venv'] },
     { there: canMakeVenv, packages: ['python3-pip'] },
   ]);
+}
+
+function benchClient() {
+  return provide(() => [{ there: () => hasCommand('curl'), packages: ['curl'] }]);
+}
+
+/**
+ * The servers that the benchmark compares with. Debian's packages of them are unpacked, not installed: installing nginx starts a web server.
+ * One that cannot be had leaves its column empty and stops nothing.
+ */
+function fetchPeers() {
+  const folder = join(root, '.cache', 'peers');
+  const places = ['/usr/sbin', join(folder, 'usr', 'sbin'), join(folder, 'usr', 'bin')];
+  const has = (command) => hasCommand(command) || places.some((place) => isExecutable(join(place, command)));
+  // Which package holds the binary differs between releases.
+  const peers = { nginx: ['nginx', 'nginx-light', 'nginx-core'], rclone: ['rclone'] };
+  for (const [command, packages] of Object.entries(peers)) {
+    if (has(command)) continue;
+    say(`unpacking ${command} into .cache/peers, to compare with`);
+    for (const name of packages) if (!has(command)) unpackPackage(name, folder);
+    if (!has(command))
+      say(`no ${command}: its column stays empty. To have it: sudo apt-get install -y --no-install-recommends ${packages[0]}`);
+  }
+}
+
+/** Downloads the package as any user may, asking for newer lists once when that is allowed; silent when it cannot. */
+function unpackPackage(name, folder) {
+  const at = mkdtempSync(join(tmpdir(), 'wv-peer-'));
+  mkdirSync(folder, { recursive: true });
+  try {
+    const download = () => spawnSync('apt-get', ['-q', 'download', name], { cwd: at, stdio: 'ignore' }).status === 0;
+    const [sudo, ...rest] = [...(sudoPrefix() ?? ['false']), 'apt-get', '-q', 'update'];
+    if (!download() && (spawnSync(sudo, rest, { stdio: 'ignore' }).status !== 0 || !download())) return;
+    for (const file of readdirSync(at)) spawnSync('dpkg-deb', ['--extract', join(at, file), folder], { stdio: 'ignore' });
+  } finally {
+    rmSync(at, { recursive: true, force: true });
+  }
 }
 
 async function provide(needs) {
@@ -261,6 +298,12 @@ async function runTests(args) {
 
 function closingLine({ passed = 0, failed = 0, skipped = 0 } = {}) {
   return `${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`;
+}
+
+/** Peers are fetched only for a run that measures them. */
+async function runBench(args) {
+  if (!args.includes('--no-peers')) fetchPeers();
+  return await runNode(['bench/main.ts', ...args]);
 }
 
 /** All of them, so that one look shows everything there is to mend. */
