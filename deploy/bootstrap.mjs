@@ -25,6 +25,7 @@ const commands = {
     steps: [systemPackages, pythonPackages, npmPackages, pinnedNode, nativeModules],
     run: (args) => runNode(['deploy/demo/main.ts', ...args]),
   },
+  soak: { steps: [systemPackages, npmPackages, pinnedNode, nativeModules], run: (args) => runNode(['test/soak/soak.ts', ...args]) },
   bench: { steps: [systemPackages, benchClient, npmPackages, pinnedNode, nativeModules], run: runBench },
 };
 

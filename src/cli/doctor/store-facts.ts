@@ -75,7 +75,9 @@ function readRows(connection: Connection, facts: Facts, logProblem: Problem | un
 function keptHead({ logHead }: Config, facts: Facts, { identity }: StoredVault): StoredFacts['kept'] {
   try {
     const note = logHead === undefined ? undefined : facts.text(logHead);
-    if (note === undefined) return undefined;
+    if (logHead === undefined) return undefined;
+    if (note === undefined) return { code: 'log_head_missing' };
+    if (note === '') return 0; // made by `wv init`, and nothing was signed yet
     return openCheckpoint(Buffer.from(note), verifierKey(identity.origin, Buffer.from(identity.logKey.publicKey, 'base64'))).size;
   } catch (error) {
     return { code: codeOf(error) }; // the vault does not start with it either
