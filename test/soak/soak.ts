@@ -69,7 +69,9 @@ async function fetcher(site: RealVault, machine: string): Promise<void> {
     await attempt('fetch', () =>
       withRequester(machine, async ({ client, attester }) => {
         const challenge = await client.challenge();
-        const granted = await client.release('tiny-llm', site.versionId, challenge.id, [await client.evidence(challenge, attester)]);
+        const granted = await client.release('tiny-llm', site.versionId, challenge.id, [
+          await quoted(() => client.evidence(challenge, attester)),
+        ]);
         count('released');
         const wanted = site.model.get(LARGE) ?? Buffer.alloc(0);
         const start = whole ? 0 : Math.floor(random() * (wanted.length - 1));
@@ -95,6 +97,14 @@ function noteAfterStop(ms: number): void {
   if (ms > CUT_MS) violated(`a byte left ${ms} ms after a stop was acknowledged`);
 }
 
+let lastQuote: Promise<unknown> = Promise.resolve();
+/** One TPM serves all machines here, without a resource manager: it holds few keys at a time. */
+function quoted<T>(work: () => Promise<T>): Promise<T> {
+  const next = lastQuote.then(work);
+  lastQuote = next.catch(() => undefined);
+  return next;
+}
+
 /** Somebody with a key of their own and nothing else: never gets anything. */
 async function stranger(site: RealVault): Promise<void> {
   const machine = await site.requester('stranger', { ak: 'ecc' });
@@ -103,7 +113,7 @@ async function stranger(site: RealVault): Promise<void> {
     await attempt('stranger', () =>
       withRequester(machine, async ({ client, attester }) => {
         const challenge = await client.challenge();
-        const evidence = random() < 0.5 ? [] : [await client.evidence(challenge, attester)];
+        const evidence = random() < 0.5 ? [] : [await quoted(() => client.evidence(challenge, attester))];
         await client.release('tiny-llm', site.versionId, challenge.id, evidence);
         violated('a stranger was released weights');
       }),
