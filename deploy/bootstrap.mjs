@@ -1,6 +1,6 @@
 // One door for every command: sees that the machine has what the command needs, then runs it under the project's own Node 24.
 //
-//   node deploy/bootstrap.mjs setup | test [jest arguments] | check | demo [arguments] | bench [arguments]
+//   node deploy/bootstrap.mjs setup | test [jest arguments] | check | demo [arguments] | soak [arguments] | bench [arguments]
 //
 // Needs Node 20 and nothing else. Each step first looks whether there is work, so a second run costs a moment. Words about
 // set-up go to standard error; standard output belongs to the command.
@@ -18,8 +18,8 @@ const vmModules = '--experimental-vm-modules'; // jest runs our ES modules throu
 const jest = [quiet, vmModules, join(modules, 'jest', 'bin', 'jest.js')];
 
 const commands = {
-  setup: { steps: [systemPackages, pythonPackages, npmPackages, pinnedNode, nativeModules], run: async () => 0 },
-  test: { steps: [systemPackages, pythonPackages, npmPackages, pinnedNode, nativeModules], run: runTests },
+  setup: { steps: [systemPackages, pythonPackages, benchClient, npmPackages, pinnedNode, nativeModules], run: async () => 0 },
+  test: { steps: [systemPackages, pythonPackages, benchClient, npmPackages, pinnedNode, nativeModules], run: runTests },
   check: { steps: [npmPackages, pinnedNode], run: runChecks },
   demo: {
     steps: [systemPackages, pythonPackages, npmPackages, pinnedNode, nativeModules],

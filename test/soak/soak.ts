@@ -36,6 +36,7 @@ let worstCutMs = 0;
 let worstReadyMs = 0;
 let maxRssMiB = 0;
 const serverLog: string[] = [];
+let lastQuote: Promise<unknown> = Promise.resolve();
 
 const vault = await startRealVault();
 server = vault.server;
@@ -97,7 +98,6 @@ function noteAfterStop(ms: number): void {
   if (ms > CUT_MS) violated(`a byte left ${ms} ms after a stop was acknowledged`);
 }
 
-let lastQuote: Promise<unknown> = Promise.resolve();
 /** One TPM serves all machines here, without a resource manager: it holds few keys at a time. */
 function quoted<T>(work: () => Promise<T>): Promise<T> {
   const next = lastQuote.then(work);
