@@ -14,3 +14,26 @@ export interface Examination<Word extends string = string> {
 }
 
 export type ClaimValue = string | number | boolean | null | readonly ClaimValue[] | { readonly [name: string]: ClaimValue };
+
+/** One piece of evidence and what came with it. Only `roots` and `now` are trusted; sizes are the examination's to check first. */
+export interface ExaminationInputs {
+  readonly evidence: Uint8Array;
+  /** By name: issuer chain, collateral, key set. Any may be missing, and that is a finding, never an exception. */
+  readonly companions: Readonly<Record<string, Uint8Array>>;
+  /** What is asked of the evidence besides, e.g. `expected_nonce` (hex). Any may be missing or of a wrong type. */
+  readonly parameters: Readonly<Record<string, unknown>>;
+  /** All that are pinned: a kind takes the ones of its vendor. */
+  readonly roots: readonly PinnedRoot[];
+  readonly now: Date;
+}
+
+/** The root certificate of a vendor, known by its bytes. */
+export interface PinnedRoot {
+  readonly name: string;
+  readonly vendor: 'amd' | 'intel' | 'aws' | 'nvidia' | 'google' | 'microsoft';
+  /** DER. */
+  readonly certificate: Uint8Array;
+}
+
+/** Never throws for bad input, and answers within 50 ms and 16 MiB. */
+export type Examine = (inputs: ExaminationInputs) => Examination | Promise<Examination>;

@@ -27,6 +27,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Register>>> = {
   keys: async () => (await import('./keys.ts')).registerKeys,
   reference: async () => (await import('./reference.ts')).registerReference,
   anchors: async () => (await import('./reference.ts')).registerAnchors,
+  evidence: async () => (await import('./evidence.ts')).registerEvidence,
   enrol: async () => (await import('./enrol.ts')).registerEnrol,
   block: async () => (await import('./enrol.ts')).registerBlock,
   suspend: async () => (await import('./stops.ts')).registerSuspend,

@@ -18,7 +18,7 @@ export type Exit = keyof typeof EXIT_CODES;
 const UNVERIFIED: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   ...(['digest_mismatch', 'blob_digest_mismatch', 'object_integrity', 'manifest_mismatch', 'document_invalid', 'alias_stale'] as const),
   ...(['log_entry_mismatch', 'log_tile_mismatch', 'log_root_mismatch', 'log_incomplete'] as const),
-  ...(['note_malformed', 'note_signature_invalid', 'proof_invalid'] as const),
+  ...(['note_malformed', 'note_signature_invalid', 'proof_invalid', 'evidence_disagrees'] as const),
   ...(['sealed_header_truncated', 'sealed_header_tag', 'sealed_segment_length', 'sealed_segment_tag'] as const),
   ...(['sealed_parameters', 'sealed_too_long', 'sealed_truncated', 'sealed_trailing_bytes'] as const),
 ]);

@@ -138,6 +138,7 @@ export const ERROR_CODES = {
   note_malformed: [422, 'final', 'The checkpoint is not a well-formed signed note.'],
   note_signature_invalid: [422, 'final', 'The checkpoint is not signed by the expected key.'],
   proof_invalid: [422, 'final', 'The Merkle proof does not verify.'],
+  evidence_disagrees: [422, 'final', 'Examined evidence is not what its manifest expects.'],
 
   // The requester's and the administrators' side of the wire.
   vault_unreachable: [503, 'retry', 'The vault does not answer, or the connection broke.'],

@@ -1,0 +1,11 @@
+/** Composition root of examining evidence by hand: which format is examined by what. Only what is asked for is loaded. */
+import type { Examine } from '../attestation/examination.ts';
+
+export interface EvidenceFormat {
+  /** What this format's closed list of reasons calls bytes that are not even of the format. */
+  readonly malformed: string;
+  load(): Promise<Examine>;
+}
+
+/** By the name that manifests use. */
+export const EVIDENCE_FORMATS: Readonly<Record<string, EvidenceFormat>> = {};
