@@ -9,7 +9,7 @@ import type { SecretBytes } from '../domain/secret.ts';
 import type { ByteChunks } from '../sealed/chunks.ts';
 import { inspectObject, type SealedSummary } from '../sealed/inspect.ts';
 import { openStream, sealStream } from '../sealed/stream.ts';
-import { FLOE, isRotationMask, isSegmentBytes, MAX_SEGMENT_BYTES, MIN_SEGMENT_BYTES } from '../sealed/suites.ts';
+import { FLOE, FLOE_MAX_SEGMENT_BYTES, isRotationMask, isSegmentBytes, MIN_SEGMENT_BYTES } from '../sealed/suites.ts';
 import { addCommand, addGroup } from './command.ts';
 import { reportFailure } from './failure.ts';
 import { type CliStreams, readKeyFile, refuseSameFile, withInput, writeOutput } from './sealed-files.ts';
@@ -72,8 +72,8 @@ async function open(file: string, options: Options, streams: CliStreams): Promis
 
 async function seal(file: string, options: Options, streams: CliStreams): Promise<void> {
   const parameters = parse(options);
-  if (parameters.segmentBytes !== undefined && !isSegmentBytes(parameters.segmentBytes)) {
-    throw new VaultError('usage', `--segment is ${MIN_SEGMENT_BYTES} to ${MAX_SEGMENT_BYTES} bytes`);
+  if (parameters.segmentBytes !== undefined && !isSegmentBytes(parameters.segmentBytes, FLOE_MAX_SEGMENT_BYTES)) {
+    throw new VaultError('usage', `--segment is ${MIN_SEGMENT_BYTES} to ${FLOE_MAX_SEGMENT_BYTES} bytes`);
   }
   await transform(file, options, streams, (chunks, key) => sealStream(chunks, { ...parameters, key }));
 }
@@ -115,11 +115,12 @@ function describe({ header, ...sizes }: SealedSummary): object {
   };
 }
 
-function parse(options: Options): { aad: Uint8Array; segmentBytes: number | undefined; rotationMask: number | undefined } {
+/** Any length that FLOE can state: memory is asked for as the bytes come, and before an authentic header for none. */
+function parse(options: Options) {
   const segmentBytes = integer(options.segment, '--segment');
   const rotationMask = integer(options.rotationMask, '--rotation-mask');
   if (rotationMask !== undefined && !isRotationMask(rotationMask)) throw new VaultError('usage', '--rotation-mask is 0 to 63');
-  return { aad: parseAad(options), segmentBytes, rotationMask };
+  return { aad: parseAad(options), segmentBytes, segmentLimitBytes: FLOE_MAX_SEGMENT_BYTES, rotationMask };
 }
 
 /** Text is not normalised here: a raw tool binds the bytes it was given. */

@@ -3,6 +3,9 @@
 /** Bytes in order, cut anywhere. A chunk need only stay unchanged until the next one is pulled. */
 export type ByteChunks = AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
 
+/** A piece up to this long gets its memory at once; a longer one as its bytes come, so that a length alone costs nothing. */
+const EAGER_BYTES = 4 * 1024 * 1024;
+
 const NOTHING = new Uint8Array(0);
 
 export class ChunkReader {
@@ -24,7 +27,20 @@ export class ChunkReader {
   async takeLooking(bytes: number): Promise<{ piece: Uint8Array; ends: boolean }> {
     if (this.#chunk.length > bytes) return { piece: this.#cut(bytes), ends: false };
     const piece = await this.#gather(bytes);
-    return { piece, ends: this.#chunk.length === 0 && !(await this.#pull()) };
+    return { piece, ends: await this.ends() };
+  }
+
+  /** Passes over the next `bytes` bytes without holding them; returns how many there were, fewer only when the input ends. */
+  async skip(bytes: number): Promise<number> {
+    let skipped = 0;
+    while (skipped < bytes && (this.#chunk.length > 0 || (await this.#pull()))) {
+      skipped += this.#cut(Math.min(bytes - skipped, this.#chunk.length)).length;
+    }
+    return skipped;
+  }
+
+  async ends(): Promise<boolean> {
+    return this.#chunk.length === 0 && !(await this.#pull());
   }
 
   /** Wipes what was gathered and lets the source release what it holds. Its failure to do so must not hide why we stopped. */
@@ -40,14 +56,23 @@ export class ChunkReader {
   }
 
   async #gather(bytes: number): Promise<Uint8Array> {
-    if (this.#scratch.length < bytes) this.#scratch = Buffer.allocUnsafeSlow(bytes);
+    this.#makeRoom(Math.min(bytes, EAGER_BYTES), 0);
     let filled = 0;
     while (filled < bytes && (this.#chunk.length > 0 || (await this.#pull()))) {
       const part = this.#cut(Math.min(bytes - filled, this.#chunk.length));
+      if (filled + part.length > this.#scratch.length) this.#makeRoom(Math.min(bytes, 2 * (filled + part.length)), filled);
       this.#scratch.set(part, filled);
       filled += part.length;
     }
     return this.#scratch.subarray(0, filled);
+  }
+
+  #makeRoom(bytes: number, filled: number): void {
+    if (this.#scratch.length >= bytes) return;
+    const larger = Buffer.allocUnsafeSlow(bytes);
+    larger.set(this.#scratch.subarray(0, filled));
+    this.#scratch.fill(0);
+    this.#scratch = larger;
   }
 
   #cut(bytes: number): Uint8Array {

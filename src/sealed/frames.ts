@@ -13,6 +13,12 @@ export interface Frame {
   readonly followed: boolean;
 }
 
+/** Of one whole segment, bytes. `followed` as in `Frame`. */
+export interface FrameLength {
+  readonly length: number;
+  readonly followed: boolean;
+}
+
 /**
  * The segments up to and including the final one. Refuses `sealed_truncated` when the input ends first, and
  * `sealed_segment_length` for a final length below 32 or above `segmentBytes`.
@@ -21,14 +27,32 @@ export async function* frames(reader: ChunkReader, segmentBytes: number): AsyncG
   for (let position = 0; ; position += 1) {
     const { piece, ends } = await reader.takeLooking(segmentBytes);
     if (piece.length < FLOE.lengthFieldBytes) throw new VaultError('sealed_truncated');
-    const stated = lengthField(piece);
-    const isFinal = stated !== INTERNAL_SEGMENT;
-    if (isFinal && (stated < FLOE.segmentOverheadBytes || stated > segmentBytes)) throw new VaultError('sealed_segment_length');
-    const length = isFinal ? stated : segmentBytes;
+    const { length, isFinal } = lengthOf(piece, segmentBytes);
     if (piece.length < length) throw new VaultError('sealed_truncated');
     yield { segment: piece.subarray(0, length), position, isFinal, followed: isFinal && (!ends || piece.length > length) };
     if (isFinal) return;
   }
+}
+
+/** As `frames`, with the same refusals, but holds no segment: for a header that nothing vouches for. */
+export async function* frameLengths(reader: ChunkReader, segmentBytes: number): AsyncGenerator<FrameLength, void, void> {
+  for (;;) {
+    const field = await reader.take(FLOE.lengthFieldBytes);
+    if (field.length < FLOE.lengthFieldBytes) throw new VaultError('sealed_truncated');
+    const { length, isFinal } = lengthOf(field, segmentBytes);
+    const rest = length - FLOE.lengthFieldBytes;
+    if ((await reader.skip(rest)) < rest) throw new VaultError('sealed_truncated');
+    yield { length, followed: isFinal && !(await reader.ends()) };
+    if (isFinal) return;
+  }
+}
+
+/** What the length field at the start of a segment says. */
+function lengthOf(segment: Uint8Array, segmentBytes: number): { length: number; isFinal: boolean } {
+  const stated = lengthField(segment);
+  if (stated === INTERNAL_SEGMENT) return { length: segmentBytes, isFinal: false };
+  if (stated < FLOE.segmentOverheadBytes || stated > segmentBytes) throw new VaultError('sealed_segment_length');
+  return { length: stated, isFinal: true };
 }
 
 /**

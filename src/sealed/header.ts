@@ -6,6 +6,14 @@ import type { SecretBytes } from '../domain/secret.ts';
 import { deriveHeaderTag, type KdfContext } from './kdf.ts';
 import { FLOE, isSegmentBytes } from './suites.ts';
 
+/** What a reader insists on before it looks at the tag. Both are ENC_SEG_LEN, bytes. */
+export interface HeaderExpectation {
+  /** When given, a header that states another ENC_SEG_LEN is refused: `sealed_parameters`. */
+  readonly segmentBytes?: number | undefined;
+  /** The largest accepted; 64 MiB of plaintext by default. */
+  readonly segmentLimitBytes?: number | undefined;
+}
+
 /** A header whose parameters we support. Nothing in it is authentic before `verifyHeader`. */
 export interface SealedHeader {
   /** ENC_SEG_LEN, bytes; within the limits of suites.ts. */
@@ -30,18 +38,20 @@ export function encodeParameters(segmentBytes: number): Uint8Array {
 
 /**
  * Reads the first 74 bytes of `bytes`, copying what it returns. Refuses `sealed_header_truncated` when there are fewer, and
- * `sealed_parameters` for another AEAD, KDF or IV length, a segment length outside our limits, or not `expectedSegmentBytes`.
+ * `sealed_parameters` for another AEAD, KDF or IV length, or a segment length outside the limits or not the expected one.
  */
-export function parseHeader(bytes: Uint8Array, expectedSegmentBytes?: number): SealedHeader {
+export function parseHeader(bytes: Uint8Array, expected: HeaderExpectation = {}): SealedHeader {
   if (bytes.length < FLOE.headerBytes) throw new VaultError('sealed_header_truncated', `${bytes.length} of ${FLOE.headerBytes} bytes`);
   const view = new DataView(bytes.buffer, bytes.byteOffset, FLOE.headerBytes);
   if (view.getUint8(0) !== FLOE.aeadId) throw new VaultError('sealed_parameters', `AEAD id ${view.getUint8(0)}`);
   if (view.getUint8(1) !== FLOE.kdfId) throw new VaultError('sealed_parameters', `KDF id ${view.getUint8(1)}`);
   if (view.getUint32(6) !== FLOE.ivBytes) throw new VaultError('sealed_parameters', `IV length ${view.getUint32(6)}`);
   const segmentBytes = view.getUint32(2);
-  if (!isSegmentBytes(segmentBytes)) throw new VaultError('sealed_parameters', `segment length ${segmentBytes}`);
-  if (expectedSegmentBytes !== undefined && segmentBytes !== expectedSegmentBytes) {
-    throw new VaultError('sealed_parameters', `segment length ${segmentBytes}, expected ${expectedSegmentBytes}`);
+  if (!isSegmentBytes(segmentBytes, expected.segmentLimitBytes)) {
+    throw new VaultError('sealed_parameters', `segment length ${segmentBytes}`);
+  }
+  if (expected.segmentBytes !== undefined && segmentBytes !== expected.segmentBytes) {
+    throw new VaultError('sealed_parameters', `segment length ${segmentBytes}, expected ${expected.segmentBytes}`);
   }
   return { segmentBytes, iv: copy(bytes.subarray(IV_AT, TAG_AT)), tag: copy(bytes.subarray(TAG_AT, FLOE.headerBytes)) };
 }

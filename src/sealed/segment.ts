@@ -6,7 +6,7 @@ import { randomBytes } from 'node:crypto';
 import { VaultError } from '../domain/errors.ts';
 import type { SecretBytes } from '../domain/secret.ts';
 import { aeadOpen, aeadSeal } from './aead.ts';
-import { kdfContext, makeHeader, parseHeader, verifyHeader } from './header.ts';
+import { type HeaderExpectation, kdfContext, makeHeader, parseHeader, verifyHeader } from './header.ts';
 import { encodePosition, requireKey, SegmentKeys } from './segment-keys.ts';
 import { FLOE, INTERNAL_SEGMENT, isSegmentBytes, PRODUCTION_SEGMENT_BYTES } from './suites.ts';
 
@@ -20,16 +20,16 @@ export interface SealOptions {
   readonly aad: Uint8Array;
   /** ENC_SEG_LEN, bytes; production default. */
   readonly segmentBytes?: number | undefined;
+  /** The largest `segmentBytes` accepted; 64 MiB of plaintext by default. */
+  readonly segmentLimitBytes?: number | undefined;
   readonly rotationMask?: number | undefined;
   readonly random?: RandomSource | undefined;
 }
 
-export interface OpenOptions {
+export interface OpenOptions extends HeaderExpectation {
   readonly key: SecretBytes;
   readonly aad: Uint8Array;
   readonly rotationMask?: number | undefined;
-  /** When given, a header that states another ENC_SEG_LEN is refused: `sealed_parameters`. */
-  readonly segmentBytes?: number | undefined;
 }
 
 const AEAD_IV_AT = FLOE.lengthFieldBytes;
@@ -47,7 +47,9 @@ export class SegmentSealer {
     this.segmentBytes = options.segmentBytes ?? PRODUCTION_SEGMENT_BYTES;
     this.#random = options.random ?? randomBytes;
     requireKey(options.key);
-    if (!isSegmentBytes(this.segmentBytes)) throw new VaultError('sealed_parameters', `segment length ${this.segmentBytes}`);
+    if (!isSegmentBytes(this.segmentBytes, options.segmentLimitBytes)) {
+      throw new VaultError('sealed_parameters', `segment length ${this.segmentBytes}`);
+    }
     const context = kdfContext(this.segmentBytes, this.#random(FLOE.ivBytes), options.aad);
     this.#keys = new SegmentKeys(options.key, context, options.rotationMask ?? FLOE.rotationMask);
     this.header = makeHeader(options.key, context);
@@ -89,7 +91,7 @@ export class SegmentOpener {
    */
   constructor(header: Uint8Array, options: OpenOptions) {
     requireKey(options.key);
-    const { segmentBytes, iv, tag } = parseHeader(header, options.segmentBytes);
+    const { segmentBytes, iv, tag } = parseHeader(header, options);
     if (header.length !== FLOE.headerBytes) throw new VaultError('sealed_parameters', 'the header is longer than 74 bytes');
     const context = kdfContext(segmentBytes, iv, options.aad);
     verifyHeader(options.key, context, tag);

@@ -45,7 +45,9 @@ export async function* openStream(ciphertext: ByteChunks, options: OpenStreamOpt
     const header = await reader.take(FLOE.headerBytes);
     opener = new SegmentOpener(header, options);
     for await (const frame of frames(reader, opener.segmentBytes)) {
-      if (into === undefined || options.reuseBuffer !== true) into = bufferFor(frame.segment, opener, options);
+      // The first segment is the longest there can be: only the last one is shorter.
+      if (into === undefined || options.reuseBuffer !== true)
+        into = Buffer.allocUnsafeSlow(frame.segment.length - FLOE.segmentOverheadBytes);
       const bytes = openFrame(opener, frame, into);
       if (bytes > 0) yield into.subarray(0, bytes);
     }
@@ -54,10 +56,4 @@ export async function* openStream(ciphertext: ByteChunks, options: OpenStreamOpt
     if (options.reuseBuffer === true) into?.fill(0);
     await reader.close();
   }
-}
-
-/** A reused buffer has room for any segment; one of its own is no longer than it must be. */
-function bufferFor(segment: Uint8Array, opener: SegmentOpener, options: OpenStreamOptions): Uint8Array {
-  const bytes = options.reuseBuffer === true ? opener.segmentBytes : segment.length;
-  return Buffer.allocUnsafeSlow(bytes - FLOE.segmentOverheadBytes);
 }

@@ -36,16 +36,19 @@ export const PRODUCTION_SEGMENT_BYTES = 1024 * 1024 + FLOE.segmentOverheadBytes;
 export const MIN_SEGMENT_BYTES = FLOE.segmentOverheadBytes + 1;
 
 /**
- * The largest ENC_SEG_LEN we seal or open: 64 MiB of plaintext. A segment is the unit of memory per stream, and the header is
- * read before it is trusted, so this is what stops four bytes of a file from asking for 4 GiB.
+ * The largest ENC_SEG_LEN we seal or open unless told otherwise: 64 MiB of plaintext. A segment is the unit of memory per stream, and
+ * the header is read before it is trusted, so this is what stops four bytes of a file from asking for 4 GiB.
  */
 export const MAX_SEGMENT_BYTES = 64 * 1024 * 1024 + FLOE.segmentOverheadBytes;
+
+/** The largest that FLOE itself can state; the next number marks a segment that is not the last. For a tool that takes any FLOE file. */
+export const FLOE_MAX_SEGMENT_BYTES = INTERNAL_SEGMENT - 1;
 
 /** The rotation mask is a number of low bits of a 64-bit position. */
 export const MAX_ROTATION_MASK = 63;
 
-export function isSegmentBytes(value: number): boolean {
-  return Number.isSafeInteger(value) && value >= MIN_SEGMENT_BYTES && value <= MAX_SEGMENT_BYTES;
+export function isSegmentBytes(value: number, limitBytes: number = MAX_SEGMENT_BYTES): boolean {
+  return Number.isSafeInteger(value) && value >= MIN_SEGMENT_BYTES && value <= limitBytes;
 }
 
 export function isRotationMask(value: number): boolean {

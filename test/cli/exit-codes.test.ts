@@ -37,11 +37,16 @@ describe('the exit code', () => {
     ['document_invalid', 5],
     ['log_entry_mismatch', 5],
     ['note_signature_invalid', 5],
-    ['sealed_segment_tag', 5],
     ['interrupted', 130],
     ['internal', 1],
   ])('of %s is %i', (code, exit) => {
     expect(report(new VaultError(code)).exit).toBe(exit);
+  });
+
+  test('of every refusal of `wv sealed` is 3', () => {
+    const sealed = Object.keys(ERROR_CODES).filter((code) => code.startsWith('sealed_'));
+    expect(sealed.length).toBeGreaterThan(5);
+    expect(sealed.filter((code) => report(new VaultError(code as ErrorCode)).exit !== 3)).toEqual([]);
   });
 
   test('of every code marked retry is 4, but for the interruption', () => {

@@ -79,7 +79,7 @@ describe('wv sealed', () => {
       await open('--aad-hex', '63616665CC81'),
       await open('--aad', 'caf\u00e9'),
       await open(),
-    ]).toEqual([0, 0, 5, 5]);
+    ]).toEqual([0, 0, 3, 3]);
     await seal();
     expect([await open('--aad', ''), await open('--aad-hex', ''), await open()]).toEqual([0, 0, 0]);
   });
@@ -90,7 +90,7 @@ describe('wv sealed', () => {
     await wv('seal', at('plain'), ...K, '--segment', '40', '--rotation-mask', '1', '--out', at('s'));
     expect((await wv('open', at('s'), ...K, '--rotation-mask', '1', '--segment', '40', '--out', at('o'))).code).toBe(0);
     expect(await wv('open', at('s'), ...K, '--out', at('p'))).toMatchObject({
-      code: 5,
+      code: 3,
       err: expect.stringMatching(/^sealed_segment_tag: /),
     });
   });
@@ -110,9 +110,24 @@ describe('wv sealed', () => {
     expect(await wvWith(Readable.from([sealed.out]), 'open', '-', ...K, '--out', '-')).toEqual({ code: 0, out: plain, err: '' });
   });
 
+  test('takes every segment length that FLOE can state, and asks for memory only as bytes come', async () => {
+    const [min, max] = ['33', '4294967294'];
+    for (const segment of [min, '67108897', max]) {
+      expect((await wv('seal', at('plain'), ...K, '--segment', segment, '--out', at('s'))).code).toBe(0);
+      expect(readFileSync(at('s')).readUInt32BE(2)).toBe(Number(segment));
+      expect(await wv('open', at('s'), ...K, '--out', '-')).toMatchObject({ code: 0, out: plain });
+      expect((await wv('inspect', at('s'))).code).toBe(0);
+    }
+    const lying = readFileSync(at('sealed'));
+    lying.writeUInt32BE(Number(max), 2);
+    writeFileSync(at('lying'), lying);
+    expect((await wv('open', at('lying'), ...K, '--aad', 'a', '--out', at('o'))).err).toMatch(/^sealed_header_tag: /);
+    expect((await wv('inspect', at('lying'))).err).toMatch(/^sealed_truncated: /);
+  });
+
   test('streams only verified segments to standard output, and still refuses', async () => {
     damage('bad', -1);
-    expect(await wv('open', at('bad'), ...K, '--aad', 'a', '--out', '-')).toMatchObject({ code: 5, out: plain.subarray(0, 32) });
+    expect(await wv('open', at('bad'), ...K, '--aad', 'a', '--out', '-')).toMatchObject({ code: 3, out: plain.subarray(0, 32) });
   });
 
   test.each([
@@ -128,7 +143,7 @@ describe('wv sealed', () => {
     for (const out of ['new', 'old']) {
       const args = ['open', at(file), ...(more[0] === '--key-file' ? [] : K), ...(more[0] === '--aad' ? [] : ['--aad', 'a']), ...more];
       const before = readdirSync(dir);
-      expect(await wv(...args, '--out', at(out))).toMatchObject({ code: 5, err: expect.stringMatching(new RegExp(`^${code}: `)) });
+      expect(await wv(...args, '--out', at(out))).toMatchObject({ code: 3, err: expect.stringMatching(new RegExp(`^${code}: `)) });
       expect(readdirSync(dir)).toEqual(before);
     }
     expect(readFileSync(at('old'), 'utf8')).toBe('kept');
@@ -179,7 +194,7 @@ describe('wrong usage ends with 2 and nothing at --out', () => {
       `rotation mask ${n}`,
       (a) => ['open', a('sealed'), ...K, '--out', a('new'), '--rotation-mask', n],
     ]),
-    ...['32', '0', '67108897', '4294967296', '-5', '1e3', 'big'].map((n): [string, (a: typeof at) => string[]] => [
+    ...['32', '0', '4294967295', '4294967296', '-5', '1e3', 'big'].map((n): [string, (a: typeof at) => string[]] => [
       `sealing at segment ${n}`,
       (a) => ['seal', a('plain'), ...K, '--out', a('new'), '--segment', n],
     ]),
@@ -207,7 +222,7 @@ describe('wv sealed inspect', () => {
     const { code, out } = await wv('inspect', at('sealed'), ...K, '--aad', 'a');
     expect([code, JSON.parse(out.toString())]).toEqual([0, expect.objectContaining({ ...about, verified: true })]);
     damage('bad', -1);
-    expect(await wv('inspect', at('bad'), ...K, '--aad', 'a')).toMatchObject({ code: 5, out: Buffer.alloc(0) });
+    expect(await wv('inspect', at('bad'), ...K, '--aad', 'a')).toMatchObject({ code: 3, out: Buffer.alloc(0) });
     expect((await wv('inspect', at('bad'))).code).toBe(0);
   });
   test('refuses a broken structure even without a key', async () => {
@@ -228,7 +243,7 @@ describe('as a real process', () => {
     const good = spawnSync(process.execPath, [...node, ...args], { input: readFileSync(at('sealed')) });
     expect([good.status, good.stdout]).toEqual([0, plain]);
     const bad = spawnSync(process.execPath, [...node, ...args], { input: readFileSync(at('sealed')).subarray(0, 100) });
-    expect([bad.status, bad.stdout.length, bad.stderr.toString()]).toEqual([5, 0, expect.stringMatching(/^sealed_truncated: /)]);
+    expect([bad.status, bad.stdout.length, bad.stderr.toString()]).toEqual([3, 0, expect.stringMatching(/^sealed_truncated: /)]);
   });
 
   test.each(['SIGINT', 'SIGTERM'] as const)('leaves nothing behind after %s', async (signal) => {
