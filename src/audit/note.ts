@@ -23,7 +23,7 @@ export interface ParsedNote {
   readonly signatures: readonly NoteSignature[];
 }
 
-/** Signs in an HSM: 64 bytes Ed25519 over exactly these bytes. */
+/** Signs in an HSM, over exactly these bytes: Ed25519, or ECDSA on P-256 in DER (domain/signature.ts). */
 export type SignText = (text: Uint8Array) => Promise<Uint8Array>;
 
 /**

@@ -14,9 +14,9 @@ export interface SequencerOptions {
   readonly log: LogStore;
   /** Name of the log, of its key, and first line of every checkpoint. */
   readonly origin: string;
-  /** Ed25519, raw 32 bytes or DER SubjectPublicKeyInfo. */
+  /** DER SubjectPublicKeyInfo of an Ed25519 or P-256 key; raw 32 bytes are Ed25519. */
   readonly publicKey: Uint8Array;
-  /** 64 bytes by the HSM's log key. */
+  /** By the HSM's log key. */
   readonly sign: SignText;
   readonly node: Incarnation;
   readonly clock: Clock;

@@ -1,10 +1,11 @@
 /** Signing and believing documents (docs/formats/documents.md). A row that points at a document proves nothing; this does. */
-import { type KeyObject, verify } from 'node:crypto';
+import type { KeyObject } from 'node:crypto';
 import type { z } from 'zod';
 import { lp, sha256Hex } from '../domain/bytes.ts';
 import { VaultError } from '../domain/errors.ts';
 import type { Digest } from '../domain/ids.ts';
 import { canonicalJson, parseCanonicalJson } from '../domain/json.ts';
+import { verifySignature } from '../domain/signature.ts';
 import { BODY_SCHEMAS, type Bodies } from './bodies.ts';
 import type { DocumentKind, SignedDocument } from './port.ts';
 
@@ -37,7 +38,7 @@ export function verifyDocument<K extends DocumentKind>(
   if (document.kind !== expected.kind) throw invalid(`is a ${document.kind}`);
   if (sha256Hex(document.bytes) !== expected.digest) throw invalid('has another digest');
   const message = documentMessage(expected.kind, document.bytes);
-  if (!verify(null, message, catalogueKey, document.signature)) throw invalid('is not signed by the catalogue key');
+  if (!verifySignature(catalogueKey, message, document.signature)) throw invalid('is not signed by the catalogue key');
   const body = BODY_SCHEMAS[expected.kind].safeParse(parseCanonicalJson(document.bytes, 'document_invalid'));
   if (!body.success) throw invalid('does not have the form of its kind');
   return body.data as z.output<(typeof BODY_SCHEMAS)[K]> as Bodies[K]; // the schema of exactly this kind

@@ -27,7 +27,7 @@ export interface SignedDocument {
   readonly digest: Digest;
   /** Canonical JSON. */
   readonly bytes: Uint8Array;
-  /** Ed25519 by the catalogue key over LP("weight-vault document v1", kind, bytes). */
+  /** By the catalogue key (domain/signature.ts), over LP("weight-vault document v1", kind, bytes). */
   readonly signature: Uint8Array;
 }
 

@@ -1,9 +1,10 @@
 /** KeyProvider: what the vault asks of an HSM or KMS. Suite: test/contract/key-provider.ts. */
 import type { KeyId } from '../domain/ids.ts';
 import type { SecretBytes } from '../domain/secret.ts';
-import type { WrappedKey } from './wrapped-key.ts';
+import type { SignatureAlgorithm } from '../domain/signature.ts';
+import type { WrappedKey, WrapTier } from './wrapped-key.ts';
 
-/** `kek` wraps DEKs and seeds (AES-256). `catalogue` signs documents, `log` signs log checkpoints (Ed25519), and each nothing else. */
+/** `kek` wraps DEKs and seeds. `catalogue` signs documents, `log` signs log checkpoints, and each nothing else. */
 export type KeyPurpose = 'kek' | 'catalogue' | 'log';
 
 export interface KeyRef {
@@ -17,6 +18,10 @@ export interface KeyInfo {
   readonly purpose: KeyPurpose;
   /** DER SubjectPublicKeyInfo of a signing key; absent for a KEK. */
   readonly publicKey?: Uint8Array;
+  /** What a signing key signs with: Ed25519 where the provider can; absent for a KEK. */
+  readonly algorithm?: SignatureAlgorithm;
+  /** How a KEK wraps (wrapped-key.ts), chosen by the provider when it made the key and the same for its whole life; absent for a signing key. */
+  readonly tier?: WrapTier;
   /** As read back from the provider: the KEK cannot leave it. */
   readonly extractable: boolean;
 }
@@ -56,7 +61,7 @@ export interface KeyProvider {
    * that the old one may be forgotten. Refuses as `unwrap` and `wrap` do.
    */
   rewrap(wrapped: WrappedKey, aad: Uint8Array, to: KeyRef, toAad: Uint8Array): Promise<WrappedKey>;
-  /** Raw 64-byte Ed25519 signature (RFC 8032) over `message`, at most 64 KiB. */
+  /** Signature over `message`, at most 64 KiB, in the bytes of domain/signature.ts: 64 for Ed25519, DER for ECDSA. */
   sign(ref: KeyRef, message: Uint8Array): Promise<Uint8Array>;
   /** `length` bytes, 1 to 1024, of the provider's own random generator. */
   random(length: number): Promise<Uint8Array>;

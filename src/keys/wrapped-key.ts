@@ -5,18 +5,23 @@ import { VaultError } from '../domain/errors.ts';
 import type { AdministratorId, KeyId, ModelId, Namespace, VaultId, VersionId } from '../domain/ids.ts';
 import type { KeyRef } from './port.ts';
 
-/** 1: AES-256-GCM with the AAD itself. Tiers 2 (RFC 5649) and 3 (RSA-OAEP) carry SHA-256(AAD) inside and are not written yet. */
-export type WrapTier = 1;
+/**
+ * 1: an AEAD with the AAD itself (AES-256-GCM, or that of a cloud KMS). 2: AES key wrap with padding (RFC 5649), and 3: RSA-OAEP with SHA-256,
+ * both over secret ‖ SHA-256(AAD) (bound-secret.ts). Anyone who has the public key can make a tier-3 wrap: what it opens counts only together
+ * with the signed manifest.
+ */
+export const WRAP_TIERS = [1, 2, 3] as const;
+export type WrapTier = (typeof WRAP_TIERS)[number];
 
 export interface WrappedKey {
   readonly v: 1;
   readonly tier: WrapTier;
-  /** Which provider made it, e.g. `pkcs11`. */
+  /** Which provider made it: `pkcs11`, `aws-kms`. Another one refuses it. */
   readonly provider: string;
   readonly kek: KeyRef;
-  /** 12 random bytes. */
+  /** 12 random bytes in tier 1 of a token; empty where the mechanism has none of its own to keep. */
   readonly iv: Uint8Array;
-  /** Ciphertext followed by the 16-byte tag. */
+  /** Tier 1: ciphertext followed by the 16-byte tag, or what the KMS answered. Tiers 2 and 3: the wrapped or encrypted bytes. */
   readonly bytes: Uint8Array;
   /** SHA-256 of the AAD: tells a wrong context from altered bytes. */
   readonly aadDigest: Uint8Array;
@@ -64,6 +69,16 @@ export function encodeWrappedKey(key: WrappedKey): Uint8Array {
   });
 }
 
+const AWS_KMS = 'aws-kms';
+
+/** What 16 to 64 secret bytes become. */
+const SHAPES: Readonly<Record<WrapTier | typeof AWS_KMS, { readonly ivBytes: number; readonly fits: (bytes: number) => boolean }>> = {
+  1: { ivBytes: 12, fits: (bytes) => bytes >= 32 && bytes <= 80 }, // and a 16-byte tag
+  2: { ivBytes: 0, fits: (bytes) => bytes >= 56 && bytes <= 104 && bytes % 8 === 0 }, // and a 32-byte digest, in blocks of 8, and 8 more
+  3: { ivBytes: 0, fits: (bytes) => bytes === 256 || bytes === 384 || bytes === 512 }, // a modulus of 2048, 3072 or 4096 bits
+  [AWS_KMS]: { ivBytes: 0, fits: (bytes) => bytes >= 32 && bytes <= 6144 }, // CiphertextBlob of the KMS API
+};
+
 /** Throws `key_unwrap_refused` for bytes that are not exactly one wrapped blob of a known version and tier. */
 export function decodeWrappedKey(encoded: Uint8Array): WrappedKey {
   const refused = (why: string) => new VaultError('key_unwrap_refused', why);
@@ -75,11 +90,14 @@ export function decodeWrappedKey(encoded: Uint8Array): WrappedKey {
   }
   if (map === null || typeof map !== 'object' || Array.isArray(map) || map instanceof Uint8Array) throw refused('not a map');
   const { v, tier, provider, kekId, kekVersion, iv, bytes, aadDigest: digest, ...rest } = map as Record<string, Cbor>; // a map, checked above
-  if (v !== 1 || tier !== 1 || Object.keys(rest).length > 0) throw refused('unknown version, tier or member');
+  const known = WRAP_TIERS.find((one) => one === tier);
+  if (v !== 1 || known === undefined || Object.keys(rest).length > 0) throw refused('unknown version, tier or member');
   if (typeof provider !== 'string' || typeof kekId !== 'string') throw refused('provider and kekId are text');
   if (typeof kekVersion !== 'number' || !Number.isInteger(kekVersion) || kekVersion < 1) throw refused('kekVersion counts from 1');
-  if (!(iv instanceof Uint8Array) || iv.length !== 12) throw refused('the IV is 12 bytes');
-  if (!(bytes instanceof Uint8Array) || bytes.length < 32 || bytes.length > 80) throw refused('16 to 64 wrapped bytes and a tag');
+  const shape = SHAPES[provider === AWS_KMS ? AWS_KMS : known];
+  if (!(iv instanceof Uint8Array) || iv.length !== shape.ivBytes) throw refused('an IV of another length than its tier has');
+  if (!(bytes instanceof Uint8Array) || !shape.fits(bytes.length)) throw refused('another number of wrapped bytes than its tier makes');
+  if (provider === AWS_KMS && known !== 1) throw refused('a tier that this provider does not have');
   if (!(digest instanceof Uint8Array) || digest.length !== 32) throw refused('the AAD digest is 32 bytes');
-  return { v, tier, provider, kek: { id: kekId as KeyId, version: kekVersion }, iv, bytes, aadDigest: digest };
+  return { v, tier: known, provider, kek: { id: kekId as KeyId, version: kekVersion }, iv, bytes, aadDigest: digest };
 }

@@ -1,4 +1,5 @@
 import { generateKeyPairSync, sign } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { describe, expect, test } from '@jest/globals';
 import { formatCheckpoint, openCheckpoint, parseCheckpoint } from '../../src/audit/checkpoint.ts';
 import { formatVkey, openNote, parseNote, parseVkey, signNote, verifierKey } from '../../src/audit/note.ts';
@@ -26,7 +27,7 @@ function codeThrown(work: () => unknown): string {
   return 'accepted';
 }
 
-// All keys in the vectors are Ed25519, the one type the vault knows, so none is skipped.
+// All keys in the vectors are Ed25519, so none is skipped.
 withVectors<NoteVectors>('signed notes of other projects', 'signed-note/vectors.json', ({ valid, invalid }) => {
   test.each(valid)('opens $name', ({ note, text, verified_by }) => {
     const keys = verified_by.map(({ vkey }) => parseVkey(vkey));
@@ -139,10 +140,42 @@ describe('verifier keys', () => {
   test('accept a raw key and its SubjectPublicKeyInfo as the same key, and nothing else', () => {
     const { publicKey } = createLogKey();
     expect(verifierKey(ORIGIN, publicKey)).toEqual(verifierKey(ORIGIN, publicKey.slice(12)));
-    const ec = new Uint8Array(generateKeyPairSync('ec', { namedCurve: 'P-256' }).publicKey.export({ format: 'der', type: 'spki' }));
-    expect(codeThrown(() => verifierKey(ORIGIN, ec))).toBe('note_malformed');
+    for (const namedCurve of ['P-384', 'secp256k1']) {
+      const ec = new Uint8Array(generateKeyPairSync('ec', { namedCurve }).publicKey.export({ format: 'der', type: 'spki' }));
+      expect(codeThrown(() => verifierKey(ORIGIN, ec))).toBe('note_malformed');
+    }
+    for (const length of [0, 31, 33, 44]) expect(codeThrown(() => verifierKey(ORIGIN, new Uint8Array(length)))).toBe('note_malformed');
+  });
+
+  const p256 = JSON.parse(readFileSync(new URL('../vectors/audit/log-p256.json', import.meta.url), 'utf8')).vkey as string;
+
+  test('of P-256 are spelled with type 0x02, the whole SubjectPublicKeyInfo and its digest as key id', () => {
+    expect(parseVkey(p256)).toMatchObject({ name: ORIGIN, algorithm: 'ecdsa-p256-sha256' });
+    expect(formatVkey(parseVkey(p256))).toBe(p256);
+    // The example of transparency-dev/formats, with the key id its bytes have.
+    const rekor =
+      'rekor.sigstore.dev+c0d23d6a+AjBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABNhtmPtrWm3U1eQXBogSMdGvXwBcK5AW5i0hrZLOC96l+smGNM7nwZ4QvFK/4sueRoVj//QP22Ni4Qt9DPfkWLc=';
+    expect(formatVkey(parseVkey(rekor))).toBe(rekor);
+  });
+
+  test.each([
+    ['another key id', p256.replace('5a7a78cc', '5a7a78cd')],
+    ['type 0x01', p256.replace('+AjBZ', '+ATBZ')],
+    ['type 0x03', p256.replace('+AjBZ', '+AzBZ')],
+    ['a point that is not on the curve', p256.replace('RGIpk=', 'RGIpg=')],
+    ['a compressed point', `${ORIGIN}+00000000+${compressed(p256)}`],
+    ['a byte more', p256.replace('RGIpk=', 'RGIpkA')],
+  ])('of P-256 are refused with %s', (_, text) => {
+    expect(codeThrown(() => parseVkey(text))).toBe('note_malformed');
   });
 });
+
+function compressed(vkey: string): string {
+  const spki = Buffer.from(vkey.split('+').slice(2).join('+'), 'base64').subarray(1);
+  const x = spki.subarray(27, 59);
+  const head = Buffer.from('023039301306072a8648ce3d020106082a8648ce3d030107032200', 'hex');
+  return Buffer.concat([head, Buffer.from([2 + ((spki.at(-1) ?? 0) & 1)]), x]).toString('base64');
+}
 
 describe('checkpoints', () => {
   const root = 'CsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=';

@@ -6,6 +6,7 @@ import type { RecordDraft } from '../../src/audit/record.ts';
 import { createSequencer, type SequencerEvent, type SequencerOptions } from '../../src/audit/sequencer.ts';
 import { systemClock } from '../../src/domain/clock.ts';
 import { type Digest, type Incarnation, newId, type RecordId, type VaultId } from '../../src/domain/ids.ts';
+import type { SignatureAlgorithm } from '../../src/domain/signature.ts';
 import { createMemoryLog, type MemoryLog } from '../doubles/memory-log-store.ts';
 
 export const ORIGIN = 'vault.example/access';
@@ -17,13 +18,14 @@ export interface LogKey {
   sign(text: Uint8Array): Promise<Uint8Array>;
 }
 
-export function createLogKey(): LogKey {
-  const pair = generateKeyPairSync('ed25519');
+export function createLogKey(algorithm: SignatureAlgorithm = 'ed25519'): LogKey {
+  const ed25519 = algorithm === 'ed25519';
+  const pair = ed25519 ? generateKeyPairSync('ed25519') : generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const publicKey = new Uint8Array(pair.publicKey.export({ format: 'der', type: 'spki' }));
   return {
     publicKey,
     vkey: formatVkey(verifierKey(ORIGIN, publicKey)),
-    sign: async (text) => new Uint8Array(sign(null, text, pair.privateKey)),
+    sign: async (text) => new Uint8Array(sign(ed25519 ? null : 'sha256', text, pair.privateKey)),
   };
 }
 

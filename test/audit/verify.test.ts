@@ -28,6 +28,29 @@ function ownersOf(bundle: Uint8Array, width: number): readonly number[] {
   return decodeEntries(bundle, width).entries.flatMap((entry, at) => new Array<number>(entry.length + 2).fill(at));
 }
 
+test('a log whose HSM signs with P-256 is published and verified in the same way, and by no key of another kind', async () => {
+  const p256 = createLogKey('ecdsa-p256-sha256');
+  const { files } = await publishedFiles(5, p256);
+  expect(p256.vkey).toMatch(/\+Aj/); // note type 0x02
+  expect(await verifyLog(sourceOf(files), p256.vkey)).toMatchObject({ ok: true, origin: ORIGIN, size: 5 });
+  const other = createLogKey('ecdsa-p256-sha256');
+  for (const vkey of [other.vkey, key.vkey])
+    expect(await verifyLog(sourceOf(files), vkey)).toMatchObject({ ok: false, problems: [{ code: 'note_signature_invalid' }] });
+});
+
+test('the golden log verifies under its P-256 checkpoint too, and no altered bit of that is believed', async () => {
+  const vectors = (name: string) => JSON.parse(readFileSync(new URL(`../vectors/audit/${name}`, import.meta.url), 'utf8'));
+  const { vkey, checkpoint } = vectors('log-p256.json');
+  const tiles = Object.entries<string>(vectors('log.json').tiles);
+  const files = new Map(tiles.map(([path, base64]) => [path, new Uint8Array(Buffer.from(base64, 'base64'))]));
+  const note = new Uint8Array(Buffer.from(checkpoint));
+  expect(await verifyLog(sourceOf(files.set('checkpoint', note)), vkey)).toMatchObject({ ok: true, size: 8 });
+  for (let bit = 0; bit < note.length * 8; bit++) {
+    const report = await verifyLog(sourceOf(files.set('checkpoint', flipped(note, bit))), vkey);
+    expect(report.problems).toEqual([expect.objectContaining({ code: expect.stringMatching(/^note_/) })]);
+  }
+});
+
 describe('a log of 40 records', () => {
   // All 120,000 bits take minutes (WV_EVERY_BIT=1). Else: every bit of checkpoint, tile and one record, one bit in eight bytes of the others.
   const everyBit = process.env['WV_EVERY_BIT'] === '1';

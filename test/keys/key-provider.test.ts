@@ -4,6 +4,14 @@ import { startTestKeeper } from './keeper-harness.ts';
 
 keyProviderContract('in memory (the double)', async () => ({ provider: createMemoryKeyProvider() }));
 
+keyProviderContract(
+  'in memory, with key wrap and P-256',
+  async () => ({ provider: createMemoryKeyProvider({ tier: 2, algorithm: 'ecdsa-p256-sha256' }) }),
+  { tier: 2, algorithm: 'ecdsa-p256-sha256' },
+);
+
+keyProviderContract('in memory, with RSA-OAEP', async () => ({ provider: createMemoryKeyProvider({ tier: 3 }), runs: 20 }), { tier: 3 });
+
 keyProviderContract('PKCS#11 through the keeper, on SoftHSM', async () => {
   const { client, stop } = await startTestKeeper();
   return { provider: client, cleanUp: stop };

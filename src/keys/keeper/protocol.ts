@@ -2,7 +2,9 @@
 import type { Cbor } from '../../domain/cbor.ts';
 import type { KeyId } from '../../domain/ids.ts';
 import { SecretBytes } from '../../domain/secret.ts';
+import { SIGNATURE_ALGORITHMS } from '../../domain/signature.ts';
 import type { KeyInfo, KeyProviderHealth, KeyPurpose, KeyRef } from '../port.ts';
+import { WRAP_TIERS } from '../wrapped-key.ts';
 import { type Message, malformed, takeSecret } from './frames.ts';
 
 export type KeeperRequest =
@@ -68,16 +70,34 @@ export function refMembers(ref: KeyRef): Message {
 }
 
 export function infoMembers(info: KeyInfo): Message {
-  const { publicKey } = info;
-  const members = { ...refMembers(info.ref), purpose: info.purpose, extractable: info.extractable };
-  return publicKey === undefined ? members : { ...members, publicKey: new Uint8Array(publicKey) };
+  const { publicKey, algorithm, tier } = info;
+  return {
+    ...refMembers(info.ref),
+    purpose: info.purpose,
+    extractable: info.extractable,
+    ...(publicKey !== undefined && { publicKey: new Uint8Array(publicKey) }),
+    ...(algorithm !== undefined && { algorithm }),
+    ...(tier !== undefined && { tier }),
+  };
 }
 
 export function parseInfo(message: Message): KeyInfo {
-  const { extractable, publicKey } = message;
+  const { extractable, publicKey, algorithm, tier } = message;
   if (typeof extractable !== 'boolean') throw malformed('extractable is not a boolean');
-  const info = { ref: refOf(message), purpose: purposeOf(message), extractable };
-  return publicKey === undefined ? info : { ...info, publicKey: bytes(message, 'publicKey') };
+  return {
+    ref: refOf(message),
+    purpose: purposeOf(message),
+    extractable,
+    ...(publicKey !== undefined && { publicKey: bytes(message, 'publicKey') }),
+    ...(algorithm !== undefined && { algorithm: oneOf(SIGNATURE_ALGORITHMS, algorithm, 'algorithm') }),
+    ...(tier !== undefined && { tier: oneOf(WRAP_TIERS, tier, 'tier') }),
+  };
+}
+
+function oneOf<T extends Cbor>(known: readonly T[], value: Cbor, what: string): T {
+  const found = known.find((one) => one === value);
+  if (found === undefined) throw malformed(`unknown ${what}`);
+  return found;
 }
 
 export function healthMembers(health: KeyProviderHealth): Message {

@@ -38,7 +38,8 @@ export function describeKey(module: Pkcs11Module, session: Handle, ref: KeyRef):
   const key = findOne(module, session, classOf(purpose), purpose, ref);
   if (key === undefined) throw new VaultError('key_unknown', `no key ${keyName(ref)}`);
   const info = { ref: { id: ref.id, version: ref.version }, purpose, extractable: canLeave(module, session, key) };
-  return purpose === 'kek' ? info : { ...info, publicKey: publicKeyOf(module, session, purpose, ref) };
+  if (purpose === 'kek') return { ...info, tier: 1 };
+  return { ...info, publicKey: publicKeyOf(module, session, purpose, ref), algorithm: 'ed25519' };
 }
 
 /** Makes a token key, refusing a ref that is taken for any purpose. Durable when this returns. */

@@ -108,8 +108,9 @@ function assertSame(one: SecretBytes, other: SecretBytes): void {
 }
 
 function checkBlob(wrapped: WrappedKey, aad: Uint8Array): void {
-  const { provider, kek, aadDigest: digest } = decodeWrappedKey(encodeWrappedKey(wrapped)); // its sizes, as if read from storage
+  const { provider, tier, kek, aadDigest: digest } = decodeWrappedKey(encodeWrappedKey(wrapped)); // its sizes, as if read from storage
   if (provider !== PROVIDER) throw new VaultError('key_unwrap_refused', 'the key was wrapped by another provider');
+  if (tier !== 1) throw new VaultError('key_unwrap_refused', 'the key was wrapped in another tier than its kek has');
   checkRef(kek);
   if (!equalBytes(digest, aadDigest(aad))) throw new VaultError('key_context_mismatch');
 }
