@@ -42,7 +42,7 @@ test('the golden log verifies under its P-256 checkpoint too, and no altered bit
   const vectors = (name: string) => JSON.parse(readFileSync(new URL(`../vectors/audit/${name}`, import.meta.url), 'utf8'));
   const { vkey, checkpoint } = vectors('log-p256.json');
   const tiles = Object.entries<string>(vectors('log.json').tiles);
-  const files = new Map(tiles.map(([path, base64]) => [path, new Uint8Array(Buffer.from(base64, 'base64'))]));
+  const files = new Map<string, Uint8Array>(tiles.map(([path, base64]) => [path, new Uint8Array(Buffer.from(base64, 'base64'))]));
   const note = new Uint8Array(Buffer.from(checkpoint));
   expect(await verifyLog(sourceOf(files.set('checkpoint', note)), vkey)).toMatchObject({ ok: true, size: 8 });
   for (let bit = 0; bit < note.length * 8; bit++) {
