@@ -37,3 +37,13 @@ export interface PinnedRoot {
 
 /** Never throws for bad input, and answers within 50 ms and 16 MiB. */
 export type Examine = (inputs: ExaminationInputs) => Examination | Promise<Examination>;
+
+/** What the findings come to: authentic unless one says otherwise, acceptable only without any. */
+export function conclude<Word extends string>(
+  findings: Iterable<Word>,
+  authenticButUnacceptable: readonly Word[],
+  claims: Readonly<Record<string, ClaimValue>>,
+): Examination<Word> {
+  const reasons = [...new Set(findings)];
+  return { valid: reasons.every((reason) => authenticButUnacceptable.includes(reason)), accept: reasons.length === 0, reasons, claims };
+}
