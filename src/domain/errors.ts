@@ -7,6 +7,8 @@ export const ERROR_CODES = {
   request_invalid: [400, 'final', 'The request does not have the form this route asks for.'],
   media_type_unsupported: [415, 'final', 'This route takes a body of another media type.'],
   request_too_large: [413, 'final', 'The request is larger than this route accepts.'],
+  request_timeout: [408, 'retry', 'The request did not arrive in time.'],
+  headers_too_large: [431, 'final', 'The headers of the request are larger than the vault reads.'],
   route_unknown: [404, 'final', 'There is no such route on this plane.'],
   method_not_allowed: [405, 'final', 'This route does not answer to that method.'],
   precondition_failed: [412, 'final', 'The object is not the one the condition names.'],

@@ -4,7 +4,6 @@ import { z } from 'zod';
 import { DEFAULTS } from '../domain/classes.ts';
 import { VaultError } from '../domain/errors.ts';
 import { assertJsonDepth } from '../domain/json.ts';
-import { resetConnection } from './reset.ts';
 
 /** Throws when the request carries a body (RFC 9112 section 6: a length or a transfer coding says so). */
 export function assertNoBody({ headers }: Request): undefined {
@@ -50,7 +49,7 @@ function assertJsonType(header: string | undefined): void {
 /** One that has not come within 10 s is not waited for: some routes read before they know who asks. */
 function readBody(request: Request, response: Response, limit: number): Promise<Buffer> {
   return new Promise((resolve, reject) => {
-    const late = setTimeout(() => resetConnection(request.socket), DEFAULTS.bodySeconds * 1000);
+    const late = setTimeout(() => reject(new VaultError('request_timeout')), DEFAULTS.bodySeconds * 1000);
     express.raw({ type: () => true, limit, inflate: false })(request, response, (error?: unknown) => {
       clearTimeout(late);
       if (error === undefined) resolve(Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0));

@@ -9,8 +9,9 @@ import { DEFAULTS } from '../domain/classes.ts';
 import type { ErrorCode } from '../domain/errors.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
+import { answerMalformed } from './malformed.ts';
 import { problemHandler, sendProblem } from './problems.ts';
-import { requestId } from './request.ts';
+import { requestId, soundHeaders } from './request.ts';
 import { rememberConnections } from './reset.ts';
 import type { Route } from './route.ts';
 
@@ -41,6 +42,7 @@ export function planeApplication(routes: readonly Route[], options: PlaneOptions
     next();
   });
   app.use(helmet({ contentSecurityPolicy: { useDefaults: false, directives: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] } } }));
+  app.use(soundHeaders);
   for (const { method, path, operationId, serve } of routes) {
     app[method](path, (request, response) => {
       response.locals['operation'] = operationId;
@@ -89,9 +91,11 @@ export async function listen(app: Express, options: ListenerOptions): Promise<Li
       handshakeTimeout: DEFAULTS.headerSeconds * 1000, // 120 s by default, also for a connection that never says a word
       requestTimeout: 0, // uploads of weights take as long as they take
       connectionsCheckingInterval: 1000,
+      requireHostHeader: false, // refused by the application, as a problem
     },
     app,
   );
+  answerMalformed(server, app);
   rememberConnections(server);
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);

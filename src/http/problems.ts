@@ -13,26 +13,36 @@ export interface Problem {
   readonly recordId?: string | undefined;
 }
 
+/** The document itself (RFC 9457), for an answer with this id. */
+export function problemText(problem: Problem, requestId: string): string {
+  const { title, status } = new VaultError(problem.code);
+  return JSON.stringify({
+    type: `urn:weight-vault:error:${problem.code}`,
+    title,
+    status,
+    code: problem.code,
+    ...(problem.detail ? { detail: problem.detail } : {}),
+    ...(problem.recordId ? { recordId: problem.recordId } : {}),
+    requestId,
+  });
+}
+
 export function sendProblem(response: Response, problem: Problem, headers: Readonly<Record<string, string>> = {}): void {
   const error = new VaultError(problem.code);
   response.locals['code'] = problem.code;
   if (error.retryable) response.set('Retry-After', '1');
-  if (!response.req.complete) boundRest(response.req);
+  if (problem.code === 'request_timeout') endAfter(response);
+  else if (!response.req.complete) boundRest(response.req);
   response
     .status(error.status)
     .set({ 'Cache-Control': 'no-store', ...headers })
     .type('application/problem+json')
-    .send(
-      JSON.stringify({
-        type: `urn:weight-vault:error:${problem.code}`,
-        title: error.title,
-        status: error.status,
-        code: problem.code,
-        ...(problem.detail ? { detail: problem.detail } : {}),
-        ...(problem.recordId ? { recordId: problem.recordId } : {}),
-        requestId: requestIdOf(response),
-      }),
-    );
+    .send(problemText(problem, requestIdOf(response)));
+}
+
+/** Whoever was too slow is not waited for again: the answer leaves, and the connection ends. */
+function endAfter(response: Response): void {
+  response.set('Connection', 'close').once('finish', () => response.req.socket.destroySoon());
 }
 
 /** The rest of a refused body is thrown away as it comes, and not waited for longer than one that is read. */

@@ -11,6 +11,15 @@ export const requestId: RequestHandler = (_request, response, next) => {
   next();
 };
 
+/** HTTP/1.1 has exactly one Host (RFC 9112 section 3.2), and nothing here waits for an expectation but `100-continue`. */
+export const soundHeaders: RequestHandler = (request, _response, next) => {
+  const hosts = request.rawHeaders.filter((name, at) => at % 2 === 0 && name.toLowerCase() === 'host').length;
+  if (hosts > 1 || (hosts === 0 && request.httpVersion === '1.1')) throw new VaultError('request_invalid', 'a request names one Host');
+  const { expect } = request.headers;
+  if (expect !== undefined && expect.toLowerCase() !== '100-continue') throw new VaultError('request_invalid', 'Expect: 100-continue');
+  next();
+};
+
 export function requestIdOf(response: Response): string {
   return String(response.locals['requestId']);
 }

@@ -12,10 +12,10 @@ describe('the table of error codes', () => {
     expect(title).toMatch(/^[A-Z].*\.$/);
   });
 
-  test('asks for a retry only where waiting can help: 503, 429, and a release that is still being read', () => {
+  test('asks for a retry only where waiting can help: 503, 429, 408, and a release that is still being read', () => {
     for (const [code, [status, retry]] of rows)
       if (retry === 'retry')
-        expect({ code, status: [503, 429].includes(status) || code === 'release_busy' }).toEqual({ code, status: true });
+        expect({ code, status: [503, 429, 408].includes(status) || code === 'release_busy' }).toEqual({ code, status: true });
   });
 });
 
