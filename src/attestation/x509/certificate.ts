@@ -2,6 +2,7 @@
 import type { KeyObject } from 'node:crypto';
 import { equalBytes, sha256Hex, toHex } from '../../domain/bytes.ts';
 import { child, type DerNode, expectTag, Malformed, oidText, parseDer, smallInteger, TAG, timeOf, wholeBytes } from './der.ts';
+import { type Name, readName } from './names.ts';
 import { isSignedBy, readAlgorithm, readPublicKey, type Signed } from './signature.ts';
 
 /** AMD's are 1.7 KiB, Azure's vTPM certificates 2 KiB. */
@@ -20,9 +21,8 @@ export interface Certificate extends Signed {
   readonly fingerprint: string;
   /** Contents of the INTEGER, hex, without leading zeros: as lists of revoked certificates compare them. */
   readonly serial: string;
-  /** DER of the names. */
-  readonly issuer: DerNode;
-  readonly subject: DerNode;
+  readonly issuer: Name;
+  readonly subject: Name;
   readonly notBefore: Date;
   readonly notAfter: Date;
   readonly publicKey: KeyObject;
@@ -62,8 +62,8 @@ export function readCertificate(der: Uint8Array): Certificate {
     algorithm: readAlgorithm(algorithm),
     signature,
     serial: serialText(serial),
-    issuer: expectTag(issuer, TAG.sequence),
-    subject: expectTag(subject, TAG.sequence),
+    issuer: readName(issuer),
+    subject: readName(subject),
     notBefore: timeOf(expectTag(validity, TAG.sequence).children[0]),
     notAfter: timeOf(validity?.children[1]),
     publicKey: readPublicKey(expectTag(spki, TAG.sequence).whole),

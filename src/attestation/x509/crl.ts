@@ -2,6 +2,7 @@
 import { equalBytes } from '../../domain/bytes.ts';
 import { type Certificate, serialText } from './certificate.ts';
 import { child, type DerNode, expectTag, Malformed, oidText, parseDer, smallInteger, TAG, timeOf, wholeBytes } from './der.ts';
+import { type Name, readName } from './names.ts';
 import { derOrPem } from './pem.ts';
 import { isSignedBy, readAlgorithm, type Signed } from './signature.ts';
 import type { Validity } from './validity.ts';
@@ -14,7 +15,7 @@ const MAX_NODES = 32_768;
 const CRL_NUMBER = '2.5.29.20';
 
 export interface Crl extends Signed, Validity {
-  readonly issuer: DerNode;
+  readonly issuer: Name;
   /** Serials as `Certificate.serial` writes them, in the order of the list. */
   readonly revoked: ReadonlySet<string>;
   readonly number: number | undefined;
@@ -36,7 +37,7 @@ export function readCrl(bytes: Uint8Array): Crl {
     tbs: tbs.whole,
     algorithm: readAlgorithm(algorithm),
     signature: wholeBytes(whole.children[2]),
-    issuer: expectTag(issuer, TAG.sequence),
+    issuer: readName(issuer),
     from: timeOf(thisUpdate),
     until: timeOf(nextUpdate),
     revoked: new Set(entries.map(readEntry)),

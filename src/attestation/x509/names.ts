@@ -1,5 +1,5 @@
 /** Distinguished names for people and for comparison of single parts. RFC 4514. */
-import { type DerNode, oidText } from './der.ts';
+import { type DerNode, expectTag, oidText, TAG } from './der.ts';
 
 const SHORT: Readonly<Record<string, string>> = {
   '2.5.4.3': 'CN',
@@ -10,31 +10,36 @@ const SHORT: Readonly<Record<string, string>> = {
   '2.5.4.11': 'OU',
 };
 
-interface NamePart {
-  readonly type: string;
-  readonly value: string;
+export interface Name {
+  /** DER: names are compared byte for byte. */
+  readonly whole: Uint8Array;
+  readonly parts: ReadonlyArray<{ readonly type: string; readonly value: string }>;
 }
 
-function partsOf(name: DerNode): readonly NamePart[] {
-  return name.children.flatMap((set) =>
-    set.children.map(({ children: [id, value] }) => {
+/** Throws Malformed. */
+export function readName(node: DerNode | undefined): Name {
+  const { whole, children } = expectTag(node, TAG.sequence);
+  const parts = children.flatMap((set) =>
+    expectTag(set, TAG.set).children.map((part) => {
+      const [id, value] = expectTag(part, TAG.sequence).children;
       const oid = oidText(id);
       return { type: SHORT[oid] ?? oid, value: Buffer.from(value?.contents ?? []).toString('utf8') };
     }),
   );
+  return { whole, parts };
 }
 
 /** Last part first, special characters escaped: `CN=ARK-Milan,O=Advanced Micro Devices,...`. */
-export function nameText(name: DerNode): string {
+export function nameText({ parts }: Name): string {
   const escaped = (value: string) => value.replaceAll(/[\\",+<>;=]/g, '\\$&').replaceAll(/^[ #]| $/g, '\\$&');
-  return partsOf(name)
+  return parts
     .map(({ type, value }) => `${type}=${escaped(value)}`)
     .toReversed()
     .join(',');
 }
 
 /** The one value of that type; undefined when there is none, or more than one. */
-export function partOf(name: DerNode, type: 'CN' | 'O'): string | undefined {
-  const [only, ...more] = partsOf(name).filter((part) => part.type === type);
+export function partOf({ parts }: Name, type: 'CN' | 'O'): string | undefined {
+  const [only, ...more] = parts.filter((part) => part.type === type);
   return more.length === 0 ? only?.value : undefined;
 }
