@@ -1,8 +1,11 @@
 /** What each kind of evidence can prove. Classes ask for these facts (domain/classes.ts); docs/evidence-kinds.md has the same table. */
 import type { EvidenceKind, Proved, VerifiedClaims } from '../domain/evidence.ts';
 
-/** `anchor`: the trust anchor of its issuer decides, so two people signed it; and the token must live up to it. */
-export type Proof = 'always' | 'never' | 'anchor';
+/**
+ * `anchor`: the trust anchor of its issuer decides, so two people signed it; and the token must live up to it. `evidence`: it depends on
+ * what was shown.
+ */
+export type Proof = 'always' | 'never' | 'anchor' | 'evidence';
 
 export interface KindFacts {
   /** It answers a challenge of ours. */
@@ -15,11 +18,25 @@ export interface KindFacts {
   readonly tee: Proof;
   /** Upper bound of one body's canonical JSON, bytes. The largest honest tpm2 body (RSA-4096, three banks of 24 PCRs) is below 9 KiB. */
   readonly maxBodyBytes: number;
+  /** It says which machine or workload asks. The other kinds count only beside evidence that does. */
+  readonly standsAlone: boolean;
+  /** Pieces of the kind in one request. */
+  readonly maxPieces: number;
 }
 
+const BOUND = { fresh: 'always', keyBound: 'always' } as const;
+const ALONE = { standsAlone: true, maxPieces: 1 } as const;
+
 export const KINDS: Readonly<Record<EvidenceKind, KindFacts>> = {
-  tpm2: { fresh: 'always', keyBound: 'always', hardware: 'always', tee: 'never', maxBodyBytes: 16_384 },
-  jwt: { fresh: 'anchor', keyBound: 'anchor', hardware: 'anchor', tee: 'anchor', maxBodyBytes: 65_600 },
+  tpm2: { ...BOUND, hardware: 'always', tee: 'never', maxBodyBytes: 16_384, ...ALONE },
+  jwt: { fresh: 'anchor', keyBound: 'anchor', hardware: 'anchor', tee: 'anchor', maxBodyBytes: 65_600, ...ALONE },
+  'sev-snp': { ...BOUND, hardware: 'always', tee: 'always', maxBodyBytes: 65_536, ...ALONE },
+  // A quote with its event log: a log of 128 KiB is long.
+  tdx: { ...BOUND, hardware: 'always', tee: 'always', maxBodyBytes: 262_144, ...ALONE },
+  nitro: { ...BOUND, hardware: 'always', tee: 'always', maxBodyBytes: 32_768, ...ALONE },
+  // Eight GPUs and four switches are the largest board.
+  'nvidia-gpu': { ...BOUND, hardware: 'always', tee: 'always', maxBodyBytes: 65_536, standsAlone: false, maxPieces: 12 },
+  spiffe: { fresh: 'never', keyBound: 'evidence', hardware: 'never', tee: 'never', maxBodyBytes: 65_600, ...ALONE },
 };
 
 /** Narrows a kind named by a stranger; `Object.hasOwn`, so that "constructor" is no kind. */
@@ -30,7 +47,7 @@ export function isEvidenceKind(kind: string): kind is EvidenceKind {
 /** What this piece proved: what its kind always does, or where that depends, what its verifier found. */
 export function provedBy(claims: VerifiedClaims): Proved {
   const { fresh, keyBound, hardware, tee } = KINDS[claims.kind];
-  const found = claims.kind === 'jwt' ? claims.proved : undefined;
-  const of = (proof: Proof, what: keyof Proved) => proof === 'always' || (proof === 'anchor' && found?.[what] === true);
+  const found = 'proved' in claims ? claims.proved : undefined;
+  const of = (proof: Proof, what: keyof Proved) => proof === 'always' || (proof !== 'never' && found?.[what] === true);
   return { fresh: of(fresh, 'fresh'), keyBound: of(keyBound, 'keyBound'), hardware: of(hardware, 'hardware'), tee: of(tee, 'tee') };
 }

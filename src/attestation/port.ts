@@ -1,11 +1,15 @@
 /** EvidenceVerifier (vault side) and Attester (requester's side). Suite: test/contract/evidence-verifier.ts. */
 import type { EnrolledAttester, EvidenceKind, Refusal, TrustAnchor, VerifiedClaims } from '../domain/evidence.ts';
-import type { Namespace } from '../domain/ids.ts';
+import type { Digest, Namespace } from '../domain/ids.ts';
 
 /** What a verifier may know besides the evidence itself. All of it was verified before: nothing here comes from the requester. */
 export interface VerificationContext {
+  /** `additional`: beside the piece that says who asks. The same challenge and key, but B without an additional evidence list. */
+  readonly role: 'primary' | 'additional';
   /** B (docs/formats/evidence-binding.md) that the evidence must carry. */
   readonly binding: Uint8Array;
+  /** 32 random bytes of the spent challenge; inside `binding` too. For kinds that carry it by itself. */
+  readonly challengeNonce: Uint8Array;
   /** DER SubjectPublicKeyInfo of the TLS key that asks; it is inside `binding` too. */
   readonly spki: Uint8Array;
   readonly now: Date;
@@ -15,6 +19,37 @@ export interface VerificationContext {
   /** True exactly once per issuer and token id, on whichever node, until `expiresAt`. For tokens that answer no challenge. */
   spendTokenId(issuer: string, tokenId: string, expiresAt: Date): Promise<boolean>;
   readonly anchors: readonly TrustAnchor[];
+  /** What the makers of hardware publish, as the vault keeps it. Never from the requester, never asked of the maker now. */
+  readonly collateral: CollateralReader;
+}
+
+/**
+ * Publications of makers that verdicts need. Certificates may come with the evidence too. Revocation lists, TCB information and RIMs may not:
+ * whoever brings them would choose how old they are.
+ */
+export interface CollateralReader {
+  /** The newest of that type and key; undefined when the vault has none. Its signature and dates are the verifier's to check. */
+  find(type: CollateralType, key: string): Promise<Collateral | undefined>;
+}
+
+/**
+ * What is kept, and the key it is found by (hex is lower-case):
+ * amd-vcek      DER certificate of one chip and TCB     product/chip id in hex/reported TCB in hex
+ * amd-chain     PEM: ASK or ASVK, then ARK              product/VCEK or product/VLEK
+ * amd-crl       DER list of the ARK                     product
+ * tdx-collateral  JSON: TCB info, QE identity, their signatures and issuer chains, both revocation lists    FMSPC in hex
+ * nvidia-rim    XML, signed                             id of the RIM, as its file has it
+ * x509-crl      DER list of another authority           key identifier of the authority in hex
+ */
+export const COLLATERAL_TYPES = ['amd-vcek', 'amd-chain', 'amd-crl', 'tdx-collateral', 'nvidia-rim', 'x509-crl'] as const;
+export type CollateralType = (typeof COLLATERAL_TYPES)[number];
+
+export interface Collateral {
+  readonly type: CollateralType;
+  readonly key: string;
+  readonly bytes: Uint8Array;
+  /** SHA-256 of `bytes`. */
+  readonly digest: Digest;
 }
 
 /**

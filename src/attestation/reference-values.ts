@@ -1,77 +1,91 @@
 /** Does a machine stand in a state that someone accepted? Exact comparison with reference values; nothing is close enough. */
-import {
-  type JwtReferenceValue,
-  type PcrBanks,
-  type ReferenceValue,
-  type Refusal,
-  refuse,
-  type Tpm2ReferenceValue,
-  type VerifiedClaims,
-  type VerifiedJwt,
-} from '../domain/evidence.ts';
+import { attesterOf, type FailedClaim, type ReferenceValue, type Refusal, refuse, type VerifiedClaims } from '../domain/evidence.ts';
+import { type Entry, type Source, sourceOf, statedBy } from './reference-index.ts';
 
-/** SHA-1 collisions can be made, so a value in that bank says nothing about the state it names. */
-const BANKS_THAT_COUNT: readonly string[] = ['sha256', 'sha384'];
+/** A reference value that matched, and the models it is good for; absent: all of the namespace. */
+export interface MatchedValue {
+  readonly id: string;
+  readonly models?: readonly string[] | undefined;
+}
 
-/** One reference value held against the claims: what it names that is not so, in words for whoever has to find out. */
+/** Values that the closest one is looked for among, when none matches: an answer to a stranger must not cost more with more values. */
+const COMPARED_FOR_REASON = 200;
+/** Accepted values that a refusal repeats of one part. */
+const EXPECTED_SHOWN = 5;
+
 interface Compared {
   readonly id: string;
-  readonly expires?: string | undefined;
-  /** A value that names nothing matches nothing. */
-  readonly namesAny: boolean;
-  readonly wrong: readonly string[];
+  readonly failed: readonly FailedClaim[];
 }
 
-/** Ids of the reference values the claims match, at least one; or `reference_values_missing` or `measurement_mismatch`. */
-export function matchReferenceValues(claims: VerifiedClaims, values: readonly ReferenceValue[], now: Date): readonly string[] | Refusal {
-  const known = { subject: claims.attester };
-  const compared = values.flatMap((value) => compare(value, claims) ?? []);
-  if (compared.length === 0) return refuse('reference_values_missing', `no reference value for ${sourceOf(claims)} is in force`, known);
-  const usable = compared.filter((one) => one.namesAny && !isExpired(one.expires, now));
-  const part = claims.kind === 'jwt' ? 'claim' : 'PCR';
-  if (usable.length === 0) return refuse('measurement_mismatch', `every reference value has expired or names no ${part}`, known);
-  const matched = usable.filter(({ wrong }) => wrong.length === 0).map(({ id }) => id);
-  return matched.length > 0 ? matched : refuse('measurement_mismatch', describeClosest(usable, part), known);
+/** The reference values the claims match, at least one; or `reference_values_missing`, `measurement_mismatch` or `tcb_unacceptable`, with what was expected and seen. */
+export function matchReferenceValues(
+  claims: VerifiedClaims,
+  values: readonly ReferenceValue[],
+  now: Date,
+): readonly MatchedValue[] | Refusal {
+  const subject = attesterOf(claims);
+  const known = subject && { subject };
+  const source = sourceOf(values, claims);
+  if (source === undefined) {
+    const whose = claims.kind === 'jwt' ? 'jwt of this issuer' : claims.kind;
+    return refuse('reference_values_missing', `no reference value for ${whose} is in force`, known);
+  }
+  const stated = statedBy(claims);
+  const candidates = found(source, stated).filter((entry) => isUsable(entry, now));
+  const matched = candidates.filter((entry) => failedOf(entry, stated).length === 0);
+  if (matched.length > 0)
+    return inOrder(source, matched).map(({ value }) => ({ id: value.id, ...(value.models && { models: value.models }) }));
+  return { ...mismatch(claims, source, candidates, now), ...known };
 }
 
-function sourceOf(claims: VerifiedClaims): string {
-  return claims.kind === 'jwt' ? 'jwt of this issuer' : claims.kind;
+function found({ filed }: Source, stated: (part: string) => string | undefined): readonly Entry[] {
+  return [...filed].flatMap(([part, drawer]) => {
+    const text = stated(part);
+    return text === undefined ? [] : (drawer.get(text) ?? []);
+  });
 }
 
-/** Undefined when the value is about something else: another kind, or another issuer's tokens. */
-function compare(value: ReferenceValue, claims: VerifiedClaims): Compared | undefined {
-  if (value.kind === 'tpm2' && claims.kind === 'tpm2') return comparePcrs(value, claims.pcrs);
-  if (value.kind === 'jwt' && claims.kind === 'jwt' && value.issuer === claims.attester.issuer) return compareClaims(value, claims);
-  return undefined;
+function isUsable({ namesAny, expiresMs }: Entry, now: Date): boolean {
+  return namesAny && expiresMs > now.getTime();
 }
 
-/** PCRs of the value that are not in the quote with one of the listed values, as "sha256:7". */
-function comparePcrs({ id, expires, pcrs }: Tpm2ReferenceValue, quoted: PcrBanks): Compared {
-  const named = Object.entries(pcrs).flatMap(([bank, wanted]) =>
-    Object.entries(wanted).map(([index, accepted]) => ({ bank, index, accepted })),
-  );
-  const wrong = named.filter(({ bank, index, accepted }) => !isAccepted(bank, quoted[bank]?.[index], accepted));
-  return { id, expires, namesAny: named.length > 0, wrong: wrong.map(({ bank, index }) => `${bank}:${index}`) };
+/** What the value names that is not so. */
+function failedOf({ wanted, atLeast }: Entry, stated: (part: string) => string | undefined): readonly FailedClaim[] {
+  const seen = (part: string) => {
+    const text = stated(part);
+    return text === undefined ? {} : { seen: text };
+  };
+  const other = wanted.filter(({ part, accepted }) => !accepted.some((one) => one === stated(part)));
+  const below = atLeast.filter(([part, least]) => !isAtLeast(stated(part), least));
+  return [
+    ...other.map(({ part, accepted }) => ({ claim: part, expected: accepted.slice(0, EXPECTED_SHOWN), ...seen(part) })),
+    ...below.map(([part, least]) => ({ claim: part, expected: [`at least ${least}`], ...seen(part) })),
+  ];
 }
 
-function compareClaims({ id, expires, claims }: JwtReferenceValue, { facts }: VerifiedJwt): Compared {
-  const named = Object.entries(claims);
-  const present = (name: string) => (Object.hasOwn(facts, name) ? facts[name] : undefined);
-  const wrong = named.filter(([name, accepted]) => !accepted.some((one) => one === present(name))).map(([name]) => name);
-  return { id, expires, namesAny: named.length > 0, wrong };
+/** A number that is not there is not at least anything. */
+function isAtLeast(stated: string | undefined, least: number): boolean {
+  return stated !== undefined && /^\d+$/.test(stated) && Number(stated) >= least;
 }
 
-function isAccepted(bank: string, quoted: string | undefined, accepted: readonly string[]): boolean {
-  return BANKS_THAT_COUNT.includes(bank) && quoted !== undefined && accepted.includes(quoted);
+/** As the list has them: an entry filed under several texts is found once. */
+function inOrder({ entries }: Source, matched: readonly Entry[]): readonly Entry[] {
+  if (matched.length === 1) return matched;
+  const wanted = new Set(matched);
+  return entries.filter((entry) => wanted.has(entry));
 }
 
-/** A date that cannot be read counts as past. */
-function isExpired(expires: string | undefined, now: Date): boolean {
-  return expires !== undefined && !(Date.parse(expires) > now.getTime());
-}
-
-/** For the person who has to find out what changed on a machine: which parts to look at. Values are not repeated. */
-function describeClosest(compared: readonly Compared[], part: string): string {
-  const [closest] = compared.toSorted((a, b) => a.wrong.length - b.wrong.length);
-  return `the closest reference value, ${closest?.id}, differs in ${part} ${closest?.wrong.join(', ')}`;
+/** For the person who has to find out what changed on a machine. */
+function mismatch(claims: VerifiedClaims, source: Source, candidates: readonly Entry[], now: Date): Refusal {
+  const part = claims.kind === 'tpm2' ? 'PCR' : claims.kind === 'jwt' ? 'claim' : 'fact';
+  const near = candidates.length > 0 ? candidates : source.entries.filter((entry) => isUsable(entry, now));
+  if (near.length === 0) return refuse('measurement_mismatch', `every reference value has expired or names no ${part}`);
+  const stated = statedBy(claims);
+  const compared = near.slice(0, COMPARED_FOR_REASON).map((entry): Compared => ({ id: entry.value.id, failed: failedOf(entry, stated) }));
+  const [closest] = compared.toSorted((a, b) => a.failed.length - b.failed.length);
+  const failed = closest?.failed ?? [];
+  const detail = `the closest reference value, ${closest?.id}, differs in ${part} ${failed.map(({ claim }) => claim).join(', ')}`;
+  const onlyTcb = failed.length > 0 && failed.every(({ claim }) => claim === 'tcbStatus');
+  return { ...refuse(onlyTcb ? 'tcb_unacceptable' : 'measurement_mismatch', detail), failed };
 }

@@ -2,8 +2,9 @@
 import { X509Certificate } from 'node:crypto';
 import { dirname, resolve } from 'node:path';
 import { z } from 'zod';
+import { pinnedRoots } from '../attestation/pinned-roots.ts';
 import { trustAnchor } from '../documents/anchors.ts';
-import { toBase64 } from '../domain/bytes.ts';
+import { equalBytes, toBase64 } from '../domain/bytes.ts';
 import { VaultError } from '../domain/errors.ts';
 import type { TrustAnchor } from '../domain/evidence.ts';
 import { readJwk } from '../domain/jwk.ts';
@@ -21,11 +22,20 @@ async function readAnchor(file: string): Promise<TrustAnchor> {
   return /^\s*\{/.test(bytes.toString('utf8')) ? readIssuer(file) : readRoot(file, bytes);
 }
 
+/** A root of a maker that is shipped with the product is of that maker's kind; any other certificate is taken for the root of TPMs. */
 function readRoot(file: string, bytes: Buffer): TrustAnchor {
   try {
-    const certificate = new X509Certificate(bytes);
-    return { kind: 'tpm2', name: certificate.subject.replaceAll('\n', ', ').slice(0, 128), certificate: toBase64(certificate.raw) };
+    const { raw, subject } = new X509Certificate(bytes);
+    const certificate = toBase64(raw);
+    const shipped = pinnedRoots().find((root) => equalBytes(root.certificate, raw));
+    const name = (shipped?.title ?? subject.replaceAll('\n', ', ')).slice(0, 128);
+    const kind = shipped?.kind ?? 'tpm2';
+    if (kind === 'jwt' || kind === 'spiffe')
+      throw new VaultError('usage', `${file} stands behind an issuer of tokens: describe the issuer in JSON`);
+    if (kind === 'tpm2') return { kind, name, certificate };
+    return { kind, name, certificate, ...(shipped?.use === 'reference-values' && { use: shipped.use }) };
   } catch (cause) {
+    if (cause instanceof VaultError) throw cause;
     throw new VaultError('usage', `${file} is neither a certificate nor JSON`, { cause });
   }
 }

@@ -1,7 +1,9 @@
 /** `wv enrol`, `wv block`: requesters come in, by credential activation or because an issuer of tokens knows them, and are stopped. */
 import { writeFile } from 'node:fs/promises';
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { z } from 'zod';
+import { VaultError } from '../domain/errors.ts';
+import { WORKLOAD_KINDS, type WorkloadKind } from '../domain/evidence.ts';
 import { addAdminCommand, addGroup, attributeOption } from './command.ts';
 import { parseAttributes, readUserJson } from './files.ts';
 import { type AdminOptions, type Kit, namespacePath, withKit } from './kit.ts';
@@ -19,6 +21,13 @@ interface TokenOptions extends AdminOptions {
   readonly name: string;
   readonly issuer: string;
   readonly subject: string;
+  readonly attribute?: readonly string[];
+}
+
+interface WorkloadOptions extends AdminOptions {
+  readonly name: string;
+  readonly kind: WorkloadKind;
+  readonly by: string;
   readonly attribute?: readonly string[];
 }
 
@@ -45,6 +54,30 @@ export function registerEnrol(program: Command): void {
       .requiredOption('--issuer <issuer>', "as in the token's iss, character by character")
       .requiredOption('--subject <subject>', "as in the token's sub, or where the anchor says"),
   ).action((options: TokenOptions) => withKit(options.kit, (kit) => enrolToken(kit, options)));
+  attributeOption(
+    addAdminCommand(
+      enrol,
+      'workload',
+      'Enrol whatever states one fact: a TEE guest by its measurement or chip, a SPIFFE workload by its id',
+      [
+        'wv enrol workload --kit kits/alice --name guest-1 --kind tdx --by mrtd=91eb2b44... --attribute fleet=production',
+        'wv enrol workload --kit kits/alice --name web-1 --kind spiffe --by spiffeId=spiffe://prod.example/web --json',
+      ],
+    )
+      .requiredOption('--name <name>', 'name of the requester')
+      .addOption(new Option('--kind <kind>', 'kind of its evidence').choices(WORKLOAD_KINDS).makeOptionMandatory())
+      .requiredOption('--by <fact=value>', 'the fact, as docs/evidence-kinds.md names it'),
+  ).action((options: WorkloadOptions) => withKit(options.kit, (kit) => enrolWorkload(kit, options)));
+}
+
+async function enrolWorkload(kit: Kit, options: WorkloadOptions): Promise<void> {
+  const { name, kind, by } = options;
+  const at = by.indexOf('=');
+  if (at < 1) throw new VaultError('usage', '--by is fact=value, such as measurement=<96 hex digits>');
+  const identity = { fact: by.slice(0, at), value: by.slice(at + 1) };
+  const body = { name, kind, identity, attributes: parseAttributes(options.attribute) };
+  const answer = await kit.call('POST', `${namespacePath(options)}/workloads`, body);
+  print(options, answer, [`${name} is enrolled as ${String(answer['subjectId'])}.`]);
 }
 
 async function enrolToken(kit: Kit, options: TokenOptions): Promise<void> {

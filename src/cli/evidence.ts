@@ -1,5 +1,6 @@
 /** `wv evidence`: evidence examined by hand, offline. Needs no vault. */
 import type { Command } from 'commander';
+import { pinnedRoots } from '../attestation/pinned-roots.ts';
 import { addCommand, addGroup } from './command.ts';
 import { type CheckOptions, check } from './evidence-check.ts';
 
@@ -11,5 +12,5 @@ export function registerEvidence(program: Command): void {
   ])
     .requiredOption('--manifest <file>', 'a JSON array of entries; their files lie below its folder')
     .option('--only <id>', 'this entry alone')
-    .action((options: CheckOptions) => check(options, []));
+    .action((options: CheckOptions) => check(options, pinnedRoots()));
 }

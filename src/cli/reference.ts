@@ -1,7 +1,7 @@
 /** `wv reference`, `wv anchors`: which measurements, and which roots of trust, a namespace accepts. */
 import type { Command } from 'commander';
 import { z } from 'zod';
-import { referenceValue } from '../documents/anchors.ts';
+import { referenceValue } from '../documents/reference-values.ts';
 import { readAnchors } from './anchor-files.ts';
 import { addAdminCommand, addGroup } from './command.ts';
 import { readUserJson } from './files.ts';

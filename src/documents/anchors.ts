@@ -1,40 +1,9 @@
-/** The form of reference values and trust anchors: what two people sign, and what is read back. */
+/** The form of trust anchors: what two people sign, and what is read back. */
 import { X509Certificate } from 'node:crypto';
 import { z } from 'zod';
+import type { TrustAnchor } from '../domain/evidence.ts';
 import { JWS_ALGORITHM_NAMES, JWS_ALGORITHMS, keyOf } from '../domain/jwk.ts';
-
-const name = z.string().regex(/^[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?$/);
-const expires = z.iso.datetime().optional();
-const pcrIndex = z.string().regex(/^(?:[0-9]|1[0-9]|2[0-3])$/);
-const pcrValue = z.string().regex(/^(?:[0-9a-f]{64}|[0-9a-f]{96})$/);
-/** As in a policy's facts: "name=value" must be readable in one way only. */
-const claimName = z.string().regex(/^[a-z0-9][a-z0-9._-]{0,63}$/);
-/** Text that looks the same is the same: well-formed, NFC, no control character. */
-const plain = (maximum: number) =>
-  z
-    .string()
-    .min(1)
-    .max(maximum)
-    .refine((text) => text.isWellFormed() && text === text.normalize('NFC') && !/\p{Cc}/u.test(text), 'must be plain text in NFC');
-
-export const issuer = plain(512);
-/** Who an issuer's tokens are about. */
-export const tokenSubject = plain(512);
-
-const tpm2Value = z.strictObject({
-  id: name,
-  kind: z.literal('tpm2'),
-  pcrs: z.partialRecord(z.enum(['sha256', 'sha384']), z.record(pcrIndex, z.array(pcrValue).min(1))),
-  expires,
-});
-const jwtValue = z.strictObject({
-  id: name,
-  kind: z.literal('jwt'),
-  issuer,
-  claims: z.record(claimName, z.array(plain(256)).min(1).max(100)),
-  expires,
-});
-export const referenceValue = z.discriminatedUnion('kind', [tpm2Value, jwtValue]);
+import { claimName, issuer, plain, trustDomain } from './forms.ts';
 
 const jwkText = z.string().max(2048).optional();
 /** Public members only: a private key has no place in a document that everyone may read. */
@@ -82,13 +51,52 @@ const jwtAnchor = z
       message: 'has a key that none of its algorithms uses',
     },
   );
-export const trustAnchor = z.discriminatedUnion('kind', [tpm2Anchor, jwtAnchor]);
+/** What version 1 of the document can say. It is frozen: a new member or kind belongs into version 2. */
+const anchorV1 = z.discriminatedUnion('kind', [tpm2Anchor, jwtAnchor]);
 
-/** One anchor an issuer: with two, neither would say what its tokens mean. */
-export const trustAnchorList = z
-  .array(trustAnchor)
-  .max(100)
-  .refine((anchors) => isUnique(anchors.flatMap((one) => (one.kind === 'jwt' ? [one.issuer] : []))), 'an issuer stands in two anchors');
+const certificate = z.base64().max(16_384).refine(isCertificateDer, 'must be one certificate, base64 DER');
+const anchorName = z.string().min(1).max(128);
+const vendorRoot = <K extends string>(kind: K) =>
+  z.strictObject({ kind: z.literal(kind), name: anchorName, certificate, use: z.literal('reference-values').optional() });
+const spiffeAnchor = z
+  .strictObject({
+    kind: z.literal('spiffe'),
+    name: anchorName,
+    trustDomain,
+    x509Authorities: z.array(certificate).min(1).max(20).optional(),
+    jwtAuthorities: z.strictObject({ keys: z.array(publicJwk).min(1).max(100) }).optional(),
+    audience: plain(512).optional(),
+  })
+  .refine(({ x509Authorities, jwtAuthorities }) => (x509Authorities ?? jwtAuthorities) !== undefined, 'needs authorities')
+  .refine(({ jwtAuthorities, audience }) => (jwtAuthorities === undefined) === (audience === undefined), 'JWT-SVIDs need an audience');
+
+export const trustAnchor = z.discriminatedUnion('kind', [
+  tpm2Anchor,
+  jwtAnchor,
+  vendorRoot('sev-snp'),
+  vendorRoot('tdx'),
+  vendorRoot('nitro'),
+  vendorRoot('nvidia-gpu'),
+  spiffeAnchor,
+]);
+
+/** One anchor an issuer, or a trust domain: with two, neither would say what its documents mean. */
+const listOf = <T extends z.ZodType<TrustAnchor>>(anchor: T) =>
+  z
+    .array(anchor)
+    .max(100)
+    .refine((anchors) => isUnique(anchors.flatMap((one) => (one.kind === 'jwt' ? [one.issuer] : []))), 'an issuer stands in two anchors')
+    .refine(
+      (anchors) => isUnique(anchors.flatMap((one) => (one.kind === 'spiffe' ? [one.trustDomain] : []))),
+      'a trust domain stands in two anchors',
+    );
+export const trustAnchorList = listOf(trustAnchor);
+export const trustAnchorListV1 = listOf(anchorV1);
+
+/** The lowest version of the document that can say this: a vault of before can still read it. */
+export function anchorsVersion(anchors: readonly TrustAnchor[]): 1 | 2 {
+  return trustAnchorListV1.safeParse(anchors).success ? 1 : 2;
+}
 
 function isUnique(texts: readonly string[]): boolean {
   return new Set(texts).size === texts.length;
@@ -103,6 +111,15 @@ function isKeySetUrl(text: string): boolean {
 function isCertificatePem(text: string): boolean {
   try {
     return new X509Certificate(text).raw.length > 0;
+  } catch {
+    return false;
+  }
+}
+
+function isCertificateDer(text: string): boolean {
+  try {
+    const der = Buffer.from(text, 'base64');
+    return new X509Certificate(der).raw.equals(der);
   } catch {
     return false;
   }

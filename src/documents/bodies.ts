@@ -1,7 +1,7 @@
 /** The body of every kind of document, as a schema: what is read back is checked even after its signature was. */
 import { z } from 'zod';
 import { CLASS_NAMES } from '../domain/classes.ts';
-import type { ReferenceValue, TrustAnchor } from '../domain/evidence.ts';
+import type { ReferenceValue, TrustAnchor, WorkloadKind } from '../domain/evidence.ts';
 import type {
   AdministratorId,
   BlobName,
@@ -21,8 +21,11 @@ import type {
 import { parseDigest, parseId, parseName, parseObjectPath } from '../domain/ids.ts';
 import type { Manifest } from '../domain/model.ts';
 import { OPERATION_KINDS } from '../domain/operation.ts';
-import { issuer, referenceValue, tokenSubject, trustAnchorList } from './anchors.ts';
+import { anchorsVersion, trustAnchorList, trustAnchorListV1 } from './anchors.ts';
+import { issuer, tokenSubject } from './forms.ts';
 import type { DocumentKind } from './port.ts';
+import { referenceValueList, referenceValueListV1, referenceValuesVersion } from './reference-values.ts';
+import { workloadIdentity } from './workload-identity.ts';
 
 /** A string that `parse` accepts; a VaultError becomes an issue of the schema. */
 function text<T extends string>(parse: (value: string) => T) {
@@ -54,7 +57,15 @@ const enrolled = {
   enrolledBy: id<AdministratorId>(),
 };
 
+/** Kinds that version 1 of the document did not know. */
+const workload = <K extends WorkloadKind>(kind: K) =>
+  z.strictObject({ ...enrolled, v: z.literal(2), kind: z.literal(kind), identity: workloadIdentity(kind) });
+
 const consent = z.strictObject({ administratorId: id<AdministratorId>(), authenticatorId: id(), workstation: digest() });
+
+/** What version 1 can say is said in version 1: two documents of one content would be two digests. */
+const ONE_SPELLING = 'version 1 can say this';
+const list = { ...head, namespace: name<Namespace>(), counter: count, consents: z.array(consent) };
 
 export const BODY_SCHEMAS = {
   vault: z.strictObject({
@@ -86,6 +97,10 @@ export const BODY_SCHEMAS = {
       ekCertificateDigest: digest(),
     }),
     z.strictObject({ ...enrolled, kind: z.literal('jwt'), issuer, subject: tokenSubject }),
+    workload('sev-snp'),
+    workload('tdx'),
+    workload('nitro'),
+    workload('spiffe'),
   ]),
   manifest: z.strictObject({
     ...head,
@@ -148,20 +163,18 @@ export const BODY_SCHEMAS = {
     policies: z.record(z.string(), z.string()),
     consents: z.array(consent),
   }),
-  'reference-values': z.strictObject({
-    ...head,
-    namespace: name<Namespace>(),
-    counter: count,
-    values: z.array(referenceValue),
-    consents: z.array(consent),
-  }),
-  'trust-anchors': z.strictObject({
-    ...head,
-    namespace: name<Namespace>(),
-    counter: count,
-    anchors: trustAnchorList,
-    consents: z.array(consent),
-  }),
+  'reference-values': z.discriminatedUnion('v', [
+    z.strictObject({ ...list, values: referenceValueListV1 }),
+    z.strictObject({
+      ...list,
+      v: z.literal(2),
+      values: referenceValueList.refine((values) => referenceValuesVersion(values) === 2, ONE_SPELLING),
+    }),
+  ]),
+  'trust-anchors': z.discriminatedUnion('v', [
+    z.strictObject({ ...list, anchors: trustAnchorListV1 }),
+    z.strictObject({ ...list, v: z.literal(2), anchors: trustAnchorList.refine((anchors) => anchorsVersion(anchors) === 2, ONE_SPELLING) }),
+  ]),
   alias: z.strictObject({
     ...head,
     namespace: name<Namespace>(),

@@ -38,6 +38,10 @@ export function sha256(...parts: readonly Uint8Array[]): Uint8Array {
   return new Uint8Array(hash.digest());
 }
 
+export function sha512(bytes: Uint8Array): Uint8Array {
+  return new Uint8Array(createHash('sha512').update(bytes).digest());
+}
+
 export function sha256Hex(...parts: readonly Uint8Array[]): string {
   return toHex(sha256(...parts));
 }

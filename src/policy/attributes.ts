@@ -2,6 +2,7 @@
 import type { CedarValueJson, EntityJson, TypeAndId } from '@cedar-policy/cedar-wasm/nodejs';
 import type { Delivery } from '../domain/classes.ts';
 import type { AttestationResult, EnrolledAttester } from '../domain/evidence.ts';
+import { type Facts, factText } from '../domain/facts.ts';
 import type { AdministratorId, Digest, Namespace } from '../domain/ids.ts';
 import type { Manifest } from '../domain/model.ts';
 import type { AdminAction } from './actions.ts';
@@ -83,10 +84,10 @@ function evidenceContext({ tier, kinds, fresh, keyBound, hardware, tee, matched,
 }
 
 /** `{fleet: 'production'}` as `["fleet=production"]`. Throws on a key with `=`, which no signed document has: two attributes must never give one tag. */
-function tags(attributes: Readonly<Record<string, string>>): string[] {
+function tags(attributes: Facts): string[] {
   return Object.entries(attributes).map(([key, value]) => {
     if (key.includes('=')) throw new Error('an attribute key contains "="');
-    return `${key}=${value}`;
+    return `${key}=${factText(value)}`;
   });
 }
 

@@ -1,11 +1,13 @@
 /**
  * Enrolling a requester (docs/formats/enrolment.md): its TPM proves by credential activation that it holds the attestation key; or an
- * issuer of tokens, which two people made a trust anchor, is believed to know it under a subject.
+ * issuer of tokens, which two people made a trust anchor, is believed to know it under a subject; or it is whatever its hardware, or its trust
+ * domain, states one fact of.
  */
 import { timingSafeEqual } from 'node:crypto';
 import { z } from 'zod';
 import { beginActivation, type EnrolmentCredential, parseEnrolmentRequest } from '../attestation/tpm2/enrolment.ts';
 import { loggable } from '../audit/record.ts';
+import type { Bodies } from '../documents/bodies.ts';
 import { signDocument } from '../documents/document.ts';
 import { sha256, sha256Hex } from '../domain/bytes.ts';
 import { DEFAULTS } from '../domain/classes.ts';
@@ -15,7 +17,9 @@ import {
   type EnrolledAttester,
   type EnrolledJwt,
   type EnrolledTpm2,
+  type EnrolledWorkload,
   isRefusal,
+  isWorkloadKind,
   type Refusal,
   refuse,
 } from '../domain/evidence.ts';
@@ -114,18 +118,38 @@ export async function enrolToken(
   vault: Ports,
 ): Promise<EnrolledJwt> {
   const { namespace, name, attributes, issuer, subject } = wanted;
-  if (namespace === SYSTEM) throw new VaultError('request_invalid', `the namespace ${SYSTEM} has no requesters`);
-  await authorize(actor, 'enrolRequester', namespace, vault);
-  const { anchors, now } = await vault.stores.unitOfWork.run(async (tx) => ({
-    anchors: (await inForce('trust-anchors', namespace, tx, vault))?.body.anchors ?? [],
-    now: tx.now,
-  }));
+  const { anchors, now } = await mayEnrol(actor, namespace, vault);
   if (!anchors.some((anchor) => anchor.kind === 'jwt' && anchor.issuer === issuer)) {
     return refuseEnrolment(actor, refuse('endorsement_untrusted', `the issuer ${issuer} is no trust anchor of ${namespace}`), name, vault);
   }
   const attester: EnrolledJwt = { subjectId: newId<SubjectId>(now), namespace, name, kind: 'jwt', issuer, subject, attributes };
   await putEnrolled(actor, attester, now, vault);
   return attester;
+}
+
+/** Enrols whatever states this fact: `endorsement_untrusted`, recorded, unless its kind has a trust anchor here today. */
+export async function enrolWorkload(
+  actor: AdminActor,
+  wanted: Pick<EnrolledWorkload, 'namespace' | 'name' | 'attributes' | 'kind' | 'identity'>,
+  vault: Ports,
+): Promise<EnrolledWorkload> {
+  const { namespace, name, attributes, kind, identity } = wanted;
+  const { anchors, now } = await mayEnrol(actor, namespace, vault);
+  if (!anchors.some((anchor) => anchor.kind === kind)) {
+    return refuseEnrolment(actor, refuse('endorsement_untrusted', `${namespace} has no trust anchor for ${kind}`), name, vault);
+  }
+  const attester: EnrolledWorkload = { subjectId: newId<SubjectId>(now), namespace, name, kind, identity, attributes };
+  await putEnrolled(actor, attester, now, vault);
+  return attester;
+}
+
+async function mayEnrol(actor: AdminActor, namespace: Namespace, vault: Ports) {
+  if (namespace === SYSTEM) throw new VaultError('request_invalid', `the namespace ${SYSTEM} has no requesters`);
+  await authorize(actor, 'enrolRequester', namespace, vault);
+  return vault.stores.unitOfWork.run(async (tx) => ({
+    anchors: (await inForce('trust-anchors', namespace, tx, vault))?.body.anchors ?? [],
+    now: tx.now,
+  }));
 }
 
 /** Signs the attester document; then document, row and record in one transaction, after `first`. `subject_exists` when one is taken. */
@@ -136,14 +160,8 @@ async function putEnrolled(
   vault: Ports,
   first: (tx: Tx) => Promise<void> = async () => undefined,
 ): Promise<void> {
-  const head = { v: 1 as const, vaultId: vault.vaultId, createdAt: createdAt.toISOString(), enrolledBy: actor.administratorId };
-  const document = await signDocument(
-    'attester',
-    { ...head, ...attester, attributes: { ...attester.attributes } },
-    vault.catalogueKey.sign,
-  );
+  const document = await signDocument('attester', bodyOf(actor, attester, createdAt, vault), vault.catalogueKey.sign);
   const { subjectId, namespace, name } = attester;
-  const known = attester.kind === 'tpm2' ? `ak ${attester.akName}` : `${attester.subject} of ${attester.issuer}`;
   await vault.stores.unitOfWork.run(async (tx) => {
     await first(tx);
     await vault.stores.documents.put(tx, document);
@@ -155,11 +173,26 @@ async function putEnrolled(
       namespace,
       actor: actorOf(actor),
       request: { requestId: loggable(actor.requestId, 64) },
-      detail: loggable(`${name} ${subjectId} ${known}`, 256),
+      detail: loggable(`${name} ${subjectId} ${knownBy(attester)}`, 256),
       document: { kind: 'attester', digest: document.digest },
       personal: personalOf(actor),
     });
   });
+}
+
+function bodyOf(actor: AdminActor, attester: EnrolledAttester, createdAt: Date, { vaultId }: Ports): Bodies['attester'] {
+  const head = { vaultId, createdAt: createdAt.toISOString(), enrolledBy: actor.administratorId };
+  const attributes = { ...attester.attributes };
+  return isWorkload(attester) ? { ...head, v: 2, ...attester, attributes } : { ...head, v: 1, ...attester, attributes };
+}
+
+function isWorkload(attester: EnrolledAttester): attester is EnrolledWorkload {
+  return isWorkloadKind(attester.kind);
+}
+
+function knownBy(attester: EnrolledAttester): string {
+  if (isWorkload(attester)) return `${attester.kind} ${attester.identity.fact} ${attester.identity.value}`;
+  return attester.kind === 'tpm2' ? `ak ${attester.akName}` : `${attester.subject} of ${attester.issuer}`;
 }
 
 /** The requester of that attester key, as its signed document says; undefined when it was never enrolled here. */

@@ -8,6 +8,7 @@ import { addSeconds } from '../domain/clock.ts';
 import { assertEarned, claimStage } from '../domain/earned.ts';
 import { VaultError } from '../domain/errors.ts';
 import type { Refusal } from '../domain/evidence.ts';
+import { factText } from '../domain/facts.ts';
 import { type Digest, isId, newId, type RecordId, type ReleaseId } from '../domain/ids.ts';
 import { LruMap } from '../domain/lru-map.ts';
 import type { Tx } from '../domain/unit-of-work.ts';
@@ -97,7 +98,7 @@ export async function recordPermit(
         evidenceDigest: attested.evidenceDigest,
         referenceValuesDigest: attested.referenceValuesDigest,
         matched: attested.matched.map((id) => loggable(id, 64)),
-        facts: Object.fromEntries(Object.entries(attested.facts).map(([name, value]) => [name, loggable(value, 128)])),
+        facts: Object.fromEntries(Object.entries(attested.facts).map(([name, value]) => [name, loggable(factText(value), 128)])),
       },
       release: { releaseId: body.releaseId, expiresAt: row.expiresAt, ...(renews && { begin: body.recordId }) },
       document: { kind: 'release', digest: document.digest },

@@ -10,7 +10,7 @@
  *
  * Each stage's output is the next one's only accepted input, and can be made by that stage alone (domain/earned.ts).
  */
-import { appraise } from '../attestation/appraise.ts';
+import { appraise, resultForModel } from '../attestation/appraise.ts';
 import type { ModelRow } from '../catalog/port.ts';
 import type { AccessRequest, Permit, RecordedPermit } from '../domain/access.ts';
 import { isTampering, VaultError } from '../domain/errors.ts';
@@ -84,14 +84,17 @@ export async function appraiseRequest(request: AppraisedRequest, vault: Ports): 
   const { challenge, references } = known;
   if (typeof challenge === 'string') return refuse(challenge, 'ask for a new challenge with the same TLS key');
 
+  const bound = { vaultId: vault.vaultId, challengeNonce: challenge.nonce, spki: request.spki };
   return appraise({
     evidence: request.evidence,
     verifiers: vault.verifiers,
+    bindingOf: (additional) => evidenceBinding(additional === undefined ? bound : { ...bound, additionalEvidenceDigest: additional }),
     context: {
-      binding: evidenceBinding({ vaultId: vault.vaultId, challengeNonce: challenge.nonce, spki: request.spki }),
+      challengeNonce: challenge.nonce,
       spki: request.spki,
       now: known.now,
       namespace,
+      collateral: { find: async () => undefined },
       anchors: known.anchors?.body.anchors ?? [],
       attester: (key) => vault.stores.unitOfWork.run((tx) => enrolledAttester(namespace, key, tx, vault)),
       spendTokenId: (issuer, tokenId, expiresAt) =>
@@ -122,12 +125,14 @@ export async function decideRequest(request: DecidedRequest, attested: Attestati
     if (isRefusal(version)) return { ...version, ...known };
     const suspended = await refusedByStop({ ...version.manifest, subjectId }, tx, vault);
     if (suspended !== undefined) return { ...suspended, ...known };
+    const result = resultForModel(attested, version.manifest.modelId);
+    if (isRefusal(result)) return result;
     if (named.versionDigest !== undefined && named.versionDigest !== version.versionDigest)
       throw new VaultError('manifest_mismatch', `the alias ${request.version} names another digest`);
 
     const policies = await inForce('policy-set', request.namespace, tx, vault);
     const permit = decideRelease({
-      attested,
+      attested: result,
       manifest: { ...version.manifest, class: version.class },
       versionDigest: version.versionDigest,
       delivery: request.delivery,

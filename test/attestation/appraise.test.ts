@@ -3,7 +3,7 @@ import { type AppraisalInputs, appraise } from '../../src/attestation/appraise.t
 import { KINDS } from '../../src/attestation/kinds.ts';
 import type { EvidenceVerifier } from '../../src/attestation/port.ts';
 import { createTpm2Verifier } from '../../src/attestation/tpm2/verifier.ts';
-import { sha256Hex } from '../../src/domain/bytes.ts';
+import { fromHex, sha256Hex } from '../../src/domain/bytes.ts';
 import { assertEarned, claimStage } from '../../src/domain/earned.ts';
 import { isRefusal, type PcrBanks, type Refusal, type Tpm2ReferenceValue } from '../../src/domain/evidence.ts';
 import type { Digest, SubjectId } from '../../src/domain/ids.ts';
@@ -24,6 +24,7 @@ const asQuoted = value('boot-1', { '4': [quoted['4'] ?? ''], '7': ['00'.repeat(3
 const inputs: AppraisalInputs = {
   evidence,
   verifiers: new Map([['tpm2', createTpm2Verifier()]]),
+  bindingOf: () => fromHex(captured.binding),
   context: contextWithout(),
   referenceValues: [asQuoted],
   referenceValuesDigest: 'd'.repeat(64) as Digest,
@@ -77,7 +78,7 @@ describe('starts from no', () => {
   });
   test('refuses when no reference value is in force', () => expectCode({ referenceValues: [] }, 'reference_values_missing'));
   test('refuses when there are reference values of another kind only', () =>
-    expectCode({ referenceValues: [{ ...asQuoted, kind: 'nitro' as 'tpm2' }] }, 'reference_values_missing'));
+    expectCode({ referenceValues: [{ id: 'enclave', kind: 'nitro', claims: { pcr0: ['00'] } }] }, 'reference_values_missing'));
   test.each(['tpm1', 'TPM2', '', 'constructor', '__proto__'])('refuses the kind "%s"', (kind) =>
     expectCode({ evidence: [{ kind, body }] }, 'evidence_kind_unsupported'),
   );
@@ -148,7 +149,7 @@ describe('what the appraisal passes on', () => {
   test("the verifier's refusal, with the digest of what was shown", async () => {
     const refusal = await expectCode({ evidence: [{ kind: 'tpm2', body: { ...body, signature: 'AAAA' } }] }, 'evidence_malformed');
     expect(refusal.evidenceDigest).toMatch(/^[0-9a-f]{64}$/);
-    const replayed = await expectCode({ context: { ...inputs.context, binding: new Uint8Array(3) } }, 'evidence_binding_mismatch');
+    const replayed = await expectCode({ bindingOf: () => new Uint8Array(3) }, 'evidence_binding_mismatch');
     expect(replayed.subject?.name).toBe('gpu-17');
   });
 

@@ -4,8 +4,9 @@ import { describe, expect, test } from '@jest/globals';
 import { parseJwtEvidence } from '../../src/attestation/jwt/evidence.ts';
 import { createJwtVerifier } from '../../src/attestation/jwt/verifier.ts';
 import { matchReferenceValues } from '../../src/attestation/reference-values.ts';
-import { referenceValue, trustAnchor } from '../../src/documents/anchors.ts';
+import { trustAnchor } from '../../src/documents/anchors.ts';
 import { BODY_SCHEMAS } from '../../src/documents/bodies.ts';
+import { referenceValue } from '../../src/documents/reference-values.ts';
 import { fromHex } from '../../src/domain/bytes.ts';
 import { attesterKeyOf, isRefusal, type JwtAnchor, type JwtReferenceValue, jwtNonce, type Proved } from '../../src/domain/evidence.ts';
 import { tokenRequester } from '../../src/http/admin-plane/bodies.ts';
@@ -50,7 +51,7 @@ describe('the vector', () => {
     );
     if (isRefusal(answer)) throw new Error(answer.detail);
     expect([answer.proved, answer.facts]).toEqual([vector.proved, vector.facts]);
-    expect(matchReferenceValues(answer, [vector.referenceValue], context.now)).toEqual([vector.referenceValue.id]);
+    expect(matchReferenceValues(answer, [vector.referenceValue], context.now)).toEqual([{ id: vector.referenceValue.id }]);
   });
 
   test('is one token: its parts are the ones beside it', () => {

@@ -3,18 +3,36 @@ import { describe, expect, test } from '@jest/globals';
 import { KINDS, provedBy } from '../../src/attestation/kinds.ts';
 import { CLASSES } from '../../src/domain/classes.ts';
 import type { Proved, VerifiedClaims } from '../../src/domain/evidence.ts';
-import { tableRows } from '../tidy/source.ts';
+import { FACTS } from '../../src/domain/facts.ts';
+import { tableRows, textOf } from '../tidy/source.ts';
 import { enrolled } from './samples.ts';
 import { ENROLLED } from './token-issuer.ts';
 
-const FACTS = ['fresh', 'keyBound', 'hardware', 'tee'] as const;
+const PROVED = ['fresh', 'keyBound', 'hardware', 'tee'] as const;
 const rows = tableRows('docs/evidence-kinds.md');
 const bare = (cell: string) => cell.replaceAll('`', '');
 
 test('the table of kinds', () => {
-  const inCode = Object.entries(KINDS).map(([kind, facts]) => [kind, ...FACTS.map((fact) => facts[fact])]);
+  const inCode = Object.entries(KINDS).map(([kind, facts]) => [kind, ...PROVED.map((fact) => facts[fact])]);
   const inPage = rows.filter((row) => row.length === 6 && bare(row[0] ?? '') in KINDS).map((row) => row.slice(0, 5).map(bare));
   expect(inPage).toEqual(inCode);
+});
+
+test('the tables of facts', () => {
+  const page = textOf('docs/evidence-kinds.md');
+  for (const [kind, facts] of Object.entries(FACTS)) {
+    const [, below = ''] = page.split(`\n### \`${kind}\`\n`);
+    const [section = ''] = below.split('\n### ');
+    const inPage = section
+      .split('\n')
+      .filter((line) => line.startsWith('| `'))
+      .map((line) => line.split(' | ').map((cell) => cell.replaceAll(/[|`]/g, '').trim()));
+    const inCode = Object.entries(facts).map(([name, { type, says, optional, identifies, measures, unlessNamed = [] }]) => [
+      `${name}${optional ? '?' : ''}`,
+      ...[type, says, identifies ? 'yes' : '', measures ? 'yes' : '', unlessNamed.join(', ')],
+    ]);
+    expect([kind, inPage]).toEqual([kind, inCode]);
+  }
 });
 
 describe('the table of tokens', () => {
@@ -23,9 +41,9 @@ describe('the table of tokens', () => {
   test('names the strongest class that each reaches', () => {
     expect(tokens).toHaveLength(5);
     for (const row of tokens) {
-      const proved = Object.fromEntries(FACTS.map((fact, at) => [fact, row[at + 2] === 'yes'])) as unknown as Proved; // one cell each
+      const proved = Object.fromEntries(PROVED.map((fact, at) => [fact, row[at + 2] === 'yes'])) as unknown as Proved; // one cell each
       const enough = (['public', 'internal', 'restricted'] as const).filter((name) =>
-        FACTS.every((fact) => !CLASSES[name][fact] || proved[fact]),
+        PROVED.every((fact) => !CLASSES[name][fact] || proved[fact]),
       );
       expect(bare(row[6] ?? '')).toMatch(new RegExp(`^${enough.at(-1)}\\b`));
     }

@@ -41,7 +41,10 @@ export function enrolled(akName: string): EnrolledTpm2 {
 export function contextWithout(...strangers: readonly string[]): VerificationContext {
   const names = captured.enrolledAkNames.filter((name) => !strangers.includes(name));
   return {
+    role: 'primary',
     binding: fromHex(captured.binding),
+    challengeNonce: new Uint8Array(32), // inside the binding
+    collateral: { find: async () => undefined },
     now: at,
     namespace: captured.namespace,
     anchors: [root],

@@ -101,7 +101,10 @@ export const ENROLLED: EnrolledJwt = {
 export function contextWith(anchor: JwtAnchor = NONCE_ANCHOR, over: Partial<VerificationContext> = {}): VerificationContext {
   const spent = new Set<string>();
   return {
+    role: 'primary',
     binding: BINDING,
+    challengeNonce: new Uint8Array(32), // inside the binding
+    collateral: { find: async () => undefined },
     spki: spkiOf(TLS),
     now: NOW,
     namespace: ENROLLED.namespace,

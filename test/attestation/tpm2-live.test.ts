@@ -181,6 +181,8 @@ function verify(body: Readonly<Record<string, unknown>>, enrolledName: string) {
   };
   const attester = async (key: string) => (key === tpm2AttesterKey(enrolledName) ? subject : undefined);
   const spendTokenId = () => Promise.reject(new Error('a quote is no token'));
-  const context = { binding, spki: new Uint8Array(0), now: new Date(), namespace, anchors: [], attester, spendTokenId };
+  const collateral = { find: async () => undefined };
+  const asked = { role: 'primary' as const, binding, challengeNonce: new Uint8Array(32), spki: new Uint8Array(0) };
+  const context = { ...asked, now: new Date(), namespace, anchors: [], attester, spendTokenId, collateral };
   return createTpm2Verifier().verify(body, context);
 }

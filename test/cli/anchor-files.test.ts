@@ -25,6 +25,17 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 const usage = (detail: string) => expect.objectContaining({ code: 'usage', detail: expect.stringContaining(detail) });
 
 describe('wv anchors set', () => {
+  test('knows the shipped roots of makers by their bytes, and takes any other certificate for a root of TPMs', async () => {
+    const shipped = (name: string) => new URL(`../../policies/anchors/vendor-roots/${name}.pem`, import.meta.url).pathname;
+    const names = ['amd-ark-milan', 'intel-sgx-root-ca', 'aws-nitro-enclaves-root-g1', 'google-ek-ak-ca-root'];
+    const anchors = await readAnchors([...names, 'nvidia-device-identity-ca', 'nvidia-corim-signing-root-ca'].map(shipped));
+    expect(anchors.map(({ kind }) => kind)).toEqual(['sev-snp', 'tdx', 'nitro', 'tpm2', 'nvidia-gpu', 'nvidia-gpu']);
+    expect(anchors.map((anchor) => 'use' in anchor && anchor.use)).toEqual([false, false, false, false, false, 'reference-values']);
+    expect(trustAnchorList.safeParse(anchors).success).toBe(true);
+    expect(await readAnchors([write('own.pem', pem)])).toMatchObject([{ kind: 'tpm2', name: 'CN=root' }]);
+    await expect(readAnchors([shipped('gcp-confidential-space-root-ca')])).rejects.toEqual(usage('describe the issuer'));
+  });
+
   test('takes roots and issuers together, and what it sends is what the vault accepts', async () => {
     write('keys/set.json', {
       keys: [

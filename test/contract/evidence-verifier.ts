@@ -1,7 +1,9 @@
 /** What any EvidenceVerifier must do. A new kind passes this before anything of its own is asked. */
 import { describe, expect, test } from '@jest/globals';
+import { KINDS } from '../../src/attestation/kinds.ts';
 import type { EvidenceVerifier, VerificationContext } from '../../src/attestation/port.ts';
-import { isRefusal } from '../../src/domain/evidence.ts';
+import { attesterOf, isRefusal } from '../../src/domain/evidence.ts';
+import { problemsOfFacts } from '../../src/domain/facts.ts';
 import type { Namespace } from '../../src/domain/ids.ts';
 
 export interface EvidenceSample {
@@ -27,8 +29,8 @@ export function evidenceVerifierContract(name: string, makeSample: () => Evidenc
       const claims = await verifyWith({});
       if (isRefusal(claims)) throw new Error(`${claims.code}: ${claims.detail}`);
       expect(claims.kind).toBe(verifier.kind);
-      expect(claims.attester.namespace).toBe(context.namespace);
-      expect(Object.values(claims.facts).every((fact) => typeof fact === 'string')).toBe(true);
+      expect(attesterOf(claims)?.namespace).toBe(KINDS[claims.kind].standsAlone ? context.namespace : undefined);
+      expect(problemsOfFacts(claims.kind, claims.facts)).toEqual([]);
     });
 
     test('gives the same answer twice, because it keeps no state', async () => {

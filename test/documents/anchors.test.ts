@@ -1,6 +1,7 @@
 /** Trust anchors and reference values: what two people can sign, and what no signature makes acceptable. */
 import { describe, expect, test } from '@jest/globals';
-import { referenceValue, trustAnchor, trustAnchorList } from '../../src/documents/anchors.ts';
+import { trustAnchor, trustAnchorList } from '../../src/documents/anchors.ts';
+import { referenceValue } from '../../src/documents/reference-values.ts';
 import type { JwtAnchor } from '../../src/domain/evidence.ts';
 import { issueSelfSigned } from '../../src/identity/certificates.ts';
 import { KEY, makeKey, NONCE_ANCHOR } from '../attestation/token-issuer.ts';

@@ -1,7 +1,15 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { fromHex, toHex } from '../../src/domain/bytes.ts';
-import { type BindingInputs, evidenceBinding, tpm2ExtraData } from '../../src/domain/evidence.ts';
+import {
+  additionalEvidenceDigest,
+  type BindingInputs,
+  type Evidence,
+  evidenceBinding,
+  gpuNonce,
+  teeReportData,
+  tpm2ExtraData,
+} from '../../src/domain/evidence.ts';
 import type { VaultId } from '../../src/domain/ids.ts';
 import { formatVectors, leadingHex, pageBlocks } from './format-vectors.ts';
 
@@ -53,5 +61,43 @@ describe('B, what evidence is bound to', () => {
         expect(new Set(all).size).toBe(all.length);
       }),
     );
+  });
+});
+
+describe('what each kind carries', () => {
+  interface Carried {
+    readonly binding: string;
+    readonly teeReportData: string;
+    readonly tpm2ExtraData: string;
+  }
+  const kinds = formatVectors<{
+    gpuNonce: string;
+    additional: Evidence[];
+    additionalEvidenceDigest: string;
+    alone: Carried;
+    withAdditional: Carried;
+  }>('evidence-binding-kinds.json');
+  const first: Evidence = { kind: 'tdx', body: { any: 'thing' } };
+
+  test('has the bytes of the vector', () => {
+    expect(toHex(gpuNonce(inputsOf({})))).toBe(kinds.gpuNonce);
+    expect(toHex(additionalEvidenceDigest([first, ...kinds.additional]) ?? new Uint8Array(0))).toBe(kinds.additionalEvidenceDigest);
+    const { additionalEvidenceDigest: digest } = kinds;
+    for (const [inputs, carried] of [
+      [inputsOf({}), kinds.alone],
+      [inputsOf({ additionalEvidenceDigest: digest }), kinds.withAdditional],
+    ] as const) {
+      const binding = evidenceBinding(inputs);
+      expect({
+        binding: toHex(binding),
+        teeReportData: toHex(teeReportData(binding)),
+        tpm2ExtraData: toHex(tpm2ExtraData(binding)),
+      }).toEqual(carried);
+    }
+  });
+
+  test('is the example of the page', () => {
+    const [nonce, digest] = (pageBlocks('evidence-binding.md').at(-1) ?? '').split('\n').map(leadingHex);
+    expect([nonce, digest]).toEqual([kinds.gpuNonce, kinds.additionalEvidenceDigest]);
   });
 });

@@ -30,6 +30,7 @@ type Who = { readonly namespace?: string; readonly name?: string; readonly attri
 export function unearned(who: Who = {}, facts: Facts = {}) {
   return {
     tier: 'affirming' as const,
+    pieces: [],
     kinds: ['tpm2' as const],
     fresh: true,
     keyBound: true,

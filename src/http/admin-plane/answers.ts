@@ -1,6 +1,7 @@
 /** The form of every JSON answer of the admin plane. Strict, so that what is documented is all there is. */
 import { z } from 'zod';
 import { CLASS_NAMES } from '../../domain/classes.ts';
+import { WORKLOAD_KINDS } from '../../domain/evidence.ts';
 import { OPERATION_KINDS } from '../../domain/operation.ts';
 import { STOP_SCOPES } from '../../domain/stop.ts';
 import { digest, id, name, time } from '../forms.ts';
@@ -106,6 +107,14 @@ export const tokenRequester = z.strictObject({
   kind: z.literal('jwt'),
   issuer: z.string(),
   subject: z.string(),
+  attributes,
+});
+export const workloadRequester = z.strictObject({
+  subjectId: id,
+  namespace: name,
+  name,
+  kind: z.enum(WORKLOAD_KINDS),
+  identity: z.strictObject({ fact: z.string(), value: z.string() }),
   attributes,
 });
 export const alias = z.strictObject({ name, counter: z.int().min(1), versionId: id, versionDigest: digest });

@@ -1,8 +1,12 @@
 /** The form of every request body of the admin plane. Strict: an unknown member is a mistake, not a hint. */
 import { z } from 'zod';
-import { issuer, referenceValue, tokenSubject, trustAnchorList } from '../../documents/anchors.ts';
+import { trustAnchorList } from '../../documents/anchors.ts';
+import { issuer, tokenSubject } from '../../documents/forms.ts';
+import { referenceValue } from '../../documents/reference-values.ts';
+import { workloadIdentity } from '../../documents/workload-identity.ts';
 import { CLASS_NAMES } from '../../domain/classes.ts';
 import { VaultError } from '../../domain/errors.ts';
+import type { WorkloadKind } from '../../domain/evidence.ts';
 import { parseDigest, parseId, parseName, parseObjectPath, type VersionId } from '../../domain/ids.ts';
 
 function checked<T>(parse: (text: string) => T) {
@@ -46,7 +50,7 @@ export const finish = z.strictObject({
   attributes,
 });
 export const policySet = z.strictObject({ counter, policies: z.record(z.string().max(64), z.string().max(65_536)) });
-export const referenceValues = z.strictObject({ counter, values: z.array(referenceValue).max(1000) });
+export const referenceValues = z.strictObject({ counter, values: z.array(referenceValue).max(10_000) });
 export const trustAnchors = z.strictObject({ counter, anchors: trustAnchorList });
 export const alias = z.strictObject({ versionId: checked((text) => parseId<VersionId>(text, 'versionId')) });
 export const classChange = z.strictObject({ class: z.enum(CLASS_NAMES) });
@@ -56,4 +60,13 @@ export const approve = z.strictObject({ operationDigest: z.string() });
 export const enrolment = z.strictObject({ name, attributes, request: z.looseObject({}) });
 /** A requester that shows tokens: whose, and about whom. */
 export const tokenRequester = z.strictObject({ name, attributes, issuer, subject: tokenSubject });
+/** A guest or workload that states one fact: which. */
+const workload = <K extends WorkloadKind>(kind: K) =>
+  z.strictObject({ name, attributes, kind: z.literal(kind), identity: workloadIdentity(kind) });
+export const workloadRequester = z.discriminatedUnion('kind', [
+  workload('sev-snp'),
+  workload('tdx'),
+  workload('nitro'),
+  workload('spiffe'),
+]);
 export const confirm = z.strictObject({ secret: z.string().max(128) });

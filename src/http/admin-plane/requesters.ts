@@ -2,7 +2,7 @@
 import { fromBase64 } from '../../domain/bytes.ts';
 import { DEFAULTS } from '../../domain/classes.ts';
 import { blockSubject } from '../../vault/block.ts';
-import { beginEnrolment, confirmEnrolment, enrolToken } from '../../vault/enrol.ts';
+import { beginEnrolment, confirmEnrolment, enrolToken, enrolWorkload } from '../../vault/enrol.ts';
 import type { Vault } from '../../vault/vault.ts';
 import type { Route } from '../route.ts';
 import * as answers from './answers.ts';
@@ -41,6 +41,16 @@ export function requesterRoutes(vault: Vault, { forAdministrator }: AdminCallers
       body: bodies.tokenRequester,
       answers: { 201: answers.tokenRequester },
       handle: ({ actor, params, body }) => enrolToken(actor, { ...params, ...body }, vault),
+    }),
+    forAdministrator({
+      method: 'post',
+      path: `${NAMESPACE}/workloads`,
+      action: 'enrolRequester',
+      operationId: 'enrolWorkload',
+      summary: 'Enrol whatever states one fact: a TEE guest by its measurement, say, or a SPIFFE workload by its id',
+      body: bodies.workloadRequester,
+      answers: { 201: answers.workloadRequester },
+      handle: ({ actor, params, body }) => enrolWorkload(actor, { ...params, ...body }, vault),
     }),
     forAdministrator({
       method: 'post',

@@ -3,6 +3,7 @@
  * To add a route: an entry `forMachine({ ... })` as below; http/route.ts says what each member means.
  */
 import { z } from 'zod';
+import { MAX_PIECES } from '../../attestation/pieces.ts';
 import { toBase64 } from '../../domain/bytes.ts';
 import { DEFAULTS } from '../../domain/classes.ts';
 import { type ChallengeId, parseId, parseName } from '../../domain/ids.ts';
@@ -21,7 +22,7 @@ import { type Route, routeFor } from '../route.ts';
 import * as answers from './answers.ts';
 import { sendObject } from './send-object.ts';
 
-const evidence = z.array(z.strictObject({ kind: z.string().max(32), body: z.looseObject({}) })).max(8);
+const evidence = z.array(z.strictObject({ kind: z.string().max(32), body: z.looseObject({}) })).max(MAX_PIECES);
 
 const releaseBody = z.strictObject({
   challengeId: z.string().max(64).optional(),

@@ -1,5 +1,7 @@
 /** The three documents that decide what a namespace releases: policies, reference values, trust anchors. Each is replaced whole. */
+import { anchorsVersion } from '../../documents/anchors.ts';
 import { signDocument } from '../../documents/document.ts';
+import { referenceValuesVersion } from '../../documents/reference-values.ts';
 import { SCHEMA_DIGEST, validatePolicySet } from '../../policy/policy-set.ts';
 import type { OperationSpec, SetPolicySet, SetReferenceValues, SetTrustAnchors } from './operation.ts';
 import { activated, assertNext, putInForce } from './slot.ts';
@@ -22,7 +24,7 @@ export const setReferenceValues: OperationSpec<SetReferenceValues> = {
   action: 'setReferenceValues',
   check: assertNext,
   sign: ({ counter, values }, { head, consents }, vault) =>
-    signDocument('reference-values', { ...head, counter, values, consents }, vault.catalogueKey.sign),
+    signDocument('reference-values', { ...head, v: referenceValuesVersion(values), counter, values, consents }, vault.catalogueKey.sign),
   apply: putInForce,
   record: activated,
 };
@@ -31,7 +33,7 @@ export const setTrustAnchors: OperationSpec<SetTrustAnchors> = {
   action: 'setTrustAnchors',
   check: assertNext,
   sign: ({ counter, anchors }, { head, consents }, vault) =>
-    signDocument('trust-anchors', { ...head, counter, anchors, consents }, vault.catalogueKey.sign),
+    signDocument('trust-anchors', { ...head, v: anchorsVersion(anchors), counter, anchors, consents }, vault.catalogueKey.sign),
   apply: putInForce,
   record: activated,
 };

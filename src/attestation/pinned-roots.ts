@@ -1,0 +1,49 @@
+/**
+ * Roots of the makers of hardware, shipped as data (policies/anchors/vendor-roots). They are what `wv evidence check` and the doctor judge by,
+ * and what administrators propose from. A vault believes none of them before two people put it in force (document `trust-anchors`).
+ */
+import { createHash, X509Certificate } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import type { EvidenceKind } from '../domain/evidence.ts';
+import type { PinnedRoot } from './examination.ts';
+
+/** A row of roots.json, and the certificate it names. `name` is the name of its file without `.pem`. */
+export interface VendorRoot extends PinnedRoot {
+  readonly title: string;
+  readonly kind: EvidenceKind;
+  /** `tokens`: signs what an issuer of tokens puts into their headers. */
+  readonly use: 'evidence' | 'reference-values' | 'tokens';
+  /** Of the DER certificate. */
+  readonly sha256: string;
+  /** Of its DER SubjectPublicKeyInfo. */
+  readonly spkiSha256: string;
+  readonly notBefore: string;
+  readonly notAfter: string;
+  /** Where its maker publishes it. Every one was compared in the public repositories of `comparedIn`. */
+  readonly publishedAt?: string;
+  readonly comparedIn: readonly string[];
+}
+
+const FOLDER = new URL('../../policies/anchors/vendor-roots/', import.meta.url);
+let loaded: readonly VendorRoot[] | undefined;
+
+/** Read once. Throws when a file is not the certificate that the table names: somebody changed one of the two. */
+export function pinnedRoots(): readonly VendorRoot[] {
+  loaded ??= readRoots(FOLDER);
+  return loaded;
+}
+
+export function readRoots(folder: URL): readonly VendorRoot[] {
+  const table = JSON.parse(readFileSync(new URL('roots.json', folder), 'utf8')) as { roots: Array<Omit<VendorRoot, 'certificate'>> }; // ours
+  return table.roots.map((row) => {
+    const { raw, publicKey } = new X509Certificate(readFileSync(new URL(`${row.name}.pem`, folder)));
+    const spki = publicKey.export({ type: 'spki', format: 'der' });
+    if (digest(raw) !== row.sha256 || digest(spki) !== row.spkiSha256)
+      throw new Error(`${row.name}.pem is not the certificate of roots.json`);
+    return { ...row, certificate: new Uint8Array(raw) };
+  });
+}
+
+function digest(bytes: Uint8Array): string {
+  return createHash('sha256').update(bytes).digest('hex');
+}

@@ -1,0 +1,189 @@
+/**
+ * What evidence can say, under names that do not change: policies, reference values and records use these. One table per kind; the Cedar
+ * schema and docs/evidence-kinds.md repeat it, and a test keeps them equal. Bytes are lower-case hex.
+ */
+import type { EvidenceKind } from './evidence.ts';
+
+/** A verified fact. Cedar sees text, numbers and flags as String, Long and Bool, and lists as Set<String>. */
+export type FactValue = string | number | boolean | readonly string[];
+export type Facts = Readonly<Record<string, FactValue>>;
+
+export interface FactSpec {
+  readonly type: 'text' | 'hex' | 'number' | 'flag' | 'texts';
+  /** For the pages and for whoever reads a refusal. */
+  readonly says: string;
+  /** Not every piece of evidence of the kind has it. */
+  readonly optional?: true;
+  /** A requester may be enrolled by it (domain/attester.ts). */
+  readonly identifies?: true;
+  /** It is of what runs there: a reference value must name at least one of these. */
+  readonly measures?: true;
+  /** What a reference value means that does not name the fact. */
+  readonly unlessNamed?: readonly string[];
+}
+
+/** Kinds whose facts have a fixed form. Those of `jwt` are named by the anchor of the issuer. */
+export type FixedKind = Exclude<EvidenceKind, 'jwt'>;
+type FactTable = Readonly<Record<string, FactSpec>>;
+
+const text = (says: string, more: Partial<FactSpec> = {}): FactSpec => ({ type: 'text', says, ...more });
+const hex = (says: string, more: Partial<FactSpec> = {}): FactSpec => ({ type: 'hex', says, ...more });
+const number = (says: string, more: Partial<FactSpec> = {}): FactSpec => ({ type: 'number', says, ...more });
+const flag = (says: string, more: Partial<FactSpec> = {}): FactSpec => ({ type: 'flag', says, ...more });
+const texts = (says: string, more: Partial<FactSpec> = {}): FactSpec => ({ type: 'texts', says, ...more });
+
+const OPTIONAL = { optional: true } as const;
+const IDENTITY = { identifies: true } as const;
+const NEVER = { unlessNamed: ['false'] };
+
+/** Without network the vault can know that a certificate is revoked, that a list says it is not, or neither. */
+const revocation = text('"good": a list that is in date does not name the certificates; "unknown": there is no such list');
+const collateralStale = flag('something the verdict needed was past its date: the last known was used');
+
+const TPM2: FactTable = {
+  clock: text('milliseconds the TPM has been powered', OPTIONAL),
+  resetCount: text('TPM resets', OPTIONAL),
+  restartCount: text('TPM restarts and resumes', OPTIONAL),
+  safe: text('"true": the clock never went back', OPTIONAL),
+  firmwareVersion: text('of the TPM, hex', OPTIONAL),
+};
+
+const SEV_SNP: FactTable = {
+  product: text('"Milan", "Genoa" or "Turin"'),
+  reportVersion: number('2, 3 or 5'),
+  measurement: hex('launch measurement, 48 bytes', { ...IDENTITY, measures: true }),
+  hostData: hex('what the host gave at launch, 32 bytes', IDENTITY),
+  idKeyDigest: hex('SHA-384 of the key that signed the identity block, zeros without one', IDENTITY),
+  authorKeyDigest: hex('SHA-384 of the key that signed that key, zeros without one', IDENTITY),
+  chipId: hex('64 bytes, zeros when masked or under a VLEK', IDENTITY),
+  familyId: hex('of the identity block, 16 bytes'),
+  imageId: hex('of the identity block, 16 bytes'),
+  guestSvn: number('of the identity block'),
+  vmpl: number('privilege level that asked for the report', { unlessNamed: ['0'] }),
+  debug: flag('the host may read the guest', NEVER),
+  migrationAgent: flag('the guest may be migrated', NEVER),
+  smtAllowed: flag('the guest may run with SMT'),
+  singleSocket: flag('the guest runs on one socket only'),
+  endorsementKey: text('"VCEK" or "VLEK"'),
+  cspId: text('cloud provider of a VLEK', OPTIONAL),
+  tcbBootLoader: number('reported security version of the boot loader'),
+  tcbTee: number('reported security version of the TEE'),
+  tcbSnp: number('reported security version of the SNP firmware'),
+  tcbMicrocode: number('reported security version of the microcode'),
+  tcbFmc: number('reported security version of the FMC, Turin only', OPTIONAL),
+  platformSmt: flag('SMT is on'),
+  platformTsme: flag('transparent memory encryption is on'),
+  platformEcc: flag('memory has ECC'),
+  platformRaplDisabled: flag('running average power limit is off'),
+  platformCiphertextHiding: flag('ciphertext hiding is on'),
+  platformAliasCheckComplete: flag('memory was checked for aliases since the last reset'),
+  revocation,
+  collateralStale,
+};
+
+const TDX: FactTable = {
+  quoteVersion: number('4 or 5'),
+  mrtd: hex('launch measurement, 48 bytes', { ...IDENTITY, measures: true }),
+  rtmr0: hex('run-time measurement 0: firmware configuration, 48 bytes'),
+  rtmr1: hex('run-time measurement 1: boot loader and kernel'),
+  rtmr2: hex('run-time measurement 2: kernel command line and initial file system'),
+  rtmr3: hex('run-time measurement 3: the application'),
+  mrConfigId: hex('configuration the host gave at launch, 48 bytes', IDENTITY),
+  mrOwner: hex('owner the host gave at launch, 48 bytes', IDENTITY),
+  mrOwnerConfig: hex('owner configuration the host gave at launch, 48 bytes'),
+  mrSeam: hex('measurement of the TDX module, 48 bytes'),
+  mrSignerSeam: hex('signer of the TDX module, 48 bytes, zeros for Intel'),
+  tdAttributes: hex('8 bytes'),
+  xfam: hex('extended features the guest may use, 8 bytes'),
+  debug: flag('the host may read the guest', NEVER),
+  septVeDisable: flag('pages that the host takes away are fatal, not an exception'),
+  performanceCounters: flag('the guest may use the performance counters'),
+  teeTcbSvn: hex('security versions of the TDX module, 16 bytes'),
+  tcbStatus: text('the worst of platform, TDX module and QE, as Intel spells it, such as "UpToDate", "OutOfDate"', {
+    unlessNamed: ['UpToDate'],
+  }),
+  platformTcbStatus: text('of the platform alone'),
+  moduleTcbStatus: text('of the TDX module alone', OPTIONAL),
+  qeTcbStatus: text('of the quoting enclave alone'),
+  tcbDate: text('date of the TCB level that matched, ISO 8601'),
+  tcbEvaluationDataNumber: number("of Intel's TCB information: grows with each recovery"),
+  advisoryIds: texts('advisories that apply to the level that matched'),
+  fmspc: hex('family, model, stepping, platform type and custom SKU, 6 bytes'),
+  ppid: hex('of the processor package, 16 bytes', { ...IDENTITY, optional: true }),
+  revocation,
+  collateralStale,
+};
+
+const NITRO: FactTable = {
+  moduleId: text('of the enclave'),
+  timestampMs: number('when the document was made, milliseconds since 1970'),
+  pcr0: hex('the enclave image, 48 bytes', { ...IDENTITY, measures: true }),
+  pcr1: hex('kernel and boot file system'),
+  pcr2: hex('application'),
+  pcr3: hex('IAM role of the parent instance', { ...IDENTITY, optional: true }),
+  pcr4: hex('id of the parent instance', { ...IDENTITY, optional: true }),
+  pcr8: hex('certificate that signed the image', { ...IDENTITY, optional: true }),
+  ...Object.fromEntries(
+    [5, 6, 7, ...Array.from({ length: 23 }, (_, at) => at + 9)].map((at) => [`pcr${at}`, hex('of the owner', OPTIONAL)]),
+  ),
+  debug: flag('the enclave runs with a console: PCR 0 to 2 are zero', NEVER),
+};
+
+const NVIDIA_GPU: FactTable = {
+  deviceId: hex('SHA-256 of the public key of the device certificate'),
+  architecture: text('"HOPPER", "BLACKWELL"'),
+  model: text('such as "H100" or "H200"; "unknown" when the chip SKU is not in our table'),
+  driverVersion: text('', { measures: true }),
+  vbiosVersion: text('', { measures: true }),
+  project: text('with the two below: the board'),
+  projectSku: text(''),
+  chipSku: text(''),
+  confidentialMode: flag('confidential computing is on', { unlessNamed: ['true'] }),
+  debug: flag('a debug mode of confidential computing is on', NEVER),
+  driverRimMatched: flag("every measurement of the driver is in NVIDIA's signed list", { unlessNamed: ['true'] }),
+  vbiosRimMatched: flag("every measurement of the VBIOS is in NVIDIA's signed list", { unlessNamed: ['true'] }),
+  revocation,
+  collateralStale,
+};
+
+const SPIFFE: FactTable = {
+  spiffeId: text('spiffe://trust-domain/path', { ...IDENTITY, measures: true }),
+  trustDomain: text('', { measures: true }),
+  document: text('"X.509-SVID" or "JWT-SVID"'),
+};
+
+export const FACTS: Readonly<Record<FixedKind, FactTable>> = {
+  tpm2: TPM2,
+  'sev-snp': SEV_SNP,
+  tdx: TDX,
+  nitro: NITRO,
+  'nvidia-gpu': NVIDIA_GPU,
+  spiffe: SPIFFE,
+};
+
+const MAX_TEXT_CHARS = 2048;
+const IS: Readonly<Record<FactSpec['type'], (value: FactValue) => boolean>> = {
+  text: (value) => typeof value === 'string' && value.length <= MAX_TEXT_CHARS,
+  hex: (value) => typeof value === 'string' && value.length <= MAX_TEXT_CHARS && /^(?:[0-9a-f]{2})*$/.test(value),
+  number: (value) => typeof value === 'number' && Number.isSafeInteger(value) && value >= 0,
+  flag: (value) => typeof value === 'boolean',
+  texts: (value) => Array.isArray(value) && value.every((one) => typeof one === 'string' && !one.includes(',')),
+};
+
+/** What is wrong with facts that a verifier states: a fault of ours, since the form of each kind is fixed. Empty for `jwt`. */
+export function problemsOfFacts(kind: EvidenceKind, facts: Facts): readonly string[] {
+  if (kind === 'jwt') return [];
+  const table = FACTS[kind];
+  const missing = Object.keys(table).filter((name) => !table[name]?.optional && !Object.hasOwn(facts, name));
+  const wrong = Object.entries(facts).flatMap(([name, value]) => {
+    const spec = Object.hasOwn(table, name) ? table[name] : undefined;
+    if (spec === undefined) return [`${name} is not in the table`];
+    return IS[spec.type](value) ? [] : [`${name} is no ${spec.type}`];
+  });
+  return [...missing.map((name) => `${name} is missing`), ...wrong];
+}
+
+/** A fact as tags, reference values and records write it. A list is its members, sorted, with commas between. */
+export function factText(value: FactValue): string {
+  return typeof value === 'object' ? [...value].sort().join(',') : String(value);
+}
