@@ -139,7 +139,7 @@ export async function startVault(
     const running = await assemble(config, { keys, stores, catalogueKey, identity, clock, log, metrics });
     closers.push(() => running.vault.deks.dispose());
     await firstRound(running.sequencer);
-    await recollect(running.vault, verifierKey(identity.origin, Buffer.from(identity.logKey.publicKey, 'base64')));
+    await recollect(running.vault, running.vault.logKey);
     await running.vault.revocations.start();
     closers.push(() => running.vault.revocations.stop());
     await recordStart(running.vault, config);
@@ -212,6 +212,7 @@ async function assemble(config: Config, parts: Parts): Promise<{ readonly vault:
     kek: identity.kek,
     catalogueKey,
     accessLog: measuredLog(createAccessLog({ log: stores.log, vaultId: config.vaultId, node, configDigest: config.digest }), metrics),
+    logKey: verifierKey(identity.origin, Buffer.from(identity.logKey.publicKey, 'base64')),
     logHalted: () => sequencer.halted(),
     deks,
     verifiers: new Map(verifiers.map((verifier) => [verifier.kind, verifier])),

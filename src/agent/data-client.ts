@@ -17,7 +17,7 @@ import {
   type VaultId,
   type VersionId,
 } from '../domain/ids.ts';
-import type { HttpsClient } from './https-client.ts';
+import { type HttpsClient, readAll } from './https-client.ts';
 
 const challengeAnswer = z.object({ id: z.string(), nonce: z.string(), expires: z.string(), vaultId: z.string() });
 const releaseAnswer = z.object({
@@ -111,6 +111,12 @@ export class DataClient {
     if (response.statusCode === (range === undefined ? 200 : 206)) return response;
     response.destroy();
     throw new VaultError('internal', `HTTP status ${response.statusCode} where the range was asked for`);
+  }
+
+  /** Throws `receipt_pending` until a signed checkpoint covers the record. */
+  async receipt(releaseId: ReleaseId): Promise<Uint8Array> {
+    const path = `/v1/namespaces/${this.#namespace}/releases/${releaseId}/receipt`;
+    return new Uint8Array(await readAll(await this.#https.send({ method: 'GET', path })));
   }
 
   async end(releaseId: ReleaseId): Promise<void> {

@@ -21,12 +21,22 @@ export interface ParsedProof {
   readonly extra?: Uint8Array;
 }
 
-/** The proof that leaf `index` is under `checkpoint`, one of our own. The key decides which log and what size it speaks of. */
-export async function makeProof(index: number, checkpoint: Uint8Array, key: VerifierKey, read: ReadTile): Promise<Uint8Array> {
+/**
+ * The proof that leaf `index` is under `checkpoint`, one of our own. The key decides which log and what size it speaks of. `extra` rides
+ * along unauthenticated, as the format has it; the whole proof is read up to it, so it is at most as long as a leaf.
+ */
+export async function makeProof(
+  index: number,
+  checkpoint: Uint8Array,
+  key: VerifierKey,
+  read: ReadTile,
+  extra?: Uint8Array,
+): Promise<Uint8Array> {
   const { size } = openCheckpoint(checkpoint, key);
   if (index >= size) throw new VaultError('log_incomplete', 'the checkpoint does not cover this record yet');
   const hashes = await proveInclusion(index, size, subtreeReader(size, read));
-  const head = [HEADER, `index ${index}`, ...hashes.map(toBase64), '', ''].join('\n');
+  const extraLines = extra === undefined ? [] : [`extra ${toBase64(extra)}`];
+  const head = [HEADER, ...extraLines, `index ${index}`, ...hashes.map(toBase64), '', ''].join('\n');
   return concat(new TextEncoder().encode(head), checkpoint);
 }
 

@@ -1,4 +1,5 @@
 /** `wv fetch`: attest, be granted a release, receive it, verify it. Run again, it goes on where it was. */
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import type { DataClient, GrantedRelease } from '../agent/data-client.ts';
@@ -14,6 +15,7 @@ import { type ProgressOptions, progressOption, startProgress } from './progress.
 import { type Requester, withRequester } from './requester.ts';
 
 const END_SECONDS = 3;
+const RECEIPT_SECONDS = 30;
 
 interface Options extends ProgressOptions {
   readonly requester: string;
@@ -21,6 +23,7 @@ interface Options extends ProgressOptions {
   readonly version: string;
   readonly out: string;
   readonly streams: number;
+  readonly receipt?: string;
   readonly json?: boolean;
 }
 
@@ -28,12 +31,13 @@ export function registerFetch(program: Command): void {
   const command = addCommand(program, 'fetch', "Attest with this machine's TPM and receive a version, every digest verified", [
     'wv fetch --requester me --model llama-70b --version 01890000-0000-7000-8000-000000000000 --out ./llama-70b',
     'wv fetch --requester me --model llama-70b --version 01890000-0000-7000-8000-000000000000 --out ./llama-70b --streams 8 --progress plain',
-    'wv fetch --requester me --model llama-70b --version prod --out ./llama-70b --json',
+    'wv fetch --requester me --model llama-70b --version prod --out ./llama-70b --receipt llama-70b.receipt --json',
   ])
     .requiredOption('--requester <folder>', "the requester's folder")
     .requiredOption('--model <name>', 'the model')
     .requiredOption('--version <id>', 'the version id, or an alias such as prod')
-    .requiredOption('--out <folder>', 'where the files go; what is there already and right is not fetched again');
+    .requiredOption('--out <folder>', 'where the files go; what is there already and right is not fetched again')
+    .option('--receipt <file>', 'keep the proof that this release is in the access log; see `wv receipt verify`');
   progressOption(streamsOption(command)).action(fetchVersion);
 }
 
@@ -51,6 +55,7 @@ async function fetchVersion(options: Options): Promise<void> {
     const release = lastingRelease(first, again);
     const { bytes, seconds } = await receive(requester.client, release, options, retries, signal);
     const { releaseId, recordId, versionId, versionDigest, objects } = release.current;
+    if (options.receipt !== undefined) await keepReceipt(requester.client, releaseId, options.receipt, signal);
     const resumedBytes = Math.max(0, totalBytes(objects) - bytes);
     const here = resumedBytes > 0 ? `, ${resumedBytes} were here already` : '';
     print(options, { releaseId, recordId, versionId, versionDigest, bytes, resumedBytes, seconds, objects }, [
@@ -96,6 +101,13 @@ async function receive(client: DataClient, release: LastingRelease, options: Opt
   } finally {
     for (const { releaseId } of release.all) await endRelease(client, releaseId);
   }
+}
+
+/** The vault signs a checkpoint several times a second, so the wait is short; the weights are here already, whatever becomes of it. */
+async function keepReceipt(client: DataClient, releaseId: ReleaseId, file: string, signal: AbortSignal): Promise<void> {
+  const retries = createRetries({ firstMs: 200, mostMs: 1_000, giveUpSeconds: RECEIPT_SECONDS });
+  const receipt = await retrying(() => client.receipt(releaseId), retries, signal);
+  await writeFile(file, receipt, { mode: 0o600 });
 }
 
 const totalBytes = (objects: GrantedRelease['objects']) => objects.reduce((sum, { size }) => sum + size, 0);

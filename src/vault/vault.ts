@@ -2,6 +2,7 @@
 import type { KeyObject } from 'node:crypto';
 import type { EvidenceVerifier } from '../attestation/port.ts';
 import type { AccessLog } from '../audit/access-log.ts';
+import type { VerifierKey } from '../audit/vkey.ts';
 import type { BlobStore } from '../blobs/port.ts';
 import type { VaultError } from '../domain/errors.ts';
 import type { Incarnation, VaultId } from '../domain/ids.ts';
@@ -23,6 +24,8 @@ export interface Vault {
   /** Signs documents and verifies them. */
   readonly catalogueKey: CatalogueKey;
   readonly accessLog: AccessLog;
+  /** What checkpoints of the log verify with. */
+  readonly logKey: VerifierKey;
   /** Why the access log is no longer signed: then nothing is released. Undefined while all is well. */
   readonly logHalted: () => VaultError | undefined;
   readonly deks: DekLeases;

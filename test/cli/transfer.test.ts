@@ -91,7 +91,13 @@ describe('wv fetch', () => {
     expect(Number(again['bytes']) + Number(again['resumedBytes'])).toBe(whole());
     expect([isWhole(out), filesBelow(out).length]).toEqual([true, vault.model.size]);
     // And a third time there is nothing to do.
-    expect(await wvJson(...fetchArgs(out))).toMatchObject({ bytes: 0, resumedBytes: whole() });
+    const receipt = vault.at('killed.receipt');
+    const third = await wvJson(...fetchArgs(out, machine, '--receipt', receipt));
+    expect(third).toMatchObject({ bytes: 0, resumedBytes: whole() });
+    // What it was released for can be proven, with the log key and nothing else.
+    expect(await wvJson('receipt', 'verify', receipt, '--vkey', vault.vkey)).toMatchObject({
+      record: { recordId: third['recordId'], type: 'release.begin', object: { versionDigest: third['versionDigest'] } },
+    });
   }, 90_000);
 
   test('ended by Ctrl-C: 130, the release is ended at once, and what came is used', async () => {

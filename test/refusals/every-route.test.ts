@@ -130,6 +130,7 @@ const FOR_ANY_KEY: Readonly<Record<string, readonly [status: number, code: strin
   createRelease: [403, 'evidence_missing'],
   renewRelease: [403, 'release_key_mismatch'],
   readObject: [403, 'release_key_mismatch'],
+  readReceipt: [403, 'release_key_mismatch'],
   endRelease: [403, 'release_key_mismatch'],
   logIn: [401, 'login_refused'],
   beginAuthenticator: [403, 'claim_refused'],

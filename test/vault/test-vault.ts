@@ -12,6 +12,7 @@ import { generate } from 'otplib';
 import type { EvidenceVerifier } from '../../src/attestation/port.ts';
 import { createAccessLog } from '../../src/audit/access-log.ts';
 import { createSequencer, type Sequencer } from '../../src/audit/sequencer.ts';
+import { verifierKey } from '../../src/audit/vkey.ts';
 import { createFsBlobStore } from '../../src/blobs/fs/fs-blob-store.ts';
 import { signDocument } from '../../src/documents/document.ts';
 import { sha256, sha256Hex, toBase64 } from '../../src/domain/bytes.ts';
@@ -305,6 +306,7 @@ export class TestVault {
       kek: KEK,
       catalogueKey,
       accessLog: createAccessLog({ log: stores.log, vaultId, node, configDigest: made.vaultDocument }),
+      logKey: verifierKey(ORIGIN, made.logPublicKey),
       logHalted: () => sequencer.halted(),
       deks,
       verifiers: new Map([['tpm2', believingVerifier()]]),

@@ -1,5 +1,5 @@
 /**
- * The data plane, for machines: challenge, release, ranged reads, end, and the health of the node. Nothing else.
+ * The data plane, for machines: challenge, release, ranged reads, receipt, end, and the health of the node. Nothing else.
  * To add a route: an entry `forMachine({ ... })` as below; http/route.ts says what each member means.
  */
 import { z } from 'zod';
@@ -11,6 +11,7 @@ import { issueChallenge } from '../../vault/challenge.ts';
 import { finishRelease } from '../../vault/finish.ts';
 import { openObject } from '../../vault/open-object.ts';
 import { createReadiness } from '../../vault/readiness.ts';
+import { readReceipt } from '../../vault/receipt.ts';
 import { release } from '../../vault/release.ts';
 import { renew } from '../../vault/renew.ts';
 import type { Vault } from '../../vault/vault.ts';
@@ -90,7 +91,7 @@ function releaseRoutes(vault: Vault): Route[] {
           version: permit.versionId,
           versionDigest: permit.versionDigest,
           objects: objects.map(({ path, size, sha256 }) => ({ path, size, sha256 })),
-          receipt: { recordId: permit.recordId },
+          receipt: { recordId: permit.recordId, href: `/v1/namespaces/${namespace}/releases/${permit.releaseId}/receipt` },
           ...(alias && { alias }),
         };
       },
@@ -124,6 +125,16 @@ function releaseRoutes(vault: Vault): Route[] {
         if (opened.refused) return sendProblem(response, opened);
         await sendObject(opened, request, response);
       },
+    }),
+    forMachine({
+      method: 'get',
+      path: `${RELEASES}/:release/receipt`,
+      action: 'release',
+      operationId: 'readReceipt',
+      summary: 'Proof that the release is in the signed access log (docs/formats/receipt.md)',
+      answers: { 200: 'bytes' },
+      handle: ({ spki, params, requestId, remoteAddress }) =>
+        readReceipt({ requestId, namespace: params.namespace, releaseId: params.release, spki, remoteAddress }, vault),
     }),
     forMachine({
       method: 'delete',
