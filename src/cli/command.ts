@@ -1,6 +1,11 @@
 /** How a command of `wv` is declared: a description, `--json`, and at least two real examples in its help. */
 import { type Command, type CommandOptions, InvalidArgumentError, Option } from 'commander';
 import { CLASS_NAMES, DEFAULTS } from '../domain/classes.ts';
+import { EXIT_CODES } from './exit-codes.ts';
+
+const EXITS = `Exit codes: ${Object.entries(EXIT_CODES)
+  .map(([name, [exit]]) => `${exit} ${name}`)
+  .join(', ')} (docs/cli.md)`;
 
 /** Adds a command that does something. `usage` is commander's: `set <file...>`. Each example is what follows `$ ` in a shell. */
 export function addCommand(
@@ -14,7 +19,7 @@ export function addCommand(
     .command(usage, settings)
     .description(description)
     .option('--json', 'print one JSON document on standard output, and an error as JSON on standard error')
-    .addHelpText('after', `\nExamples:\n${examples.map((example) => `  $ ${example}`).join('\n')}`);
+    .addHelpText('after', `\nExamples:\n${examples.map((example) => `  $ ${example}`).join('\n')}\n\n${EXITS}`);
 }
 
 /** The same for a command of the admin plane: it also takes `--kit` and `--namespace`. Use with `withKit`. */

@@ -2,10 +2,12 @@
 import { beforeAll, describe, expect, test } from '@jest/globals';
 import type { Command } from 'commander';
 import { createProgram } from '../../src/cli/commands.ts';
+import { EXIT_CODES } from '../../src/cli/exit-codes.ts';
 
 const NAMES = [
-  ...['init', 'serve', 'login', 'logout', 'whoami', 'publish', 'models', 'requests', 'approve', 'attester', 'fetch', 'policy', 'reference'],
-  ...['anchors', 'enrol', 'block', 'log', 'sealed', 'completion'],
+  ...['init', 'serve', 'keeper', 'doctor', 'login', 'logout', 'whoami', 'admin', 'publish', 'models', 'promote', 'alias', 'class'],
+  ...['requests', 'approve', 'cancel', 'attester', 'fetch', 'keys', 'policy', 'reference', 'anchors', 'enrol'],
+  ...['block', 'suspend', 'lockdown', 'stops', 'lift', 'log', 'sealed', 'backup', 'restore', 'completion'],
 ];
 
 let program: Command;
@@ -69,6 +71,14 @@ describe('every command', () => {
         .filter((example) => example !== path && !example.startsWith(`${path} `)),
     );
     expect(foreign).toEqual([]);
+  });
+
+  test('says in its help how it may end', () => {
+    const exits = Object.values(EXIT_CODES).map(([exit]) => exit);
+    const silent = leaves.filter(
+      ({ command }) => !exits.every((exit) => new RegExp(`^Exit codes: .*\\b${exit} `, 'm').test(helpOf(command))),
+    );
+    expect(silent.map(({ path }) => path)).toEqual([]);
   });
 
   test('accepts its own examples', async () => {

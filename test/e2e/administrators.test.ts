@@ -1,8 +1,10 @@
 /** A new administrator, from an empty folder to the first login, with nothing pretended: `wv` as processes, SoftHSM, mutual TLS. */
 
-import { readFileSync } from 'node:fs';
+import { cpSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { withKit } from '../../src/cli/kit.ts';
+import { codeOf as errorCode } from '../../src/domain/errors.ts';
 import { Codes } from '../harness/codes.ts';
 import { type RealVault, startRealVault, wv, wvJson } from './real-vault.ts';
 
@@ -45,8 +47,26 @@ describe('a newcomer', () => {
     expect(await wvJson('admin', 'confirm', ...kit('dave'), '--code', await dave.next())).toEqual({ administrator: 'dave' });
   });
 
-  test('logs in, and is on the list', async () => {
-    await wvJson('login', ...kit('dave'), '--code', await dave.next());
+  test('logs in once with one code, shown at once to two processes on one database', async () => {
+    const second = await vault.serve(vault.secondFolder('second'), 'admin');
+    const [here, there] = [vault.at('dave'), vault.at('dave-there')];
+    cpSync(here, there, { recursive: true });
+    const file = join(there, 'kit.json');
+    writeFileSync(file, JSON.stringify({ ...JSON.parse(readFileSync(file, 'utf8')), url: `https://127.0.0.1:${second.adminPort}` }));
+    const code = await dave.next();
+    const logIn = (folder: string) =>
+      withKit(folder, async (one) => {
+        await one.https.json('GET', '/v1/health/live'); // connected: what follows is sent at once
+        return one.https.json('POST', '/v1/session', { administrator: 'dave', code }).catch((error) => errorCode(error));
+      });
+    const answers = await Promise.all([here, there, here, there].map(logIn));
+    const opened = answers.filter((one) => typeof one === 'object');
+    expect([opened.length, answers.filter((one) => one === 'login_refused').length]).toEqual([1, 3]);
+    await second.stop();
+    await withKit(here, (one) => one.saveSession((opened[0] as { token: string }).token));
+  });
+
+  test('is on the list', async () => {
     const { administrators } = await wvJson('admin', 'list', ...kit('dave'));
     expect(administrators).toEqual(
       expect.arrayContaining([
