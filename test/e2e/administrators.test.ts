@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { withKit } from '../../src/cli/kit.ts';
 import { codeOf as errorCode } from '../../src/domain/errors.ts';
 import { Codes } from '../harness/codes.ts';
-import { type RealVault, startRealVault, wv, wvJson } from './real-vault.ts';
+import { type RealVault, startRealVault, startServer, wv, wvJson } from './real-vault.ts';
 
 let vault: RealVault;
 let dave: Codes;
@@ -48,7 +48,7 @@ describe('a newcomer', () => {
   });
 
   test('logs in once with one code, shown at once to two processes on one database', async () => {
-    const second = await vault.serve(vault.secondFolder('second'), 'admin');
+    const second = await startServer(vault.secondFolder('second'), 'admin');
     const [here, there] = [vault.at('dave'), vault.at('dave-there')];
     cpSync(here, there, { recursive: true });
     const file = join(there, 'kit.json');

@@ -6,17 +6,18 @@ import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync, wri
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import Database from 'better-sqlite3';
 import type { Clock } from '../../src/domain/clock.ts';
+import { VaultError } from '../../src/domain/errors.ts';
 import type { RecordId } from '../../src/domain/ids.ts';
 import type { Tx } from '../../src/domain/unit-of-work.ts';
 import type { Stores } from '../../src/stores/port.ts';
-import { openDatabase } from '../../src/stores/sqlite/database.ts';
+import { type Connection, openDatabase } from '../../src/stores/sqlite/database.ts';
 import { MIGRATIONS, migrate, schemaVersion } from '../../src/stores/sqlite/migrations.ts';
 import { openSqliteStores } from '../../src/stores/sqlite/sqlite-stores.ts';
 import { SqliteTx } from '../../src/stores/sqlite/transaction.ts';
-import { SqliteUnitOfWork } from '../../src/stores/sqlite/unit-of-work.ts';
+import { type Limits, SqliteUnitOfWork } from '../../src/stores/sqlite/unit-of-work.ts';
 import { approvalStoreContract } from '../contract/approval-store.ts';
 import { catalogStoreContract } from '../contract/catalog-store.ts';
 import { documentStoreContract } from '../contract/document-store.ts';
@@ -302,7 +303,53 @@ describe('SQLite', () => {
       connection.close();
     });
 
-    function direct(limits: { busyMs: number; workMs: number }) {
+    const joins = (name: string) => async (tx: Tx) => (tx as SqliteTx).run('INSERT INTO nodes VALUES (:name, 1)', { name });
+    const names = (connection: Connection) => connection.db.prepare('SELECT node FROM nodes ORDER BY node').pluck().all();
+
+    it('share one commit when they wait together, and one that fails takes back what it did and nothing else', async () => {
+      const { connection, unitOfWork } = direct({ roundMs: 60_000 });
+      const exec = jest.spyOn(connection.db, 'exec');
+      const works = ['a', 'b', 'c', 'd'].map((name) =>
+        unitOfWork.run(async (tx) => {
+          await joins(name)(tx);
+          if (name === 'b') throw new Error('its own failure');
+          return name;
+        }),
+      );
+      expect((await Promise.allSettled(works)).map((one) => (one.status === 'fulfilled' ? one.value : String(one.reason)))).toEqual([
+        'a',
+        'Error: its own failure',
+        'c',
+        'd',
+      ]);
+      expect(names(connection)).toEqual(['a', 'c', 'd']);
+      expect(exec.mock.calls.filter(([sql]) => sql === 'COMMIT')).toHaveLength(1);
+      connection.close();
+    });
+
+    it('that share a commit which fails did not happen, none of them, and none is told what another of them made it see', async () => {
+      const { connection, unitOfWork } = direct({ roundMs: 60_000 });
+      const taken = async (tx: Tx) => {
+        if ((tx as SqliteTx).get("SELECT 1 FROM nodes WHERE node = 'a'") !== undefined) throw new VaultError('subject_exists');
+      };
+      const lost = [joins('a'), taken, async () => void connection.db.exec('ROLLBACK')].map((work) => unitOfWork.run<unknown>(work));
+      const next = unitOfWork.run(joins('b'));
+      for (const one of await Promise.allSettled(lost)) expect(one).toMatchObject({ reason: { code: 'store_unavailable' } });
+      expect([await next, names(connection)]).toEqual([1, ['b']]);
+      connection.close();
+    });
+
+    it('leave everyone else in the process a turn, however many wait', async () => {
+      const { connection, unitOfWork } = direct({ roundMs: 1 });
+      let left = 200;
+      const works = Array.from({ length: left }, (_, one) => unitOfWork.run(joins(`n${one}`)).finally(() => left--));
+      const leftAtTurn = new Promise<number>((resolve) => setImmediate(() => setImmediate(() => resolve(left))));
+      expect(await leftAtTurn).toBeGreaterThan(0);
+      await Promise.all(works);
+      connection.close();
+    });
+
+    function direct(limits: Partial<Limits>) {
       const connection = openDatabase({ file, clock });
       return { connection, unitOfWork: new SqliteUnitOfWork(connection, clock, limits) };
     }

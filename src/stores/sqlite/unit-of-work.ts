@@ -1,4 +1,7 @@
-/** UnitOfWork over one SQLite connection: one transaction at a time in this process, BEGIN IMMEDIATE against the others. */
+/**
+ * UnitOfWork over one SQLite connection: one work at a time in this process, BEGIN IMMEDIATE against the others. Works that wait at the same time
+ * share a transaction of the engine, each in a savepoint of its own: one fsync makes all of them durable (group commit, without a timer).
+ */
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { setImmediate, setTimeout as sleep } from 'node:timers/promises';
 import type { Clock } from '../../domain/clock.ts';
@@ -12,9 +15,17 @@ export interface Limits {
   readonly busyMs: number;
   /** Milliseconds `work` may take. What has not settled by then is rolled back, so that it cannot hold up everyone for ever. */
   readonly workMs: number;
+  /** Milliseconds after which a round takes no more works in, and after which everyone else in this process gets a turn. */
+  readonly roundMs: number;
 }
 
-const LIMITS: Limits = { busyMs: 5_000, workMs: 30_000 };
+const LIMITS: Limits = { busyMs: 5_000, workMs: 30_000, roundMs: 5 };
+
+interface Job {
+  readonly work: (tx: Tx) => Promise<unknown>;
+  readonly resolve: (value: unknown) => void;
+  readonly reject: (error: unknown) => void;
+}
 
 export class SqliteUnitOfWork implements UnitOfWork {
   readonly #connection: Connection;
@@ -22,16 +33,18 @@ export class SqliteUnitOfWork implements UnitOfWork {
   readonly #limits: Limits;
   readonly #running = new AsyncLocalStorage<SqliteTx>();
   /** Who waits for a turn: those that go ahead, then the others in their order. */
-  readonly #ahead: Array<() => void> = [];
-  readonly #queue: Array<() => void> = [];
-  #busy = false;
+  readonly #ahead: Job[] = [];
+  readonly #queue: Job[] = [];
+  #rounds: Promise<void> | undefined;
+  /** Milliseconds of rounds since everyone else last had a turn. */
+  #heldMs = 0;
   #lastNowMs = 0;
   #closed = false;
 
-  constructor(connection: Connection, clock: Clock, limits: Limits = LIMITS) {
+  constructor(connection: Connection, clock: Clock, limits: Partial<Limits> = {}) {
     this.#connection = connection;
     this.#clock = clock;
-    this.#limits = limits;
+    this.#limits = { ...LIMITS, ...limits };
   }
 
   /**
@@ -41,7 +54,11 @@ export class SqliteUnitOfWork implements UnitOfWork {
   async run<T>(work: (tx: Tx) => Promise<T>, { ahead = false }: RunOptions = {}): Promise<T> {
     this.#refuseNested();
     if (this.#closed) throw new VaultError('store_unavailable', 'the stores are closed');
-    return this.#inTurn(() => this.#transaction(work), ahead);
+    return new Promise<T>((resolve, reject) => {
+      const waiting = ahead ? this.#ahead : this.#queue;
+      waiting.push({ work, resolve: (value) => resolve(value as T), reject }); // it is what this very work returned
+      this.#rounds ??= this.#serve();
+    });
   }
 
   /** Lets what was begun finish, then closes the file. */
@@ -49,23 +66,8 @@ export class SqliteUnitOfWork implements UnitOfWork {
     this.#refuseNested();
     if (this.#closed) return;
     this.#closed = true;
-    await this.#inTurn(async () => this.#connection.close());
-  }
-
-  async #transaction<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
-    let tx: SqliteTx | undefined;
-    try {
-      await this.#begin();
-      tx = new SqliteTx(this.#connection, this.#now());
-      const result = await this.#deadlined(tx, work);
-      tx.end();
-      this.#commit();
-      return result;
-    } catch (error) {
-      tx?.end();
-      this.#rollback();
-      throw storeFailure(error);
-    }
+    await this.#rounds;
+    this.#connection.close();
   }
 
   /** A transaction inside one of the same stores would wait for itself. */
@@ -74,20 +76,59 @@ export class SqliteUnitOfWork implements UnitOfWork {
       throw new Error('a transaction of these stores is running here: pass its tx on instead of starting another');
   }
 
-  async #inTurn<T>(task: () => Promise<T>, ahead = false): Promise<T> {
-    if (this.#busy) await new Promise<void>((turn) => (ahead ? this.#ahead : this.#queue).push(turn));
-    this.#busy = true;
-    try {
-      return await task();
-    } finally {
-      void setImmediate().then(() => this.#passOn()); // a commit blocks for an fsync: between two of them everyone else gets a turn
+  async #serve(): Promise<void> {
+    await undefined; // who asks at the same time as the first shares its round
+    for (let first = this.#next(); first !== undefined; first = this.#next()) {
+      const startedAt = performance.now();
+      await this.#round(first, startedAt + this.#limits.roundMs);
+      this.#heldMs += performance.now() - startedAt;
+      if (this.#heldMs < this.#limits.roundMs) continue;
+      await setImmediate(); // a commit blocks for an fsync: in between everyone else gets a turn
+      this.#heldMs = 0;
     }
+    this.#rounds = undefined;
   }
 
-  #passOn(): void {
-    const next = this.#ahead.shift() ?? this.#queue.shift();
-    if (next === undefined) this.#busy = false;
-    else next();
+  #next(): Job | undefined {
+    return this.#ahead.shift() ?? this.#queue.shift();
+  }
+
+  /** Never rejects: each job is told how its own work ended, once that is durable; when the round fails, nothing of it happened. */
+  async #round(first: Job, untilMs: number): Promise<void> {
+    const jobs: Job[] = [];
+    const endings: Array<() => void> = [];
+    try {
+      await this.#begin();
+      for (let job: Job | undefined = first; job !== undefined; job = performance.now() < untilMs ? this.#next() : undefined) {
+        jobs.push(job);
+        endings.push(await this.#attempt(job));
+      }
+      this.#commit();
+    } catch (error) {
+      this.#rollback();
+      for (const job of jobs.length === 0 ? [first] : jobs) job.reject(storeFailure(error));
+      return;
+    }
+    for (const tell of endings) tell();
+  }
+
+  /** A work that fails takes back what it did and nothing else. Rejects when the engine gave the whole transaction up. */
+  async #attempt({ work, resolve, reject }: Job): Promise<() => void> {
+    const { db } = this.#connection;
+    db.exec('SAVEPOINT work');
+    const tx = new SqliteTx(this.#connection, this.#now());
+    try {
+      const value = await this.#deadlined(tx, work);
+      tx.end();
+      this.#assertHeld();
+      db.exec('RELEASE work');
+      return () => resolve(value);
+    } catch (error) {
+      tx.end();
+      if (!db.inTransaction) throw error;
+      db.exec('ROLLBACK TO work; RELEASE work');
+      return () => reject(storeFailure(error));
+    }
   }
 
   /** Waits by asking again, not by SQLite's busy handler, which would block the event loop for all that time. */
@@ -128,8 +169,12 @@ export class SqliteUnitOfWork implements UnitOfWork {
   }
 
   #commit(): void {
-    if (!this.#connection.db.inTransaction) throw new VaultError('store_unavailable', 'the engine gave the transaction up');
+    this.#assertHeld();
     this.#connection.db.exec('COMMIT');
+  }
+
+  #assertHeld(): void {
+    if (!this.#connection.db.inTransaction) throw new VaultError('store_unavailable', 'the engine gave the transaction up');
   }
 
   #rollback(): void {
