@@ -7,6 +7,7 @@ import { KINDS } from '../attestation/kinds.ts';
 import { CLASS_NAMES, DELIVERIES } from '../domain/classes.ts';
 import { VaultError } from '../domain/errors.ts';
 import type { EvidenceKind } from '../domain/evidence.ts';
+import { problemsOfFacts } from '../domain/facts.ts';
 import { type AdministratorId, type Namespace, parseName } from '../domain/ids.ts';
 import { ADMIN_ACTIONS } from '../policy/actions.ts';
 import { MFA_METHODS } from '../policy/attributes.ts';
@@ -14,6 +15,7 @@ import type { PolicyCase } from '../policy/cases.ts';
 import { type CheckedPolicies, checkPolicies, type PolicyFile } from '../policy/check.ts';
 import type { KnownValues } from '../policy/lint.ts';
 import type { Policies } from '../policy/policy-text.ts';
+import { supposePiece } from '../policy/suppose-pieces.ts';
 import { readUserFile, readUserJson } from './files.ts';
 
 export const EVIDENCE_KINDS = Object.keys(KINDS) as readonly EvidenceKind[]; // the keys of a record of exactly these
@@ -52,6 +54,16 @@ const expected = z.discriminatedUnion('decision', [
   z.strictObject({ decision: z.literal('permit'), determining: z.array(z.string()).min(1) }),
   z.strictObject({ decision: z.literal('deny'), code: z.string(), detail: z.string() }),
 ]);
+const factValue = z.union([z.string(), z.int(), z.boolean(), z.array(z.string())]);
+/** What it says besides what a sound piece of its kind says. */
+const piece = z
+  .strictObject({ kind: z.enum(EVIDENCE_KINDS), facts: z.record(z.string(), factValue).default({}) })
+  .transform(({ kind, facts }, context) => {
+    const whole = supposePiece(kind, facts);
+    const [problem] = problemsOfFacts(kind, whole.facts);
+    if (problem !== undefined) context.addIssue({ code: 'custom', message: `${kind}: ${problem}` });
+    return whole;
+  });
 const evidence = z.strictObject({
   kinds: z.array(z.enum(EVIDENCE_KINDS)).min(1),
   fresh: z.boolean(),
@@ -60,6 +72,7 @@ const evidence = z.strictObject({
   tee: z.boolean(),
   matched: z.array(z.string()),
   facts: attributes,
+  pieces: z.array(piece),
 });
 
 const caseFile = z.strictObject({

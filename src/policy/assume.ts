@@ -6,10 +6,13 @@ import { type PolicyJson, policyToJson } from '@cedar-policy/cedar-wasm/nodejs';
 import { DELIVERIES, type Delivery } from '../domain/classes.ts';
 import { VaultError } from '../domain/errors.ts';
 import type { EvidenceKind } from '../domain/evidence.ts';
+import { FACTS, type FactValue, type FixedKind } from '../domain/facts.ts';
 import type { Digest, ModelId, VersionId } from '../domain/ids.ts';
+import { RECORDS } from './evidence-attributes.ts';
 import { comparisonOf, conditionsOf, entitiesOf, pathOf } from './expression.ts';
 import type { Policies } from './policy-text.ts';
 import { type SupposedEvidence, type SupposedVersion, TPM_QUOTE } from './suppose.ts';
+import { supposePiece } from './suppose-pieces.ts';
 
 export interface Assumption {
   /** What it takes for granted, in words: "fresh", "hardware", "matched golden-2026". */
@@ -22,7 +25,9 @@ export interface Assumption {
 
 /** More would take minutes for each requester. */
 const MAX_ASSUMPTIONS = 5000;
-const FACTS = ['fresh', 'keyBound', 'hardware', 'tee'] as const;
+const PROVED = ['fresh', 'keyBound', 'hardware', 'tee'] as const;
+/** At least whatever a policy asks at least. */
+const LARGE = 1_000_000;
 
 /** One part of an assumption, and the words for it. */
 interface Choice {
@@ -44,7 +49,8 @@ export function assumptionsFor(sets: readonly Policies[], evidenceKinds: readonl
   const tags = some(named('resource.tags'), 'version tag', (all) => ({ version: { attributes: pairs(all) } }));
   const deliveries: Choice[] = DELIVERIES.map((delivery) => ({ claims: DELIVERIES.length > 1 ? [`delivery ${delivery}`] : [], delivery }));
   const parts = [
-    ...FACTS.map(factChoices),
+    pieceChoices(sets),
+    ...PROVED.map(factChoices),
     kinds,
     matched,
     facts,
@@ -67,7 +73,7 @@ function joined(choices: readonly Choice[]): Assumption {
   return { claims, evidence, delivery: choices.find((one) => one.delivery !== undefined)?.delivery ?? 'stream', version };
 }
 
-function factChoices(fact: (typeof FACTS)[number]): Choice[] {
+function factChoices(fact: (typeof PROVED)[number]): Choice[] {
   return [
     { claims: [], evidence: { [fact]: false } },
     { claims: [fact], evidence: { [fact]: true } },
@@ -77,6 +83,24 @@ function factChoices(fact: (typeof FACTS)[number]): Choice[] {
 function kindChoices(kinds: readonly EvidenceKind[]): Choice[] {
   const each = kinds.map((kind) => ({ claims: [`kind ${kind}`], evidence: { kinds: [kind] } }));
   return kinds.length < 2 ? each : [...each, { claims: kinds.map((kind) => `kind ${kind}`), evidence: { kinds } }];
+}
+
+/** Kinds whose records the policies read: none of them shown, or all, saying what the policies compare with and otherwise what a sound piece says. */
+function pieceChoices(sets: readonly Policies[]): Choice[] {
+  const paths = conditionsIn(sets).flatMap((one) => pathOf(one) ?? []);
+  const asked = Object.entries(RECORDS).filter(([, record]) => paths.includes(`context.evidence.${record}`));
+  if (asked.length === 0) return [{ claims: [] }];
+  const said = namedIn(sets);
+  const pieces = asked.map(([kind, record]) => {
+    const table = FACTS[kind as FixedKind]; // a key of RECORDS
+    const facts = Object.keys(table).flatMap((fact): Array<[string, FactValue]> => {
+      const [text] = said(`context.evidence.${record}.${fact}`);
+      if (table[fact]?.type === 'number') return [[fact, LARGE]];
+      return text === undefined ? [] : [[fact, text]];
+    });
+    return supposePiece(kind as FixedKind, Object.fromEntries(facts)); // the same
+  });
+  return [{ claims: [] }, { claims: asked.map(([kind]) => `${kind} as the policies ask`), evidence: { pieces } }];
 }
 
 function some(named: readonly string[], word: string, assumed: (of: readonly string[]) => Omit<Choice, 'claims'>): Choice[] {

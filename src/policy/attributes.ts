@@ -7,12 +7,13 @@ import type { AdministratorId, Digest, Namespace } from '../domain/ids.ts';
 import type { Manifest } from '../domain/model.ts';
 import type { AdminAction } from './actions.ts';
 import type { CedarRequest } from './evaluate.ts';
+import { isAnyStale, type PieceAttributes, recordsOf } from './evidence-attributes.ts';
 
 /** What an appraisal proves, whether earned by one or only supposed: policies are tried out before any machine attests. */
 export type EvidenceAttributes = Pick<
   AttestationResult,
   'tier' | 'kinds' | 'fresh' | 'keyBound' | 'hardware' | 'tee' | 'matched' | 'facts'
-> & { readonly subject: RequesterAttributes };
+> & { readonly subject: RequesterAttributes; readonly pieces: readonly PieceAttributes[] };
 
 export type RequesterAttributes = Pick<EnrolledAttester, 'namespace' | 'name' | 'attributes'>;
 
@@ -79,8 +80,13 @@ function requester({ namespace, name, attributes }: RequesterAttributes): Entity
   return entity('Requester', `${namespace}/${name}`, { namespace, name, tags: tags(attributes) }, [uid('Namespace', namespace)]);
 }
 
-function evidenceContext({ tier, kinds, fresh, keyBound, hardware, tee, matched, facts }: EvidenceAttributes): CedarValueJson {
-  return { tier, kinds: [...kinds], fresh, keyBound, hardware, tee, matched: [...matched], facts: tags(facts) };
+function evidenceContext(attested: EvidenceAttributes): CedarValueJson {
+  const { tier, kinds, fresh, keyBound, hardware, tee, matched, facts, pieces } = attested;
+  return {
+    ...{ tier, kinds: [...kinds], fresh, keyBound, hardware, tee, matched: [...matched], facts: tags(facts) },
+    collateralStale: isAnyStale(pieces),
+    ...recordsOf(pieces),
+  };
 }
 
 /** `{fleet: 'production'}` as `["fleet=production"]`. Throws on a key with `=`, which no signed document has: two attributes must never give one tag. */

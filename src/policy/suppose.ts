@@ -31,6 +31,7 @@ export const TPM_QUOTE: SupposedEvidence = {
   tee: false,
   matched: [],
   facts: {},
+  pieces: [],
 };
 
 export interface SupposedVersion {

@@ -7,6 +7,7 @@ import { type AttestationResult, isRefusal, type Refusal } from '../../src/domai
 import type { Digest, ModelId, Namespace, SubjectId, VaultId, VersionId } from '../../src/domain/ids.ts';
 import type { Manifest } from '../../src/domain/model.ts';
 import { decideRelease, type ReleaseQuestion } from '../../src/policy/decide.ts';
+import type { PieceAttributes } from '../../src/policy/evidence-attributes.ts';
 import { type LoadedPolicySet, loadPolicySet, splitPolicies } from '../../src/policy/policy-set.ts';
 
 export const NOW = new Date('2026-03-01T12:00:00.000Z');
@@ -23,14 +24,17 @@ export function digest(char: string): Digest {
   return char.repeat(64) as Digest;
 }
 
-type Facts = Partial<Pick<AttestationResult, 'fresh' | 'keyBound' | 'hardware' | 'tee' | 'matched' | 'facts'>>;
+type Facts = Partial<Pick<AttestationResult, 'fresh' | 'keyBound' | 'hardware' | 'tee' | 'matched' | 'facts'>> & {
+  readonly pieces?: readonly PieceAttributes[];
+};
 type Who = { readonly namespace?: string; readonly name?: string; readonly attributes?: Readonly<Record<string, string>> };
+
+const PROVED = { fresh: true, keyBound: true, hardware: true, tee: true };
 
 /** The members of an AttestationResult, not earned. */
 export function unearned(who: Who = {}, facts: Facts = {}) {
   return {
     tier: 'affirming' as const,
-    pieces: [],
     kinds: ['tpm2' as const],
     fresh: true,
     keyBound: true,
@@ -42,6 +46,7 @@ export function unearned(who: Who = {}, facts: Facts = {}) {
     referenceValuesDigest: digest('2'),
     evidenceDigest: digest('3'),
     ...facts,
+    pieces: (facts.pieces ?? []).map((piece) => ({ ...piece, proved: PROVED, matched: [], endorsements: [] })),
     subject: {
       subjectId: '019bc0de-0000-7000-8000-000000000002' as SubjectId,
       namespace: (who.namespace ?? 'prod') as Namespace,
