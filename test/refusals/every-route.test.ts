@@ -117,6 +117,7 @@ const BODIES: Readonly<Record<string, () => unknown>> = {
   beginEnrolment: () => ({ name: 'gpu-9', attributes: {}, request: captured.enrolment }),
   confirmEnrolment: () => ({ secret: 'AAAA' }),
   enrolTokenRequester: () => ({ name: 'pod-9', attributes: {}, issuer: 'https://issuer.example', subject: 'pod-9' }),
+  enrolWorkload: () => ({ name: 'guest-9', attributes: {}, kind: 'tdx', identity: { fact: 'mrtd', value: 'aa'.repeat(48) } }),
   suspendModel: () => ({}),
 };
 
