@@ -10,6 +10,7 @@ export interface EvidenceFormat {
 /** By the name that manifests use. */
 export const EVIDENCE_FORMATS: Readonly<Record<string, EvidenceFormat>> = {
   'snp-report': { malformed: 'malformed', load: async () => (await import('../attestation/sev-snp/examine.ts')).examineSnpReport },
+  'tdx-quote': { malformed: 'malformed', load: async () => (await import('../attestation/tdx/examine.ts')).examineTdxQuote },
   'x509-crl': { malformed: 'malformed', load: async () => (await import('../attestation/x509/examine-crl.ts')).examineCrl },
   'x509-crl-check': { malformed: 'malformed', load: async () => (await import('../attestation/x509/examine-crl.ts')).examineAgainstCrl },
 };

@@ -179,7 +179,10 @@ describe('a path', () => {
     expect(path(deep, [third, middle])).toBeUndefined(); // middle allows no authority below itself
     const strange = await issue({ name: 'strange', issuer: root, extensions: [ca(), certSign, unknownCritical] });
     expect(path(await issue({ name: 'x', issuer: strange, extensions: [notCa] }), [strange])).toBeUndefined();
-    expect(path(await issue({ name: 'y', issuer: middle, extensions: [notCa, unknownCritical] }), [middle])).toBeUndefined();
+    const known = await issue({ name: 'y', issuer: middle, extensions: [notCa, unknownCritical] });
+    expect(path(known, [middle])).toBeUndefined();
+    const inputs = { issuers: [read(middle)], roots: [read(root)], memo, knownCritical: [unknownCritical.type] };
+    expect(pathToRoot(read(known), inputs)).toHaveLength(3); // whoever asks understands it
   });
 });
 

@@ -81,7 +81,18 @@ export const PACKAGE_HOMES: Readonly<Record<string, readonly string[]>> = {
   'prom-client': ['telemetry'],
   winston: ['telemetry'],
   // Where bytes become types: what arrives, and what is read back from where others may have written.
-  zod: ['documents', 'config', 'compose-backup.ts', 'http', 'cli', 'agent', 'attestation/tpm2', 'attestation/jwt', 'vault/enrol.ts'],
+  zod: [
+    'documents',
+    'config',
+    'compose-backup.ts',
+    'http',
+    'cli',
+    'agent',
+    'attestation/tpm2',
+    'attestation/jwt',
+    'attestation/tdx',
+    'vault/enrol.ts',
+  ],
 };
 
 /** Dependencies that no source file imports. */

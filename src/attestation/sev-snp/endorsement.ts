@@ -3,7 +3,7 @@ import type { ExaminationInputs } from '../examination.ts';
 import type { Certificate } from '../x509/certificate.ts';
 import { readCertificate } from '../x509/certificate.ts';
 import { type Crl, isCrlOf, readCrl } from '../x509/crl.ts';
-import { Malformed } from '../x509/der.ts';
+import { orUndefined } from '../x509/der.ts';
 import { partOf } from '../x509/names.ts';
 import { type IssuerMemo, pathToRoot } from '../x509/path.ts';
 import { derOrPem } from '../x509/pem.ts';
@@ -91,13 +91,4 @@ export function lifeOf({ notBefore, notAfter }: Certificate): Validity {
 function dateOf(period: Validity, now: Date, what: 'certificate' | 'crl'): readonly SnpWord[] {
   const found = standing(period, now);
   return found === 'current' ? [] : [found === 'late' ? `${what}_expired` : `${what}_not_yet_valid`];
-}
-
-function orUndefined<T>(read: () => T): T | undefined {
-  try {
-    return read();
-  } catch (error) {
-    if (error instanceof Malformed) return undefined;
-    throw error;
-  }
 }

@@ -1,7 +1,7 @@
 /** A SEV-SNP report with its chip's certificate: authentic at a time, and what it says (docs/formats/evidence-sev-snp.md). */
 import { equalBytes, toHex } from '../../domain/bytes.ts';
 import { type ClaimValue, conclude, type Examination, type ExaminationInputs } from '../examination.ts';
-import { Malformed } from '../x509/der.ts';
+import { orUndefined } from '../x509/der.ts';
 import { IssuerMemo } from '../x509/path.ts';
 import { ecdsaVerifies } from '../x509/signature.ts';
 import { isoSeconds, overlap } from '../x509/validity.ts';
@@ -36,7 +36,7 @@ export const SNP_UNACCEPTABLE: readonly SnpWord[] = ['debug_enabled'];
  * only the first. A `memo` that lives longer than one call saves the issuers' signatures, nothing else.
  */
 export function examineSnpReport(inputs: ExaminationInputs, memo = new IssuerMemo()): Examination<SnpWord> {
-  const report = readOrNothing(inputs.evidence);
+  const report = orUndefined(() => readReport(inputs.evidence));
   if (report === undefined) return conclude<SnpWord>(['malformed'], SNP_UNACCEPTABLE, {});
   const endorsement = endorse(inputs, memo);
   const product = productOf(report, endorsement);
@@ -49,15 +49,6 @@ export function examineSnpReport(inputs: ExaminationInputs, memo = new IssuerMem
     ...(policyHas(report, POLICY.debug) ? (['debug_enabled'] as const) : []),
   ];
   return conclude(findings, SNP_UNACCEPTABLE, { ...reportClaims(report, product), ...endorsementClaims(endorsement) });
-}
-
-function readOrNothing(bytes: Uint8Array): SnpReport | undefined {
-  try {
-    return readReport(bytes);
-  } catch (error) {
-    if (error instanceof Malformed) return undefined;
-    throw error;
-  }
 }
 
 /** Version 3 and later say it themselves; of version 2 only the chain tells. */

@@ -6,6 +6,16 @@
 /** The bytes are not what they should be. Stays inside attestation/: examinations make findings of it, verifiers refusals. */
 export class Malformed extends Error {}
 
+/** Undefined where `read` finds the bytes malformed; any other error stays one. */
+export function orUndefined<T>(read: () => T): T | undefined {
+  try {
+    return read();
+  } catch (error) {
+    if (error instanceof Malformed) return undefined;
+    throw error;
+  }
+}
+
 export interface DerNode {
   /** Identifier octet: class, constructed bit and number. Tags above 30 are not used by anything read here. */
   readonly tag: number;

@@ -51,26 +51,31 @@ export interface PathInputs {
   /** Pinned: a copy counts by its fingerprint, never by its name. */
   readonly roots: readonly Certificate[];
   readonly memo: IssuerMemo;
+  /** Critical extensions that whoever asks understands, besides those of unknownCritical. */
+  readonly knownCritical?: readonly string[];
 }
 
 /** From `leaf` to one of the roots, both included; undefined when there is no way. */
-export function pathToRoot(leaf: Certificate, { issuers, roots, memo }: PathInputs): readonly Certificate[] | undefined {
+export function pathToRoot(
+  leaf: Certificate,
+  { issuers, roots, memo, knownCritical = [] }: PathInputs,
+): readonly Certificate[] | undefined {
+  const understood = (certificate: Certificate) => unknownCritical(certificate, knownCritical).length === 0;
   const step = (path: readonly Certificate[], last: Certificate): readonly Certificate[] | undefined => {
     if (roots.some(({ fingerprint }) => fingerprint === last.fingerprint)) return path;
     if (path.length > MAX_ISSUERS) return undefined;
     for (const issuer of [...roots, ...issuers]) {
-      if (path.includes(issuer) || !mayIssue(issuer, last, path.length - 1, memo)) continue;
+      if (path.includes(issuer) || !understood(issuer) || !mayIssue(issuer, last, path.length - 1, memo)) continue;
       const found = step([...path, issuer], issuer);
       if (found !== undefined) return found;
     }
     return undefined;
   };
-  return unknownCritical(leaf).length > 0 ? undefined : step([leaf], leaf);
+  return understood(leaf) ? step([leaf], leaf) : undefined;
 }
 
 /** `below`: CA certificates between the issuer and the leaf. */
 function mayIssue(issuer: Certificate, subject: Certificate, below: number, memo: IssuerMemo): boolean {
   if (issuer.pathLength !== undefined && below > issuer.pathLength) return false;
-  if (unknownCritical(issuer).length > 0) return false;
   return below === 0 ? isIssuedBy(subject, issuer) : memo.isIssuedBy(subject, issuer);
 }

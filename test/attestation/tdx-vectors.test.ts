@@ -1,0 +1,25 @@
+/** Real TDX quotes, and the same with one flipped bit in each byte. */
+import { expect, test } from '@jest/globals';
+import { examineTdxQuote } from '../../src/attestation/tdx/examine.ts';
+import { IssuerMemo } from '../../src/attestation/x509/path.ts';
+import { flipEachByte } from './damage.ts';
+import { agreesOnEverySharedEntry, describeShared, inputsOf, sharedEntries } from './shared-evidence.ts';
+
+agreesOnEverySharedEntry('tdx-quote', (inputs) => examineTdxQuote(inputs));
+
+describeShared('damaged twins of real quotes', () => {
+  const valid = sharedEntries('tdx-quote').filter(({ expected }) => expected.valid);
+
+  test.each(valid.map((entry, seed) => [entry.id, entry, seed] as const))(
+    '%s: no flipped bit in any byte is accepted',
+    async (_, entry, seed) => {
+      const inputs = inputsOf(entry);
+      const memo = new IssuerMemo();
+      // Of the zeros behind a quote, which are all alike, 200 are enough.
+      const bytes = inputs.evidence.slice(0, inputs.evidence.length - Math.max(0, Number(entry.expected['trailing_bytes']) - 200));
+      await flipEachByte(bytes, seed, (evidence, at) => {
+        expect([at, examineTdxQuote({ ...inputs, evidence }, memo).valid]).toEqual([at, false]);
+      });
+    },
+  );
+});
