@@ -5,7 +5,18 @@
 // Needs Node 20 and nothing else. Each step first looks whether there is work, so a second run costs a moment. Words about
 // set-up go to standard error; standard output belongs to the command.
 import { spawn, spawnSync } from 'node:child_process';
-import { accessSync, constants, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import {
+  accessSync,
+  constants,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+} from 'node:fs';
 import { constants as system, tmpdir } from 'node:os';
 import { basename, delimiter, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -18,8 +29,8 @@ const vmModules = '--experimental-vm-modules'; // jest runs our ES modules throu
 const jest = [quiet, vmModules, join(modules, 'jest', 'bin', 'jest.js')];
 
 const commands = {
-  setup: { steps: [systemPackages, pythonPackages, benchClient, npmPackages, pinnedNode, nativeModules], run: async () => 0 },
-  test: { steps: [systemPackages, pythonPackages, benchClient, npmPackages, pinnedNode, nativeModules], run: runTests },
+  setup: { steps: [systemPackages, pythonPackages, benchClient, goTools, npmPackages, pinnedNode, nativeModules], run: async () => 0 },
+  test: { steps: [systemPackages, pythonPackages, benchClient, goTools, npmPackages, pinnedNode, nativeModules], run: runTests },
   check: { steps: [npmPackages, pinnedNode], run: runChecks },
   demo: {
     steps: [systemPackages, pythonPackages, npmPackages, pinnedNode, nativeModules],
@@ -85,6 +96,51 @@ function pythonPackages() {
 
 function benchClient() {
   return provide(() => [{ there: () => hasCommand('curl'), packages: ['curl'] }]);
+}
+
+/**
+ * What the tests need and only Go has, built from sources that each folder's go.sum pins into .cache/NAME/NAME; anew when its folder changed.
+ * Tests without their program are skipped and say so.
+ */
+function goPrograms() {
+  return { 'kms-emulator': join('deploy', 'kms-emulator'), 'foreign-verifiers': join('test', 'audit', 'foreign-verifiers') };
+}
+
+async function goTools() {
+  const stale = Object.entries(goPrograms()).filter(([name, source]) => changedSince(join(root, source), goBinary(name)));
+  if (stale.length === 0) return;
+  await provide(() => [{ there: () => hasCommand('go'), packages: ['golang-go'] }]);
+  for (const [name, source] of stale) await buildGo(name, join(root, source));
+}
+
+function goBinary(name) {
+  return join(root, '.cache', name, name);
+}
+
+function changedSince(folder, file) {
+  if (!existsSync(file)) return true;
+  return readdirSync(folder).some((name) => statSync(join(folder, name)).mtimeMs > statSync(file).mtimeMs);
+}
+
+async function buildGo(name, source) {
+  say(`building ${name}`);
+  const fresh = `${goBinary(name)}.${process.pid}`; // renamed at the end: another run may be starting the old one
+  mkdirSync(dirname(fresh), { recursive: true });
+  const { code, output } = await capture([
+    'env',
+    '-C',
+    source,
+    'go',
+    'build',
+    '-mod=readonly',
+    '-buildvcs=false',
+    '-trimpath',
+    '-o',
+    fresh,
+    '.',
+  ]);
+  if (code === 0) renameSync(fresh, goBinary(name));
+  else say(`no ${name}: the tests that need it are skipped\n${tail(output)}`);
 }
 
 /**

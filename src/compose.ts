@@ -17,6 +17,7 @@ import { codeOf, VaultError } from './domain/errors.ts';
 import { type Incarnation, newId } from './domain/ids.ts';
 import { createDekLeases } from './keys/dek-leases.ts';
 import { createKeeperClient } from './keys/keeper/client.ts';
+import { awsEnvironment, pkcs11Environment } from './keys/keeper/environment.ts';
 import { type KeeperEvent, startKeeper } from './keys/keeper/supervisor.ts';
 import type { KeyProvider } from './keys/port.ts';
 import type { Stores } from './stores/port.ts';
@@ -53,15 +54,10 @@ async function startKeys(
     const keys = createKeeperClient({ socket: config.keeper.socket }); // connects on first use, and again after a loss
     return { keys, stop: () => keys.close() };
   }
-  const { token } = config.keeper;
   const keeper = await startKeeper({
-    module: token.module,
-    tokenLabel: token.label,
-    pinFile: token.pinFile,
+    ...keeperSettings(config.keeper),
     socket: keeperSocket,
     ceremony,
-    ...(token.serial === undefined ? {} : { tokenSerial: token.serial }),
-    env: token.softhsmConf === undefined ? {} : { SOFTHSM2_CONF: token.softhsmConf },
     onEvent: (event) => logKeeperEvent(event, log),
   });
   const keys = createKeeperClient({ socket: keeperSocket });
@@ -74,15 +70,22 @@ async function startKeys(
   };
 }
 
-type TokenSettings = Extract<Config['keeper'], { mode: 'child' }>['token'];
+type ChildKeeper = Extract<Config['keeper'], { mode: 'child' }>;
+
+function keeperSettings(keeper: ChildKeeper) {
+  if ('kms' in keeper) return { provider: 'aws-kms', ...keeper.kms, env: awsEnvironment() } as const;
+  const { module, label, serial, pinFile, softhsmConf } = keeper.token;
+  const found = { module, tokenLabel: label, pinFile, env: pkcs11Environment(softhsmConf) };
+  return serial === undefined ? found : { ...found, tokenSerial: serial };
+}
 
 /** Runs the ceremony with a keeper that may make keys, for as long as that takes. */
 export async function startCeremony(
-  config: Pick<Config, 'keeperSocket' | 'database' | 'logHead'> & { readonly token: TokenSettings },
+  config: Pick<Config, 'keeper' | 'keeperSocket' | 'database' | 'logHead'>,
   inputs: CeremonyInputs,
   log: Logger,
 ): Promise<CeremonyResult> {
-  const { keys, stop } = await startKeys({ keeper: { mode: 'child', token: config.token }, keeperSocket: config.keeperSocket }, log, true);
+  const { keys, stop } = await startKeys(config, log, true);
   try {
     const stores = await openSqliteStores({ file: config.database, clock: systemClock });
     try {

@@ -7,7 +7,7 @@ import { toString as qrCode } from 'qrcode';
 import { z } from 'zod';
 import { formatVkey, verifierKey } from '../audit/vkey.ts';
 import { startCeremony } from '../compose.ts';
-import type { ConfigFile } from '../config/config.ts';
+import { type ConfigFile, keeperOf } from '../config/config.ts';
 import { systemClock } from '../domain/clock.ts';
 import { VaultError } from '../domain/errors.ts';
 import { parseName } from '../domain/ids.ts';
@@ -23,7 +23,8 @@ const CERTIFICATE_DAYS = 365;
 
 interface Options {
   readonly folder: string;
-  readonly token: string;
+  readonly token?: string;
+  readonly kms?: string;
   readonly origin: string;
   readonly administrator: readonly string[];
   readonly host: string;
@@ -36,9 +37,11 @@ export function registerInit(program: Command): void {
   addCommand(program, 'init', 'Make the keys in the HSM and enrol the first administrators. Once; then it is closed for good', [
     'wv init --folder vault --token token.json --origin vault.example/log/2026 --administrator alice:publisher,approver --administrator bob:approver',
     'wv init --folder vault --token token.json --origin vault.example/log/2026 --administrator alice:publisher --administrator bob:approver --host 10.0.0.5 --json',
+    'wv init --folder vault --kms kms.json --origin vault.example/log/2026 --administrator alice:publisher,approver --administrator bob:approver',
   ])
     .requiredOption('--folder <folder>', 'where the vault lives: vault.json, database, ciphertext, TLS keys')
-    .requiredOption('--token <file>', 'JSON naming the HSM token: {module, label, serial, pinFile, conf}; softhsm/setup.ts prints one')
+    .option('--token <file>', 'JSON naming the HSM token: {module, label, serial, pinFile, conf}; softhsm/setup.ts prints one')
+    .option('--kms <file>', 'instead of a token, JSON naming AWS KMS: {region, aliasPrefix, credentialsFile, endpoint, deletionDays}')
     .requiredOption('--origin <name>', 'name of the access log, e.g. vault.example/log/2026')
     .requiredOption('--administrator <name:roles>', 'name:role,role; give it at least twice', (one, all: string[] = []) => [...all, one])
     .option('--host <address>', 'address both planes listen on', '127.0.0.1')
@@ -55,6 +58,26 @@ const tokenFile = z.object({
   conf: z.string().optional(),
 });
 
+const kmsFile = z.strictObject({
+  region: z.string(),
+  aliasPrefix: z.string(),
+  credentialsFile: z.string().optional(),
+  endpoint: z.string().optional(),
+  deletionDays: z.number().optional(),
+});
+
+/** As vault.json has it: paths from its folder. */
+async function keysOf({ token, kms }: Options, folder: string): Promise<Pick<ConfigFile, 'token' | 'kms'>> {
+  const inside = (path: string) => relative(folder, resolve(path));
+  if (token !== undefined && kms === undefined) {
+    const { module, label, serial, pinFile, conf } = await readUserJson(token, tokenFile);
+    return { token: { module, label, ...(serial && { serial }), pinFile: inside(pinFile), ...(conf && { softhsmConf: inside(conf) }) } };
+  }
+  if (kms === undefined || token !== undefined) throw new VaultError('usage', 'one of --token and --kms');
+  const { credentialsFile, ...settings } = await readUserJson(kms, kmsFile);
+  return { kms: { ...settings, ...(credentialsFile && { credentialsFile: inside(credentialsFile) }) } };
+}
+
 async function init(options: Options): Promise<void> {
   const folder = resolve(options.folder);
   const configFile = join(folder, 'vault.json');
@@ -64,9 +87,9 @@ async function init(options: Options): Promise<void> {
     note('Nobody is a registrar: administrators could never be added or removed.');
   if (people.filter(({ roles }) => roles.includes('approver')).length < 2)
     note('With one approver, nobody can approve what that person asks for.');
-  const token = await readUserJson(options.token, tokenFile);
+  const keys = await keysOf(options, folder);
   for (const name of ['', 'tls', 'keeper', 'blobs', 'kits']) await mkdir(join(folder, name), { recursive: true, mode: 0o700 });
-  const base = await baseConfig(options, folder, token);
+  const base = await baseConfig(options, folder, keys);
   const kits = await Promise.all(people.map(async ({ name }) => ({ name, certificate: await issueWorkstation(name) })));
 
   const result = await runCeremony(options, folder, base, people, kits);
@@ -87,8 +110,6 @@ async function runCeremony(
   kits: ReadonlyArray<{ name: string; certificate: IssuedCertificate }>,
 ) {
   const at = (path: string) => resolve(folder, path);
-  const { token } = base;
-  const paths = { ...token, pinFile: at(token.pinFile), softhsmConf: token.softhsmConf && at(token.softhsmConf) };
   const policies = splitPolicies(await readFile(new URL('../../policies/administrators.cedar', import.meta.url), 'utf8'));
   const administrators = people.map((person, index) => {
     const kit = kits[index];
@@ -96,7 +117,12 @@ async function runCeremony(
     return { ...person, workstation: kit.certificate.spkiDigest };
   });
   return startCeremony(
-    { token: paths, keeperSocket: at(base.keeperSocket), database: at(base.database), logHead: base.logHead && at(base.logHead) },
+    {
+      keeper: keeperOf(base, at),
+      keeperSocket: at(base.keeperSocket),
+      database: at(base.database),
+      logHead: base.logHead && at(base.logHead),
+    },
     { origin: options.origin, administrators, policies, now: systemClock.now() },
     createLogger('error'),
   );
@@ -111,7 +137,7 @@ function parseAdministrator(text: string): { readonly name: string; readonly rol
 async function baseConfig(
   options: Options,
   folder: string,
-  token: z.output<typeof tokenFile>,
+  keys: Pick<ConfigFile, 'token' | 'kms'>,
 ): Promise<Omit<ConfigFile, 'vaultId' | 'vaultDocument'>> {
   for (const plane of ['data', 'admin']) {
     const hosts = [...new Set([options.host, '127.0.0.1', 'localhost'])];
@@ -130,12 +156,10 @@ async function baseConfig(
     certificate: `tls/${plane}.crt`,
     privateKey: `tls/${plane}.key`,
   });
-  const { module, label, serial, pinFile, conf } = token;
-  const inside = (path: string) => relative(folder, resolve(path));
   return {
     database: 'vault.db',
     blobs: 'blobs',
-    token: { module, label, ...(serial && { serial }), pinFile: inside(pinFile), ...(conf && { softhsmConf: inside(conf) }) },
+    ...keys,
     keeperSocket: 'keeper/keeper.sock',
     logHead: 'log-head',
     dataPlane: listener('data', options.dataPort),

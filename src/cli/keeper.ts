@@ -9,6 +9,7 @@ import type { Command } from 'commander';
 import { VaultError } from '../domain/errors.ts';
 import { createKeeperClient } from '../keys/keeper/client.ts';
 import { parseKeeperFile } from '../keys/keeper/config.ts';
+import { awsEnvironment, pkcs11Environment } from '../keys/keeper/environment.ts';
 import { type KeeperEvent, startKeeper } from '../keys/keeper/supervisor.ts';
 import { addCommand } from './command.ts';
 import { print } from './output.ts';
@@ -29,7 +30,10 @@ export function registerKeeper(program: Command): void {
     'wv keeper --config /keys/keeper.json',
     'wv keeper --config /keys/keeper.json --ready',
   ])
-    .requiredOption('--config <file>', 'keeper.json: {module, tokenLabel, tokenSerial, pinFile, socket, socketGroup, softhsmConf}')
+    .requiredOption(
+      '--config <file>',
+      'keeper.json: {module, tokenLabel, tokenSerial, pinFile, socket, socketGroup, softhsmConf}, or {provider: aws-kms, …}',
+    )
     .option('--ceremony', 'may make and destroy keys: for `wv keys erase` only, then start it again without')
     .option('--ready', 'ask the running keeper whether it can serve, and end: 0 it can, 3 it never will, 4 not now')
     .action((options: Options) => (options.ready === true ? askReady(options) : run(options)));
@@ -45,7 +49,7 @@ async function run(options: Options): Promise<void> {
   const keeper = await startKeeper({
     ...config,
     ceremony: options.ceremony === true,
-    env: softhsmConf === undefined ? {} : { SOFTHSM2_CONF: softhsmConf },
+    env: config.provider === 'aws-kms' ? awsEnvironment() : pkcs11Environment(softhsmConf),
     onEvent: ({ event, detail, code }) => {
       if (QUIET.has(event)) log.info('keeper', { event, detail, code });
       else log.warn('keeper', { event, detail, code });

@@ -34,6 +34,16 @@ const token = z.strictObject({
   softhsmConf: z.string().optional(),
 });
 
+/** AWS KMS in place of a token; the keeper checks the values (keys/aws-kms/settings.ts). */
+const kms = z.strictObject({
+  region: z.string().min(1),
+  aliasPrefix: z.string().min(1),
+  endpoint: z.string().min(1).optional(),
+  /** Absent: the role of the machine or container. */
+  credentialsFile: z.string().min(1).optional(),
+  deletionDays: z.int().optional(),
+});
+
 /** Paths are relative to the file's folder. Secrets are never in here: only the paths of their files. */
 const fileSchema = z.strictObject({
   vaultId: z.string(),
@@ -43,8 +53,9 @@ const fileSchema = z.strictObject({
   blobs: z.string().min(1),
   /** `external`: another process, of another user, answers on `keeperSocket`; the vault starts none and knows neither token nor PIN. */
   keeper: z.strictObject({ mode: z.enum(['child', 'external']) }).optional(),
-  /** What a child keeper is started with. */
+  /** What a child keeper is started with: one of the two. */
   token: token.optional(),
+  kms: kms.optional(),
   keeperSocket: z.string().min(1),
   /** Where the last signed checkpoint is kept, apart from the database: on another disk it notices a database that was put back. */
   logHead: z.string().min(1).optional(),
@@ -74,11 +85,15 @@ export interface Config {
 
 /** Who holds the keys: a child process of the vault, or one that runs by itself and that several vault processes may share. */
 export type Keeper =
-  | { readonly mode: 'child'; readonly token: Readonly<z.output<typeof token>> }
+  | { readonly mode: 'child'; readonly token: Token }
+  | { readonly mode: 'child'; readonly kms: Kms }
   | { readonly mode: 'external'; readonly socket: string };
 
-/** As `wv init` writes it: with a child keeper. */
-export type ConfigFile = z.input<typeof fileSchema> & { readonly token: z.input<typeof token> };
+export type Token = Readonly<z.output<typeof token>>;
+export type Kms = Readonly<z.output<typeof kms>>;
+
+/** As `wv init` writes it. */
+export type ConfigFile = z.input<typeof fileSchema>;
 
 /** Reads and checks `vault.json`. Throws `not_initialized` when there is none, `configuration_invalid` naming the setting otherwise. */
 export function loadConfig(file: string): Config {
@@ -125,12 +140,21 @@ export function parseConfig(text: string, folder: string): Config {
   });
 }
 
-function keeperOf({ keeper, token, keeperSocket }: z.output<typeof fileSchema>, path: (value: string) => string): Keeper {
+/** Throws `configuration_invalid` for settings that say nothing, or two things, about where the keys are. */
+export function keeperOf(file: Pick<ConfigFile, 'keeper' | 'token' | 'kms' | 'keeperSocket'>, path: (value: string) => string): Keeper {
+  const { keeper, token, kms, keeperSocket } = file;
+  const invalid = (why: string) => new VaultError('configuration_invalid', why);
   if (keeper?.mode === 'external') {
-    if (token !== undefined) throw new VaultError('configuration_invalid', 'token: an external keeper has its own, in keeper.json');
+    if (token !== undefined) throw invalid('token: an external keeper has its own, in keeper.json');
+    if (kms !== undefined) throw invalid('kms: an external keeper has its own, in keeper.json');
     return { mode: 'external', socket: path(keeperSocket) };
   }
-  if (token === undefined) throw new VaultError('configuration_invalid', 'token: a child keeper needs one');
+  if (token !== undefined && kms !== undefined) throw invalid('kms: a vault has its keys in a token or in AWS KMS, not in both');
+  if (kms !== undefined) {
+    const { credentialsFile } = kms;
+    return { mode: 'child', kms: { ...kms, ...(credentialsFile !== undefined && { credentialsFile: path(credentialsFile) }) } };
+  }
+  if (token === undefined) throw invalid('token: a child keeper needs one, or kms');
   const { pinFile, softhsmConf } = token;
   return {
     mode: 'child',

@@ -4,7 +4,7 @@ import { parseName } from '../domain/ids.ts';
 import type { SecretBytes } from '../domain/secret.ts';
 import type { KeyRef } from './port.ts';
 
-const SECRET_BYTES = { min: 16, max: 64 };
+export const SECRET_BYTES = { min: 16, max: 64 };
 const RANDOM_BYTES = { min: 1, max: 1024 };
 /** Nothing of ours signs nothing, and SoftHSM answers CKR_ARGUMENTS_BAD to an empty message. */
 const MESSAGE_BYTES = { min: 1, max: 65_536 };

@@ -1,4 +1,5 @@
 /** KeyProvider: what the vault asks of an HSM or KMS. Suite: test/contract/key-provider.ts. */
+import type { ErrorCode } from '../domain/errors.ts';
 import type { KeyId } from '../domain/ids.ts';
 import type { SecretBytes } from '../domain/secret.ts';
 import type { SignatureAlgorithm } from '../domain/signature.ts';
@@ -26,23 +27,39 @@ export interface KeyInfo {
   readonly extractable: boolean;
 }
 
+/** Why a provider cannot serve. */
+export const HEALTH_CODES = [
+  'pin_incorrect',
+  'hsm_unavailable',
+  'hsm_token_missing',
+  'hsm_mechanism_missing',
+  'kms_access_denied',
+  'kms_credentials_refused',
+  'kms_credentials_expired',
+  'kms_throttled',
+  'keeper_unavailable',
+  'keeper_deadline',
+] as const satisfies readonly ErrorCode[];
+
 export interface KeyProviderHealth {
   readonly ok: boolean;
-  /** Why not, when not ok. */
-  readonly code?:
-    | 'pin_incorrect'
-    | 'hsm_unavailable'
-    | 'hsm_token_missing'
-    | 'hsm_mechanism_missing'
-    | 'keeper_unavailable'
-    | 'keeper_deadline';
+  /** When not ok. */
+  readonly code?: (typeof HEALTH_CODES)[number];
+}
+
+/** What became of a destroyed key. Absent: it is gone. */
+export interface Destroyed {
+  /** It cannot be used, but whoever administers the provider can bring it back until then, and nobody after. */
+  readonly cancellableUntil?: Date;
 }
 
 /**
  * Every method is one operation against the provider, may be called concurrently, and rejects with a `VaultError`:
- * - retryable (`hsm_unavailable`, `hsm_token_missing`, `keeper_unavailable`, `keeper_deadline`, `keeper_queue_full`): nothing is known to
- *   have happened; the caller may try again. The provider recovers by itself when the token is back.
+ * - retryable (`hsm_unavailable`, `hsm_token_missing`, `key_unavailable`, `kms_throttled`, `kms_credentials_expired`, `keeper_unavailable`,
+ *   `keeper_deadline`, `keeper_queue_full`): nothing is known to have happened; the caller may try again. The provider recovers by itself
+ *   when the token is back.
  * - `pin_incorrect`: terminal. One wrong PIN is one login attempt; nothing is tried again in the life of this keeper.
+ * - `key_disabled`, `key_pending_deletion`, `key_unsuitable`: the key is there and may not be used.
  * - `key_unknown` is answered only when the provider is healthy and says so. An error is never read as "not there",
  *   and no method creates a key as a side effect.
  */
@@ -50,8 +67,12 @@ export interface KeyProvider {
   /** Makes a key inside the provider, non-extractable and sensitive; durable on return. `key_exists` when the ref is taken. Called by ceremonies only. */
   generate(ref: KeyRef, purpose: KeyPurpose): Promise<KeyInfo>;
   describe(ref: KeyRef): Promise<KeyInfo>;
-  /** Destroys a KEK for good: gone when this resolves. `key_unknown` when there is none, and for a signing key: those are never destroyed. */
-  destroy(ref: KeyRef): Promise<void>;
+  /**
+   * Destroys a KEK: unusable when this resolves, and gone unless the answer says until when it is kept; what it wrapped is then refused as
+   * `key_unknown` or `key_pending_deletion`. `key_unknown` when there is none, and for a signing key: those are never destroyed. Asked again
+   * while the key is kept, it answers the same.
+   */
+  destroy(ref: KeyRef): Promise<Destroyed>;
   /** Wraps 16 to 64 secret bytes under `kek`, bound to `aad`. Does not keep or dispose `secret`. */
   wrap(kek: KeyRef, secret: SecretBytes, aad: Uint8Array): Promise<WrappedKey>;
   /** Opens what `wrap` made with the same `aad`, else `key_unwrap_refused` (or `key_context_mismatch` when the blob itself names another context). */

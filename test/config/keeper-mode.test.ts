@@ -3,6 +3,7 @@ import { describe, expect, test } from '@jest/globals';
 import { parseConfig } from '../../src/config/config.ts';
 import { codeOf, VaultError } from '../../src/domain/errors.ts';
 import { parseKeeperFile } from '../../src/keys/keeper/config.ts';
+import { awsEnvironment } from '../../src/keys/keeper/environment.ts';
 
 const token = { module: '/usr/lib/hsm.so', label: 'v', serial: '01', pinFile: '../token/pin', softhsmConf: 'conf' };
 const file = {
@@ -49,6 +50,77 @@ describe('vault.json', () => {
     const refused = refusal(() => parsed(change));
     expect(refused).toMatch(/^configuration_invalid/);
     expect(refused).toMatch(says);
+  });
+});
+
+describe('vault.json with AWS KMS', () => {
+  const kms = { region: 'eu-central-1', aliasPrefix: 'weight-vault/prod', credentialsFile: '../aws.json' };
+
+  test('a child keeper is started with it; the path is that from the folder of the file', () => {
+    expect(parsed({ kms }).keeper).toEqual({ mode: 'child', kms: { ...kms, credentialsFile: '/aws.json' } });
+    const { credentialsFile: _, ...role } = kms;
+    expect(parsed({ kms: role }).keeper).toEqual({ mode: 'child', kms: role });
+  });
+
+  test.each([
+    ['beside a token', { kms, token }, /kms: a vault has its keys in a token or in AWS KMS/],
+    ['with an external keeper', { kms, keeper: { mode: 'external' } }, /kms: an external keeper has its own/],
+    ['without a region', { kms: { aliasPrefix: 'v' } }, /kms\.region/],
+    ['with a secret in it', { kms: { ...kms, secretAccessKey: 's' } }, /secretAccessKey/],
+  ])('refuses it %s, and names the setting', (_, change, says) => {
+    const refused = refusal(() => parsed(change));
+    expect(refused).toMatch(/^configuration_invalid/);
+    expect(refused).toMatch(says);
+  });
+});
+
+describe('keeper.json of AWS KMS', () => {
+  const kms = { provider: 'aws-kms', region: 'eu-central-1', aliasPrefix: 'weight-vault/prod', socket: '/run/keeper/keeper.sock' };
+  const read = (change: object) => parseKeeperFile(JSON.stringify({ ...kms, ...change }));
+
+  test('is what a keeper is started with', () => {
+    const all = { credentialsFile: '/keys/aws.json', deletionDays: 7, endpoint: 'https://vpce.example', socketGroup: 10_003 };
+    expect(read(all)).toEqual({ config: { ...kms, ...all }, softhsmConf: undefined });
+    expect(read({})).toEqual({ config: kms, softhsmConf: undefined });
+    for (const region of ['us-gov-west-1', 'cn-north-1', 'us-iso-east-1', 'eusc-de-east-1'])
+      expect(read({ region: region }).config).toMatchObject({ region });
+  });
+
+  test.each([
+    ['another provider', { provider: 'gcp-kms' }],
+    ['a setting of a token', { tokenLabel: 'v' }],
+    ['the configuration of SoftHSM', { softhsmConf: '/keys/conf' }],
+    ['a secret', { secretAccessKey: 's' }],
+    ['no region', { region: undefined }],
+    ['an address for a region', { region: 'eu-central-1.evil.example/' }],
+    ['no prefix', { aliasPrefix: '' }],
+    ['the prefix of AWS', { aliasPrefix: 'aws/vault' }],
+    ['a prefix that ends in a slash', { aliasPrefix: 'vault/' }],
+    ['a prefix with alias/ in it twice over', { aliasPrefix: 'a//b' }],
+    ['a prefix too long', { aliasPrefix: 'a'.repeat(65) }],
+    ['plain http to another machine', { endpoint: 'http://kms.example' }],
+    ['an endpoint with a password', { endpoint: 'https://me:pw@kms.example' }],
+    ['no address', { endpoint: 'kms.example' }],
+    ['a relative path', { credentialsFile: 'aws.json' }],
+    ['six days', { deletionDays: 6 }],
+    ['thirty-one days', { deletionDays: 31 }],
+    ['days as text', { deletionDays: '7' }],
+    ['a relative socket', { socket: 'keeper.sock' }],
+  ])('refuses %s', (_, change) => expect(refusal(() => read(change))).toMatch(/^configuration_invalid/));
+});
+
+test('a keeper of AWS KMS sees the role of its machine, and neither profiles, nor static keys, nor an endpoint of the environment', () => {
+  const parent = {
+    AWS_ROLE_ARN: 'arn',
+    AWS_ACCESS_KEY_ID: 'AKIA',
+    AWS_SECRET_ACCESS_KEY: 's',
+    AWS_ENDPOINT_URL: 'http://evil',
+    HOME: '/root',
+  };
+  expect(awsEnvironment(parent)).toEqual({
+    AWS_ROLE_ARN: 'arn',
+    AWS_CONFIG_FILE: '/dev/null',
+    AWS_SHARED_CREDENTIALS_FILE: '/dev/null',
   });
 });
 

@@ -26,6 +26,8 @@ export interface Capabilities {
   readonly tier?: WrapTier;
   /** `none`: it has no signature we believe, so it makes no signing key. */
   readonly algorithm?: SignatureAlgorithm | 'none';
+  /** A destroyed key is kept for a while, unusable, and its administrator can bring it back. */
+  readonly keepsDestroyed?: boolean;
 }
 
 const ref = (id: string, version = 1): KeyRef => ({ id: id as KeyId, version });
@@ -34,7 +36,7 @@ const opened = (secret: SecretBytes) => secret.expose((bytes) => [...bytes]);
 const refuses = (work: Promise<unknown>, code: ErrorCode) => expect(work).rejects.toMatchObject({ name: 'VaultError', code });
 
 export function keyProviderContract(name: string, make: () => Promise<MadeKeyProvider>, can: Capabilities = {}): void {
-  const { tier = 1, algorithm = 'ed25519' } = can;
+  const { tier = 1, algorithm = 'ed25519', keepsDestroyed = false } = can;
   describe(`KeyProvider: ${name}`, () => {
     let made: MadeKeyProvider;
     let provider: KeyProvider;
@@ -143,10 +145,20 @@ export function keyProviderContract(name: string, make: () => Promise<MadeKeyPro
       await provider.generate(ref('doomed', 2), 'kek');
       const lost = await provider.wrap(ref('doomed'), secretOf(dek), aad);
       const kept = await provider.wrap(ref('doomed', 2), secretOf(dek), aad);
-      await provider.destroy(ref('doomed'));
-      await refuses(provider.unwrap(lost, aad), 'key_unknown');
-      await refuses(provider.describe(ref('doomed')), 'key_unknown');
-      await refuses(provider.destroy(ref('doomed')), 'key_unknown');
+      const destroyed = await provider.destroy(ref('doomed'));
+      const code = keepsDestroyed ? 'key_pending_deletion' : 'key_unknown';
+      await refuses(provider.unwrap(lost, aad), code);
+      await refuses(provider.describe(ref('doomed')), code);
+      await refuses(provider.rewrap(lost, aad, ref('doomed', 2), aad), code);
+      await refuses(provider.wrap(ref('doomed'), secretOf(dek), aad), code);
+      await refuses(provider.rewrap(kept, aad, ref('doomed'), aad), code);
+      if (keepsDestroyed) {
+        expect(destroyed.cancellableUntil?.getTime()).toBeGreaterThan(Date.now());
+        expect(await provider.destroy(ref('doomed'))).toEqual(destroyed);
+      } else {
+        expect(destroyed).toEqual({});
+        await refuses(provider.destroy(ref('doomed')), code);
+      }
       expect(opened(await provider.unwrap(kept, aad))).toEqual([...dek]);
     });
 

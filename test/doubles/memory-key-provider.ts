@@ -78,6 +78,7 @@ export function createMemoryKeyProvider({ tier = 1, algorithm = 'ed25519' }: Mem
     async destroy(ref) {
       kekOf(ref);
       keys.delete(nameOf(ref));
+      return {};
     },
     async wrap(ref, secret, aad) {
       checkSecret(secret);

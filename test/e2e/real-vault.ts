@@ -18,6 +18,7 @@ import { type Kit, withKit } from '../../src/cli/kit.ts';
 import { createRequester, type Requester, withTpmRequester } from '../../src/cli/requester.ts';
 import { toBase64 } from '../../src/domain/bytes.ts';
 import { codeOf } from '../../src/domain/errors.ts';
+import type { AwsKmsConfig } from '../../src/keys/aws-kms/provider.ts';
 import { splitPolicies } from '../../src/policy/policy-set.ts';
 import { Codes } from '../harness/codes.ts';
 import { type Swtpm, startSwtpm } from '../harness/swtpm.ts';
@@ -137,8 +138,8 @@ export interface RealVault {
   stop(): Promise<void>;
 }
 
-/** The model is published and in quarantine, and there is no access policy: `promote` does both. */
-export async function startRealVault(): Promise<RealVault> {
+/** The model is published and in quarantine, and there is no access policy: `promote` does both. With `kms`, the keys are there, not in SoftHSM. */
+export async function startRealVault(kms?: AwsKmsConfig): Promise<RealVault> {
   const folder = await mkdtemp(join(tmpdir(), 'wv-e2e-'));
   const at = (...parts: string[]) => join(folder, ...parts);
   const servers: ServerProcess[] = [];
@@ -156,7 +157,8 @@ export async function startRealVault(): Promise<RealVault> {
     ]);
     tpm = madeTpm;
     writeFileSync(at('token.json'), JSON.stringify(token));
-    const ceremony = await wvJson(...initArgs(at));
+    writeFileSync(at('kms.json'), JSON.stringify(kms ?? {}));
+    const ceremony = await wvJson(...initArgs(at, kms === undefined ? ['--token', at('token.json')] : ['--kms', at('kms.json')]));
     const kit = (name: string) => at('vault', 'kits', name);
     const as = <T>(name: 'alice' | 'bob', use: (kit: Kit) => Promise<T>) => withKit(kit(name), use);
 
@@ -261,7 +263,7 @@ export async function startRealVault(): Promise<RealVault> {
   }
 }
 
-export function initArgs(at: (...parts: string[]) => string): string[] {
+export function initArgs(at: (...parts: string[]) => string, keys = ['--token', at('token.json')]): string[] {
   const people = [
     'alice:publisher,policy-author,enroller,registrar,key-custodian,approver',
     'bob:approver,responder,reviewer',
@@ -269,7 +271,7 @@ export function initArgs(at: (...parts: string[]) => string): string[] {
     'dan:approver',
   ];
   const ports = ['--data-port', '0', '--admin-port', '0', '--origin', 'vault.example/e2e/2026'];
-  return ['init', '--folder', at('vault'), '--token', at('token.json'), ...ports, ...people.flatMap((one) => ['--administrator', one])];
+  return ['init', '--folder', at('vault'), ...keys, ...ports, ...people.flatMap((one) => ['--administrator', one])];
 }
 
 const url = (port: number) => `https://127.0.0.1:${port}`;

@@ -37,6 +37,7 @@ export const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 /** Folders that hold a concrete adapter. Only compose.ts names them. */
 export const ADAPTERS = [
   'keys/pkcs11',
+  'keys/aws-kms',
   'keys/keeper',
   'blobs/fs',
   'stores/sqlite',
@@ -53,6 +54,8 @@ export const ADAPTER_EXCEPTIONS: ReadonlyArray<{ readonly file: string; readonly
   { file: 'cli/doctor/store-facts.ts', imports: 'stores/sqlite', why: 'the doctor reads the database of a vault that may be stopped' },
   { file: 'cli/keeper.ts', imports: 'keys/keeper', why: 'composition root of a keeper that runs by itself' },
   { file: 'keys/keeper/main.ts', imports: 'keys/pkcs11', why: 'the keeper is the one process that loads the PKCS#11 module' },
+  { file: 'keys/keeper/main.ts', imports: 'keys/aws-kms', why: 'and the one that has the credentials for AWS KMS' },
+  { file: 'keys/keeper/config.ts', imports: 'keys/aws-kms', why: 'its configuration is that of the provider it starts' },
   {
     file: 'vault/enrol.ts',
     imports: 'attestation/tpm2/enrolment.ts',
@@ -64,6 +67,7 @@ export const ADAPTER_EXCEPTIONS: ReadonlyArray<{ readonly file: string; readonly
 
 /** Where each third-party package lives: files or folders of src. */
 export const PACKAGE_HOMES: Readonly<Record<string, readonly string[]>> = {
+  '@aws-sdk/client-kms': ['keys/aws-kms'],
   '@cedar-policy/cedar-wasm': ['policy'],
   '@peculiar/x509': ['identity', 'attestation/tpm2'],
   'reflect-metadata': ['identity', 'attestation/tpm2'], // what @peculiar/x509 stands on

@@ -43,13 +43,19 @@ function keptFiles(facts: Facts, config: Config, configFile: string): readonly K
       secret: true,
       foreign: keeper.mode === 'external',
     },
-    ...(keeper.mode === 'external'
-      ? []
-      : [
-          one('the PIN file', keeper.token.pinFile, PRIVATE, true),
-          ...(keeper.token.softhsmConf === undefined ? [] : [one('the configuration of SoftHSM', keeper.token.softhsmConf, NOT_WRITABLE)]),
-          ...tokenFolders(facts, keeper.token.softhsmConf).map((folder) => one('the token folder', folder, PRIVATE, true)),
-        ]),
+    ...filesOfKeys(facts, keeper, one),
+  ];
+}
+
+/** What a child keeper reads; of an external one only the keeper's user knows. */
+function filesOfKeys(facts: Facts, keeper: Config['keeper'], one: (name: string, path: string, closed: number, secret?: boolean) => Kept) {
+  if (keeper.mode === 'external') return [];
+  if ('kms' in keeper)
+    return keeper.kms.credentialsFile === undefined ? [] : [one('the AWS credentials', keeper.kms.credentialsFile, PRIVATE, true)];
+  return [
+    one('the PIN file', keeper.token.pinFile, PRIVATE, true),
+    ...(keeper.token.softhsmConf === undefined ? [] : [one('the configuration of SoftHSM', keeper.token.softhsmConf, NOT_WRITABLE)]),
+    ...tokenFolders(facts, keeper.token.softhsmConf).map((folder) => one('the token folder', folder, PRIVATE, true)),
   ];
 }
 
@@ -89,6 +95,11 @@ export function keysApart(facts: Facts, config: Config): Finding {
     if (door.uid === data.uid) return finding('keys_apart', 'warning', `the keeper runs as the user that owns the database, ${data.uid}`);
     return finding('keys_apart', 'ok', `the keeper is user ${door.uid}, the database is of ${data.uid}`);
   }
+  if ('kms' in config.keeper) {
+    if (config.keeper.kms.credentialsFile === undefined)
+      return finding('keys_apart', 'ok', 'the keys are in AWS KMS, under a role of this machine');
+    return finding('keys_apart', 'info', 'the keys are in AWS KMS; its credentials are a file of this machine');
+  }
   const { pinFile, softhsmConf } = config.keeper.token;
   const beside = [pinFile, ...(softhsmConf === undefined ? [] : [softhsmConf])].map((path) => looked(() => facts.path(path)));
   const near = beside.filter((one): one is PathFacts => one !== undefined && one !== 'denied');
@@ -105,6 +116,7 @@ export function keysApart(facts: Facts, config: Config): Finding {
 export function softwareKeys(config: Config): Finding {
   if (config.keeper.mode === 'external')
     return finding('software_keys', 'unknown', 'what the external keeper uses cannot be seen from here');
+  if ('kms' in config.keeper) return finding('software_keys', 'ok', 'AWS KMS');
   const { module, softhsmConf } = config.keeper.token;
   const soft = softhsmConf !== undefined || /softhsm/i.test(module);
   return soft ? finding('software_keys', 'warning', 'SoftHSM: the keys are files') : finding('software_keys', 'ok', 'not SoftHSM');

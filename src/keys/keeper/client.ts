@@ -7,7 +7,7 @@ import { checkAad, checkMessage, checkRandomLength, checkRef, checkSecret } from
 import type { KeyProvider, KeyProviderHealth } from '../port.ts';
 import { decodeWrappedKey, encodeWrappedKey } from '../wrapped-key.ts';
 import { decodePayload, encodeFrame, FrameReader, type Message, malformed, takeSecret } from './frames.ts';
-import { bytes, integer, parseHealth, parseInfo, refMembers } from './protocol.ts';
+import { bytes, integer, parseDestroyed, parseHealth, parseInfo, refMembers } from './protocol.ts';
 
 export interface KeeperClientOptions {
   readonly socket: string;
@@ -106,7 +106,7 @@ export function createKeeperClient(options: KeeperClientOptions): KeyProvider {
     },
     async destroy(ref) {
       checkRef(ref);
-      return call({ verb: 'destroy', ...refMembers(ref) }, () => undefined);
+      return call({ verb: 'destroy', ...refMembers(ref) }, parseDestroyed);
     },
     async wrap(kek, secret, aad) {
       checkRef(kek);

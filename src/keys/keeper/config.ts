@@ -1,14 +1,10 @@
 /** What a keeper is started with: one JSON object, by standard input or from a file, never by argument or environment. */
 import { isAbsolute } from 'node:path';
 import { VaultError } from '../../domain/errors.ts';
+import type { AwsKmsConfig } from '../aws-kms/provider.ts';
+import { AWS_KMS_SETTINGS, parseAwsKmsSettings } from '../aws-kms/settings.ts';
 
-export interface KeeperConfig {
-  /** The PKCS#11 library. All paths are absolute. */
-  readonly module: string;
-  readonly tokenLabel: string;
-  readonly tokenSerial?: string;
-  /** Holds the PIN; mode 0600. */
-  readonly pinFile: string;
+interface Served {
   /** The unix socket to listen on; its folder has mode 0700, or 0750 with `socketGroup`. */
   readonly socket: string;
   /** Group id that may open the socket too: the vault's, where vault and keeper are different users. */
@@ -17,8 +13,28 @@ export interface KeeperConfig {
   readonly ceremony?: boolean;
 }
 
-const PATHS = ['module', 'pinFile', 'socket'] as const;
-const MEMBERS: ReadonlySet<string> = new Set([...PATHS, 'tokenLabel', 'tokenSerial', 'socketGroup', 'ceremony']);
+/** All paths are absolute. */
+export interface Pkcs11KeeperConfig extends Served {
+  readonly provider?: 'pkcs11';
+  /** The PKCS#11 library. */
+  readonly module: string;
+  readonly tokenLabel: string;
+  readonly tokenSerial?: string;
+  /** Holds the PIN; mode 0600. */
+  readonly pinFile: string;
+}
+
+export interface AwsKmsKeeperConfig extends Served, AwsKmsConfig {
+  readonly provider: 'aws-kms';
+}
+
+export type KeeperConfig = Pkcs11KeeperConfig | AwsKmsKeeperConfig;
+
+const SERVED = ['provider', 'socket', 'socketGroup', 'ceremony'];
+const MEMBERS = {
+  pkcs11: new Set([...SERVED, 'module', 'pinFile', 'tokenLabel', 'tokenSerial']),
+  'aws-kms': new Set<string>([...SERVED, ...AWS_KMS_SETTINGS]),
+};
 /** sockaddr_un.sun_path of Linux, less its final zero; a longer one would be cut without a word. */
 const SOCKET_PATH_BYTES = 107;
 
@@ -36,27 +52,46 @@ export function parseKeeperFile(json: string): { readonly config: KeeperConfig; 
   if (softhsmConf !== undefined && (typeof softhsmConf !== 'string' || !isAbsolute(softhsmConf)))
     throw invalid('keeper setting softhsmConf is not an absolute path');
   if ('ceremony' in value) throw invalid('a ceremony is an option of `wv keeper`, not a setting');
-  return { config: checked(value), softhsmConf };
+  const config = checked(value);
+  if (softhsmConf !== undefined && config.provider === 'aws-kms') throw invalid('unknown keeper setting "softhsmConf"');
+  return { config, softhsmConf };
 }
 
 function checked(value: Record<string, unknown>): KeeperConfig {
-  for (const name of Object.keys(value)) if (!MEMBERS.has(name)) throw invalid(`unknown keeper setting ${JSON.stringify(name)}`);
-  for (const name of PATHS) {
-    const path = value[name];
-    if (typeof path !== 'string' || !isAbsolute(path)) throw invalid(`keeper setting ${name} is not an absolute path`);
-  }
-  const { tokenLabel, tokenSerial, socketGroup, ceremony, socket } = value;
+  const { provider = 'pkcs11' } = value;
+  if (provider !== 'pkcs11' && provider !== 'aws-kms') throw invalid('keeper setting provider is neither pkcs11 nor aws-kms');
+  for (const name of Object.keys(value)) if (!MEMBERS[provider].has(name)) throw invalid(`unknown keeper setting ${JSON.stringify(name)}`);
+  const served = servedOf(value);
+  return provider === 'pkcs11' ? { ...served, ...pkcs11Of(value) } : { ...served, provider, ...parseAwsKmsSettings(value) };
+}
+
+function servedOf(value: Record<string, unknown>): Served {
+  const { socketGroup, ceremony } = value;
+  const socket = pathOf(value, 'socket');
+  if (Buffer.byteLength(socket) > SOCKET_PATH_BYTES) throw invalid('keeper setting socket is longer than 107 bytes');
+  if (socketGroup !== undefined && !isGroupId(socketGroup)) throw invalid('keeper setting socketGroup is not the number of a group');
+  if (ceremony !== undefined && typeof ceremony !== 'boolean') throw invalid('keeper setting ceremony is not a boolean');
+  return { socket, ...(socketGroup !== undefined && { socketGroup }), ...(ceremony !== undefined && { ceremony }) };
+}
+
+function pkcs11Of(value: Record<string, unknown>): Omit<Pkcs11KeeperConfig, keyof Served> {
+  const { tokenLabel, tokenSerial } = value;
+  const module = pathOf(value, 'module');
+  const pinFile = pathOf(value, 'pinFile');
   if (typeof tokenLabel !== 'string' || tokenLabel === '') throw invalid('keeper setting tokenLabel is missing');
   if (tokenSerial !== undefined && (typeof tokenSerial !== 'string' || tokenSerial === ''))
     throw invalid('keeper setting tokenSerial is not text');
-  if (socketGroup !== undefined && !isGroupId(socketGroup)) throw invalid('keeper setting socketGroup is not the number of a group');
-  if (ceremony !== undefined && typeof ceremony !== 'boolean') throw invalid('keeper setting ceremony is not a boolean');
-  if (Buffer.byteLength(String(socket)) > SOCKET_PATH_BYTES) throw invalid('keeper setting socket is longer than 107 bytes');
-  return value as unknown as KeeperConfig; // every member was checked above
+  return { module, pinFile, tokenLabel, ...(tokenSerial !== undefined && { tokenSerial }) };
+}
+
+function pathOf(value: Record<string, unknown>, name: string): string {
+  const path = value[name];
+  if (typeof path !== 'string' || !isAbsolute(path)) throw invalid(`keeper setting ${name} is not an absolute path`);
+  return path;
 }
 
 /** 0 is root's group, which needs no permission. */
-function isGroupId(value: unknown): boolean {
+function isGroupId(value: unknown): value is number {
   return typeof value === 'number' && Number.isInteger(value) && value > 0 && value < MOST_GID;
 }
 

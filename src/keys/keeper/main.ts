@@ -1,5 +1,5 @@
 /**
- * The keeper process: the only one that loads the PKCS#11 library and reads the PIN.
+ * The keeper process: the only one that loads the PKCS#11 library and reads the PIN, or has the credentials for AWS KMS.
  *
  *   node src/keys/keeper/main.ts        configuration as one line of JSON on standard input, which then stays open: when it
  *                                       closes, the parent is gone and so is the keeper. The parent is the vault, or `wv keeper`
@@ -7,8 +7,8 @@
  * Standard output: events, one JSON object a line (supervisor.ts). Standard error: what a person should read.
  */
 import { VaultError } from '../../domain/errors.ts';
-import { createPkcs11KeyProvider } from '../pkcs11/provider.ts';
-import { parseKeeperConfig } from './config.ts';
+import type { KeyProvider } from '../port.ts';
+import { type KeeperConfig, parseKeeperConfig } from './config.ts';
 import { startKeeperServer } from './server.ts';
 
 /** sysexits.h EX_CONFIG: starting again with the same settings cannot work. */
@@ -38,6 +38,16 @@ function configFromParent(onParentGone: () => void): Promise<string> {
   });
 }
 
+/** Loaded when it is known which: a keeper has one of the two native worlds in its memory, never both. */
+async function providerOf(config: KeeperConfig): Promise<KeyProvider> {
+  if (config.provider === 'aws-kms') {
+    const { createAwsKmsKeyProvider } = await import('../aws-kms/provider.ts');
+    return createAwsKmsKeyProvider(config, report);
+  }
+  const { createPkcs11KeyProvider } = await import('../pkcs11/provider.ts');
+  return createPkcs11KeyProvider(config, { onEvent: report });
+}
+
 async function run(): Promise<void> {
   let stop = async (): Promise<void> => {};
   const end = () => void stop().finally(() => process.exit()); // 0, or what a failed start has set
@@ -45,7 +55,7 @@ async function run(): Promise<void> {
   process.stdout.on('error', end); // nobody reads our events: the parent is gone
 
   const config = parseKeeperConfig(await configFromParent(end));
-  const provider = createPkcs11KeyProvider(config, { onEvent: report });
+  const provider = await providerOf(config);
   const { socket, socketGroup, ceremony = false } = config;
   const server = await startKeeperServer({ provider, socket, ceremony, ...(socketGroup !== undefined && { socketGroup }) });
   stop = async () => {

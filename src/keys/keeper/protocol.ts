@@ -3,7 +3,7 @@ import type { Cbor } from '../../domain/cbor.ts';
 import type { KeyId } from '../../domain/ids.ts';
 import { SecretBytes } from '../../domain/secret.ts';
 import { SIGNATURE_ALGORITHMS } from '../../domain/signature.ts';
-import type { KeyInfo, KeyProviderHealth, KeyPurpose, KeyRef } from '../port.ts';
+import { type Destroyed, HEALTH_CODES, type KeyInfo, type KeyProviderHealth, type KeyPurpose, type KeyRef } from '../port.ts';
 import { WRAP_TIERS } from '../wrapped-key.ts';
 import { type Message, malformed, takeSecret } from './frames.ts';
 
@@ -104,20 +104,19 @@ export function healthMembers(health: KeyProviderHealth): Message {
   return health.code === undefined ? { ok: health.ok } : { ok: health.ok, code: health.code };
 }
 
-const HEALTH_CODES: ReadonlyArray<Cbor | undefined> = [
-  'pin_incorrect',
-  'hsm_unavailable',
-  'hsm_token_missing',
-  'hsm_mechanism_missing',
-  'keeper_unavailable',
-  'keeper_deadline',
-];
+export function destroyedMembers({ cancellableUntil }: Destroyed): Message {
+  return cancellableUntil === undefined ? {} : { cancellableUntil: cancellableUntil.getTime() };
+}
+
+export function parseDestroyed(message: Message): Destroyed {
+  return message['cancellableUntil'] === undefined ? {} : { cancellableUntil: new Date(integer(message, 'cancellableUntil')) };
+}
 
 export function parseHealth(message: Message): KeyProviderHealth {
   const { ok, code } = message;
   if (ok === true && code === undefined) return { ok: true };
-  if (ok !== false || !HEALTH_CODES.includes(code)) throw malformed('not a health answer');
-  return { ok: false, code: code as NonNullable<KeyProviderHealth['code']> }; // just looked up
+  if (ok !== false || code === undefined) throw malformed('not a health answer');
+  return { ok: false, code: oneOf(HEALTH_CODES, code, 'health code') };
 }
 
 export function bytes(message: Message, name: string): Uint8Array {

@@ -9,7 +9,7 @@ import { codeOf, VaultError } from '../../domain/errors.ts';
 import type { KeyProvider } from '../port.ts';
 import { decodeWrappedKey, encodeWrappedKey } from '../wrapped-key.ts';
 import { decodePayload, encodeFrame, FrameReader, type Message } from './frames.ts';
-import { healthMembers, infoMembers, type KeeperRequest, parseRequest } from './protocol.ts';
+import { destroyedMembers, healthMembers, infoMembers, type KeeperRequest, parseRequest } from './protocol.ts';
 
 export interface KeeperServerConfig {
   readonly provider: KeyProvider;
@@ -104,8 +104,7 @@ async function perform(request: KeeperRequest, { provider, ceremony }: KeeperSer
       return { members: infoMembers(await provider.describe(request.ref)) };
     case 'destroy':
       if (!ceremony) throw new VaultError('action_denied', NOT_A_CEREMONY);
-      await provider.destroy(request.ref);
-      return { members: {} };
+      return { members: destroyedMembers(await provider.destroy(request.ref)) };
     case 'wrap': {
       using secret = request.secret;
       return { members: { wrapped: encodeWrappedKey(await provider.wrap(request.ref, secret, request.aad)) } };

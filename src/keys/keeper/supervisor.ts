@@ -18,20 +18,20 @@ const START_MS = 15_000;
 const STOP_MS = 3_000;
 const MAIN = fileURLToPath(new URL('./main.ts', import.meta.url));
 
-/** `login`, `connected`, `lost`, `refused`, `ready`, `fatal` come from the keeper; `line` is its standard error; the rest is ours. */
+/** `login`, `connected`, `lost`, `refused`, `kms`, `ready`, `fatal` come from the keeper; `line` is its standard error; the rest is ours. */
 export interface KeeperEvent {
-  readonly event: 'started' | 'login' | 'connected' | 'lost' | 'refused' | 'ready' | 'fatal' | 'line' | 'exited' | 'hung';
+  readonly event: 'started' | 'login' | 'connected' | 'lost' | 'refused' | 'kms' | 'ready' | 'fatal' | 'line' | 'exited' | 'hung';
   readonly detail: string;
   readonly code?: ErrorCode;
 }
 
-export interface KeeperStart extends KeeperConfig {
+export type KeeperStart = KeeperConfig & {
   /** All of the child's environment: what the PKCS#11 library needs (SOFTHSM2_CONF), and none of the vault's own secrets. */
   readonly env?: Readonly<Record<string, string>>;
   readonly onEvent?: (event: KeeperEvent) => void;
   /** A keeper silent for this long is killed and started again; it speaks every second. */
   readonly hangMs?: number;
-}
+};
 
 export interface RunningKeeper {
   readonly socket: string;
@@ -99,7 +99,7 @@ export async function startKeeper(start: KeeperStart): Promise<RunningKeeper> {
     if (heard === undefined) onEvent({ event: 'line', detail: line });
     if (heard === undefined || heard.event === 'alive') return;
     // The serial seen first is the only one accepted later, also by the next process.
-    if (heard.serial !== undefined) config = { ...config, tokenSerial: heard.serial };
+    if (heard.serial !== undefined && config.provider !== 'aws-kms') config = { ...config, tokenSerial: heard.serial };
     if (heard.event === 'fatal' && heard.code === 'configuration_invalid') terminal = new VaultError(heard.code, heard.detail);
     if (heard.event === 'refused' && heard.code !== undefined) terminal = new VaultError(heard.code, heard.detail);
     if (heard.event === 'ready') ready.resolve();
@@ -132,13 +132,13 @@ export async function startKeeper(start: KeeperStart): Promise<RunningKeeper> {
 }
 
 interface HeardEvent {
-  readonly event: 'login' | 'connected' | 'lost' | 'refused' | 'ready' | 'fatal' | 'alive';
+  readonly event: 'login' | 'connected' | 'lost' | 'refused' | 'kms' | 'ready' | 'fatal' | 'alive';
   readonly detail: string;
   readonly code?: ErrorCode;
   readonly serial?: string;
 }
 
-const HEARD: ReadonlySet<string> = new Set(['login', 'connected', 'lost', 'refused', 'ready', 'fatal', 'alive']);
+const HEARD: ReadonlySet<string> = new Set(['login', 'connected', 'lost', 'refused', 'kms', 'ready', 'fatal', 'alive']);
 
 /** Undefined for a line that is no event of ours: a native library may print to standard output as well. */
 function parseEvent(line: string): HeardEvent | undefined {

@@ -59,7 +59,8 @@ export function createPkcs11KeyProvider(config: Pkcs11Config, options: Pkcs11Opt
     },
     async destroy(ref) {
       checkRef(ref);
-      return operate('destroying a key', (session) => destroyKek(module, session, ref));
+      await operate('destroying a key', (session) => destroyKek(module, session, ref));
+      return {};
     },
     async wrap(kek, secret, aad) {
       checkRef(kek);

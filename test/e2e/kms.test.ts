@@ -1,0 +1,94 @@
+/** A vault whose keys are in AWS KMS, with nothing pretended but AWS itself: ceremony, publish, release, rotation, destruction, log. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { noKms, startKms, type TestKms } from '../harness/kms.ts';
+import { MODEL, type RealVault, type ServerProcess, startRealVault, wv, wvJson } from './real-vault.ts';
+
+(noKms === undefined ? describe : describe.skip)(noKms ?? 'a vault on AWS KMS', () => {
+  let kms: TestKms;
+  let vault: RealVault;
+  let server: ServerProcess;
+  let machine: string;
+  beforeAll(async () => {
+    kms = await startKms();
+    vault = await startRealVault(kms.config);
+    server = vault.server;
+    machine = await vault.enrolled('gpu-node-1');
+    await vault.promote();
+  }, 240_000);
+  afterAll(async () => {
+    await vault?.stop();
+    await kms?.stop();
+  }, 60_000);
+
+  const alice = () => ['--kit', vault.kit('alice')];
+  const config = () => ['--config', join(vault.folder, 'vault.json')];
+  const keys = async () => (await wvJson('keys', 'show', ...alice()))['keks'] as Array<{ version: number; state: string; wrapped: number }>;
+  const approved = async (...args: string[]) => vault.approve((await wvJson(...args, ...alice())) as never, 'system');
+  const fetch = (name: string) =>
+    wv('fetch', '--requester', machine, '--model', MODEL, '--version', vault.versionId, '--out', vault.at(name), '--json');
+  const expectWhole = (name: string) => {
+    for (const [path, bytes] of vault.model) expect(readFileSync(join(vault.at(name), path)).equals(bytes)).toBe(true);
+  };
+
+  test('was made without a token, and says in vault.json where its keys are and not how to reach them', () => {
+    const file = JSON.parse(readFileSync(join(vault.folder, 'vault.json'), 'utf8'));
+    expect(file).not.toHaveProperty('token');
+    expect(file.kms).toEqual({ ...kms.config, credentialsFile: expect.stringMatching(/credentials\.json$/) });
+    expect(JSON.stringify(file)).not.toContain('SECRET');
+  });
+
+  test('releases what was published, byte for byte', async () => {
+    expect((await fetch('first')).exit).toBe(0);
+    expectWhole('first');
+  }, 60_000);
+
+  test('tells KMS no name but that of the key: none of the vault, a model, a version, a namespace, a class or a person', () => {
+    const told = kms.asked.map(({ body }) => JSON.stringify(body).replaceAll('kek-default', ''));
+    expect(told.length).toBeGreaterThan(20);
+    const { vaultId } = JSON.parse(readFileSync(join(vault.folder, 'vault.json'), 'utf8'));
+    for (const name of [vaultId, MODEL, vault.versionId, 'default', 'restricted', 'alice'])
+      expect(told.filter((one) => one.includes(name))).toEqual([]);
+  });
+
+  test('while KMS denies it a key, answers with the reason and a request id in its log, and serves again after it', async () => {
+    await server.kill(); // a DEK that is still lent would be used on
+    server = await vault.serve();
+    kms.fail('Decrypt', { answer: 400, error: 'AccessDeniedException' });
+    expect((await fetch('denied')).err).toContain('kms_access_denied');
+    kms.heal();
+    expect(server.log.join('\n')).toContain('00000000-1111-2222-3333-444444444444');
+    expect((await fetch('again')).exit).toBe(0);
+    expectWhole('again');
+  }, 60_000);
+
+  test('rotates to a KMS key of its own, and rewraps inside KMS', async () => {
+    kms.asked.length = 0;
+    await approved('keys', 'rotate');
+    for (let waited = 0; (await keys())[0]?.wrapped !== 0 && waited < 60; waited++) await sleep(500);
+    expect(await keys()).toEqual([
+      expect.objectContaining({ version: 1, state: 'deactivated', wrapped: 0 }),
+      expect.objectContaining({ version: 2, state: 'active', wrapped: 5 }), // one version, four people
+    ]);
+    expect(kms.asked.filter(({ operation }) => operation === 'ReEncrypt')).toHaveLength(5);
+    expect(kms.asked.filter(({ operation }) => operation === 'CreateKey')).toHaveLength(1);
+    expect((await fetch('rotated')).exit).toBe(0);
+    expectWhole('rotated');
+  }, 120_000);
+
+  test('destroys the old version by two people and a hand beside the keeper: KMS says that it is pending deletion', async () => {
+    await approved('keys', 'destroy', '1', '--yes', '--code', await vault.code('alice'));
+    expect(await wvJson('keys', 'erase', ...config(), '--yes')).toMatchObject({ destroyed: [{ id: 'kek-default', version: 1 }] });
+    const { KeyMetadata: key } = await kms.admin.describeKey({ KeyId: 'alias/wv-test/kek-default/1' });
+    expect(key?.KeyState).toBe('PendingDeletion');
+    expect((await fetch('destroyed')).exit).toBe(0);
+  }, 120_000);
+
+  test('has a log that anybody verifies with the P-256 key of `wv init`', async () => {
+    await wvJson('log', 'export', vault.at('log'), '--kit', vault.kit('bob'));
+    expect(await wvJson('log', 'verify', vault.at('log'), '--vkey', vault.vkey)).toMatchObject({ ok: true });
+    expect(Buffer.from(vault.vkey.split('+').slice(2).join('+'), 'base64')[0]).toBe(2); // signed-note's algorithm byte of ECDSA
+  }, 60_000);
+});
