@@ -11,6 +11,12 @@ export interface EvidenceFormat {
 export const EVIDENCE_FORMATS: Readonly<Record<string, EvidenceFormat>> = {
   'snp-report': { malformed: 'malformed', load: async () => (await import('../attestation/sev-snp/examine.ts')).examineSnpReport },
   'tdx-quote': { malformed: 'malformed', load: async () => (await import('../attestation/tdx/examine.ts')).examineTdxQuote },
+  'nitro-cose-sign1': { malformed: 'malformed', load: async () => (await import('../attestation/nitro/examine.ts')).examineNitroDocument },
+  'nvidia-spdm': { malformed: 'malformed', load: async () => (await import('../attestation/nvidia-gpu/examine.ts')).examineNvidiaReport },
+  'nvidia-rim-xml': {
+    malformed: 'malformed',
+    load: async () => (await import('../attestation/nvidia-gpu/examine-rim.ts')).examineNvidiaRim,
+  },
   'x509-crl': { malformed: 'malformed', load: async () => (await import('../attestation/x509/examine-crl.ts')).examineCrl },
   'x509-crl-check': { malformed: 'malformed', load: async () => (await import('../attestation/x509/examine-crl.ts')).examineAgainstCrl },
 };

@@ -32,7 +32,7 @@ export function inputsOf(entry: SharedEntry): ExaminationInputs {
   return {
     evidence: read(entry.file),
     companions: Object.fromEntries(Object.entries(entry.companions).map(([name, file]) => [name, read(file)])),
-    parameters: {},
+    parameters: Object.fromEntries(Object.entries(entry.expected).filter(([name]) => name.startsWith('expected_'))),
     roots: sharedRoots(),
     now: new Date(entry.expected.at),
   };

@@ -4,7 +4,6 @@ import { webcrypto } from 'node:crypto';
 import * as x509 from '@peculiar/x509';
 
 type KeyPair = { publicKey: webcrypto.CryptoKey; privateKey: webcrypto.CryptoKey };
-const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' };
 let serial = 1;
 
 export interface Issued {
@@ -21,7 +20,10 @@ export interface CertificateWishes {
   readonly notBefore?: Date;
   readonly notAfter?: Date;
   readonly extensions?: readonly x509.Extension[];
-  readonly hash?: 'SHA-1' | 'SHA-256';
+  readonly hash?: 'SHA-1' | 'SHA-256' | 'SHA-384';
+  readonly curve?: 'P-256' | 'P-384' | 'P-521';
+  /** Parts before CN, as the vendor orders them: `C=US, O=NVIDIA Corporation`. */
+  readonly organization?: string;
 }
 
 export const ca = (pathLength?: number) => new x509.BasicConstraintsExtension(true, pathLength, true);
@@ -34,12 +36,14 @@ export const unknownCritical = new x509.Extension('1.2.3.4.5', true, Uint8Array.
 export const deviceName = new x509.SubjectAlternativeNameExtension([{ type: 'dn', value: 'CN=id:00001014' }], true);
 
 export async function issue(wishes: CertificateWishes): Promise<Issued> {
+  const algorithm = { name: 'ECDSA', namedCurve: wishes.curve ?? 'P-256' };
+  const nameOf = (name: string) => (wishes.organization === undefined ? `CN=${name}` : `${wishes.organization}, CN=${name}`);
   const keys = (await webcrypto.subtle.generateKey(algorithm, true, ['sign', 'verify'])) as KeyPair; // an EC algorithm makes pairs
   const certificate = await x509.X509CertificateGenerator.create(
     {
       serialNumber: (serial++).toString(16).padStart(4, '0'),
-      subject: `CN=${wishes.name}`,
-      issuer: `CN=${wishes.issuer?.name ?? wishes.name}`,
+      subject: nameOf(wishes.name),
+      issuer: nameOf(wishes.issuer?.name ?? wishes.name),
       notBefore: wishes.notBefore ?? new Date('2020-01-01T00:00:00Z'),
       notAfter: wishes.notAfter ?? new Date('2040-01-01T00:00:00Z'),
       publicKey: wishes.publicKey ?? keys.publicKey,

@@ -1,0 +1,137 @@
+/** Is this AWS Nitro document authentic, and would a production policy take it? Format: docs/formats/evidence-nitro.md. */
+import { toHex } from '../../domain/bytes.ts';
+import { type ClaimValue, conclude, type Examination, type ExaminationInputs, type PinnedRoot } from '../examination.ts';
+import { type Certificate, readCertificate } from '../x509/certificate.ts';
+import { followChain, outsideValidity } from '../x509/chain.ts';
+import { Malformed } from '../x509/der.ts';
+import { IssuerMemo } from '../x509/path.ts';
+import { isoSeconds } from '../x509/validity.ts';
+import { type CoseSign1, coseVerifies, readCoseSign1 } from './cose.ts';
+import { MAX_DOCUMENT_BYTES, type NitroDocument, type ReadDocument, readDocument } from './document.ts';
+
+export type NitroWord =
+  | 'malformed'
+  | 'trailing_bytes'
+  | 'missing_cabundle'
+  | 'certificate_malformed'
+  | 'chain_incomplete'
+  | 'untrusted_root'
+  | 'certificate_expired'
+  | 'certificate_not_yet_valid'
+  | 'cose_signature_invalid'
+  | 'nonce_mismatch'
+  | 'debug_enabled';
+
+type Claims = Record<string, ClaimValue>;
+
+/** Goes on after a finding as far as something can still be said, so that a person sees all that is wrong. */
+export function examineNitroDocument(inputs: ExaminationInputs, memo = new IssuerMemo()): Examination<NitroWord> {
+  const found = new Set<NitroWord>();
+  const claims: Claims = { product: 'AWS Nitro Enclaves' };
+  try {
+    const cose = readEnvelope(inputs.evidence, found, claims);
+    const read = readDocument(cose.payload);
+    describe(read, found, claims);
+    examineKey(cose, read.document, { inputs, memo, found, claims });
+    if (claims['debug'] === true) found.add('debug_enabled');
+    if (!nonceFits(read.document, inputs.parameters['expected_nonce'])) found.add('nonce_mismatch');
+  } catch (error) {
+    if (!(error instanceof Malformed)) throw error;
+    found.add('malformed');
+  }
+  return conclude(found, ['debug_enabled'], claims);
+}
+
+function readEnvelope(evidence: Uint8Array, found: Set<NitroWord>, claims: Claims): CoseSign1 {
+  if (evidence.length > MAX_DOCUMENT_BYTES) throw new Malformed(`longer than ${MAX_DOCUMENT_BYTES} bytes`);
+  const cose = readCoseSign1(evidence);
+  claims['cose_tag'] = cose.isTagged;
+  claims['trailing_bytes'] = cose.trailingBytes;
+  if (!cose.isSound) found.add('malformed');
+  if (cose.trailingBytes > 0) found.add('trailing_bytes');
+  return cose;
+}
+
+/** `measurement` and `report_data` are the names that every kind of evidence has for these. */
+function describe({ document, wrong, hasBundle, isEndless }: ReadDocument, found: Set<NitroWord>, claims: Claims): void {
+  if (!hasBundle) found.add('missing_cabundle');
+  if (wrong.some((name) => hasBundle || name !== 'cabundle')) found.add('malformed');
+  const { moduleId, timestampMs, pcrs, cabundle, publicKey, userData, nonce } = document;
+  const hex = (bytes: Uint8Array | null | undefined) => (bytes instanceof Uint8Array ? toHex(bytes) : null);
+  Object.assign(claims, {
+    module_id: moduleId ?? null,
+    digest: wrong.includes('digest') ? null : 'SHA384',
+    timestamp: timestampMs === undefined ? null : isoSeconds(new Date(timestampMs)),
+    timestamp_ms: timestampMs ?? null,
+    pcrs: pcrs === undefined ? null : Object.fromEntries([...pcrs].map(([index, value]) => [String(index), toHex(value)])),
+    measurement: hex(pcrs?.get(0)),
+    report_data: hex(userData),
+    user_data: hex(userData),
+    nonce: hex(nonce),
+    public_key: hex(publicKey),
+    debug: pcrs === undefined ? null : isDebug(pcrs),
+    payload_map: isEndless ? 'indefinite length (0xbf)' : 'definite length',
+    cabundle_certificates: cabundle?.length ?? null,
+  });
+}
+
+/** An enclave in debug mode has zeros where its image would be measured; its memory can be read from the host. */
+function isDebug(pcrs: ReadonlyMap<number, Uint8Array>): boolean {
+  return [0, 1, 2].some((index) => pcrs.get(index)?.every((byte) => byte === 0) !== false);
+}
+
+interface KeyQuestion {
+  readonly inputs: ExaminationInputs;
+  readonly memo: IssuerMemo;
+  readonly found: Set<NitroWord>;
+  readonly claims: Claims;
+}
+
+/** The signature, and the way from its key to a root of ours. Whatever cannot be asked is a finding too. */
+function examineKey(cose: CoseSign1, { certificate, cabundle }: Partial<NitroDocument>, question: KeyQuestion): void {
+  const { inputs, memo, found, claims } = question;
+  if (certificate === undefined || cabundle === undefined) return; // found before
+  const leaf = readOrNote(() => readCertificate(certificate), found);
+  if (leaf === undefined) return;
+  claims['leaf_valid_from'] = isoSeconds(leaf.notBefore);
+  claims['leaf_valid_until'] = isoSeconds(leaf.notAfter);
+  if (!coseVerifies(cose, leaf.publicKey)) found.add('cose_signature_invalid');
+  const issuers = readOrNote(() => cabundle.toReversed().map((der) => readIssuer(der, memo)), found);
+  if (issuers === undefined) return;
+  const chain = followChain([leaf, ...issuers], memo);
+  claims['valid_from'] = isoSeconds(chain.validity.from);
+  claims['valid_until'] = isoSeconds(chain.validity.until);
+  // A certificate authority among the leaves would let one enclave speak for others.
+  if (!chain.isWhole || leaf.issuesCertificates) found.add('chain_incomplete');
+  if (!isPinned(issuers.at(-1), inputs.roots)) found.add('untrusted_root');
+  const outside = outsideValidity(chain, inputs.now);
+  if (outside !== undefined) found.add(outside);
+}
+
+function readOrNote<T>(read: () => T, found: Set<NitroWord>): T | undefined {
+  try {
+    return read();
+  } catch (error) {
+    if (!(error instanceof Malformed)) throw error;
+    found.add('certificate_malformed');
+    return undefined;
+  }
+}
+
+/** Of PEM or of several, the document has none. */
+function readIssuer(der: Uint8Array, memo: IssuerMemo): Certificate {
+  const [only, ...more] = der[0] === 0x30 ? memo.certificates(der) : [];
+  if (only === undefined || more.length > 0) throw new Malformed('not exactly one DER certificate');
+  return only;
+}
+
+/** By its bytes: a root with the same name, or even the same key, is another root. */
+function isPinned(root: Certificate | undefined, roots: readonly PinnedRoot[]): boolean {
+  return roots.some(({ vendor, certificate }) => vendor === 'aws' && root !== undefined && Buffer.compare(root.der, certificate) === 0);
+}
+
+/** Fits when nobody asked. What is not hex fits nothing. */
+function nonceFits({ nonce }: Partial<NitroDocument>, expected: unknown): boolean {
+  if (expected === undefined) return true;
+  return typeof expected === 'string' && expected !== '' && nonce instanceof Uint8Array && toHex(nonce) === expected.toLowerCase();
+}
