@@ -4,8 +4,8 @@ import { calculateJwkThumbprint } from 'jose';
 import { type JwtAnchor, jwtNonce, type Refusal, refuse } from '../../domain/evidence.ts';
 import { type PublicJwk, readJwk } from '../../domain/jwk.ts';
 import type { VerificationContext } from '../port.ts';
+import type { JsonObject } from '../strict-json.ts';
 import { claimAt } from './claims.ts';
-import type { JsonObject } from './strict-json.ts';
 
 export interface Bound {
   readonly fresh: boolean;

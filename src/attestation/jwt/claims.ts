@@ -1,7 +1,7 @@
 /** What stands in a token whose signature was verified: when it is good, who it is about, what it says under our names. */
 import { DEFAULTS } from '../../domain/classes.ts';
 import { type ClaimPath, type JwtAnchor, type Refusal, refuse } from '../../domain/evidence.ts';
-import type { JsonObject } from './strict-json.ts';
+import type { JsonObject } from '../strict-json.ts';
 
 const MAX_FACT_CHARS = 256;
 /** 9999-12-31T23:59:59Z: what ISO 8601 can write. */

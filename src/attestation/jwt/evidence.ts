@@ -1,7 +1,7 @@
 /** The body of `jwt` evidence (docs/formats/evidence-jwt.md): a compact JWS taken apart and bounded. Believes nothing yet. */
 import { z } from 'zod';
 import { type Refusal, refuse } from '../../domain/evidence.ts';
-import { type JsonObject, parseStrictObject } from './strict-json.ts';
+import { type JsonObject, parseStrictObject } from '../strict-json.ts';
 
 /** Characters. A token of a verifier with its certificates in the header is about 11,000. */
 export const MAX_TOKEN_CHARS = 65_536;

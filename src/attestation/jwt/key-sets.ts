@@ -7,7 +7,7 @@ import type { Clock } from '../../domain/clock.ts';
 import { VaultError } from '../../domain/errors.ts';
 import { type PublicJwk, readJwk } from '../../domain/jwk.ts';
 import { LruMap } from '../../domain/lru-map.ts';
-import { parseStrictObject } from './strict-json.ts';
+import { parseStrictObject } from '../strict-json.ts';
 
 export interface KeySetAddress {
   /** https */

@@ -39,6 +39,13 @@ export interface Quote {
   readonly pcrDigest: Uint8Array;
 }
 
+/** What the first six bytes say the structure is. A TPM signs other statements with the same key, and nothing of its own without the magic. */
+export function attestKind(bytes: Uint8Array): 'quote' | 'not_a_quote' | 'bad_magic' {
+  const [magic, type] = [readNumber(bytes, 0, 4), readNumber(bytes, 4, 2)];
+  if (magic !== MAGIC) return 'bad_magic';
+  return type === TYPE_QUOTE ? 'quote' : 'not_a_quote';
+}
+
 /** Parses a whole TPMS_ATTEST. Throws Malformed, also for any type but a quote. */
 export function parseQuote(bytes: Uint8Array): Quote {
   return readWhole('TPMS_ATTEST', bytes, MAX_QUOTE_BYTES, (reader) => {
@@ -107,6 +114,11 @@ function readBitmapBytes(reader: TpmReader): number {
   const length = reader.u8();
   if (length > 4) throw new Malformed('a PCR bitmap longer than 32 PCRs');
   return length;
+}
+
+/** Big-endian; undefined behind the end. */
+function readNumber(bytes: Uint8Array, at: number, length: number): number | undefined {
+  return bytes.length < at + length ? undefined : Buffer.from(bytes).readUIntBE(at, length);
 }
 
 /** TPMI_YES_NO is 0 or 1 and nothing else. */

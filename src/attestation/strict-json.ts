@@ -1,5 +1,5 @@
 /** JSON of a token, read in one way only: what two parsers could read differently is refused, as RFC 7515 section 4 allows. */
-import { assertJsonDepth } from '../../domain/json.ts';
+import { assertJsonDepth } from '../domain/json.ts';
 
 const MAX_DEPTH = 16;
 

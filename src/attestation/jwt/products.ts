@@ -1,0 +1,157 @@
+/**
+ * What the tokens of known verifiers say, under one set of names. A table: whose token it is, how its claims are called, and which of its
+ * answers a default production policy refuses. docs/formats/evidence-jwt.md has the same presets as trust anchors for the vault.
+ */
+import type { ClaimValue } from '../examination.ts';
+import type { JsonObject } from '../strict-json.ts';
+import { claimAt } from './claims.ts';
+import { earStatuses } from './ear.ts';
+
+type Claims = Readonly<Record<string, ClaimValue>>;
+
+interface Product {
+  is(claims: JsonObject): boolean;
+  read(claims: JsonObject): Claims;
+}
+
+/** The first that fits. `product` is the name people know; a token of nobody known has none. */
+const PRODUCTS: readonly Product[] = [
+  {
+    is: ({ iss }) => iss === 'https://confidentialcomputing.googleapis.com',
+    read: (claims) => ({
+      product: 'GCP Confidential Space',
+      measurement: textAt(claims, 'submods', 'container', 'image_digest'),
+      tcb: valueAt(claims, 'tdx'),
+      tcb_status: textAt(claims, 'tdx', 'gcp_attester_tcb_status'),
+    }),
+  },
+  {
+    is: (claims) => ['attester_tcb_status', 'verifier_instance_ids'].some((name) => Object.hasOwn(claims, name)),
+    read: readTrustAuthority,
+  },
+  { is: ({ iss }) => iss === 'https://nras.attestation.nvidia.com', read: readNras },
+  {
+    is: (claims) => Object.hasOwn(claims, 'x-ms-attestation-type'),
+    read: (claims) => ({
+      product: 'Azure MAA',
+      claims: Object.keys(claims).sort(),
+      measurement: textAt(maaTee(claims), 'x-ms-sevsnpvm-launchmeasurement') ?? textAt(maaTee(claims), 'x-ms-sgx-mrenclave'),
+      report_data: textAt(maaTee(claims), 'x-ms-sevsnpvm-reportdata'),
+      secboot: valueAt(claims, 'secureboot'),
+    }),
+  },
+  { is: (claims) => profileOf(claims).includes('confidential-containers/Trustee'), read: (claims) => readEar('CoCo Trustee', claims) },
+  { is: (claims) => profileOf(claims).includes('veraison/ear'), read: (claims) => readEar('Veraison EAR', claims) },
+  {
+    is: ({ iss }) => iss === 'CoCo-Attestation-Service',
+    read: (claims) => ({ product: 'CoCo attestation service', tcb: asListed(claims['tcb-status']) }),
+  },
+  {
+    is: (claims) => Object.hasOwn(claims, 'kubernetes.io'),
+    read: (claims) => ({
+      product: 'Kubernetes service account',
+      namespace: textAt(claims, 'kubernetes.io', 'namespace'),
+      pod: textAt(claims, 'kubernetes.io', 'pod', 'name'),
+    }),
+  },
+];
+
+/** Members every EAT may have (RFC 9711), then the product's own. */
+export function readProduct(claims: JsonObject): Claims {
+  const own = PRODUCTS.find((product) => product.is(claims))?.read(claims) ?? { product: null };
+  const common = ['hwmodel', 'swname', 'swversion', 'ueid', 'secboot', 'dbgstat', 'measres'] as const;
+  const eat = Object.fromEntries(common.flatMap((name) => (Object.hasOwn(claims, name) ? [[name, valueAt(claims, name)]] : [])));
+  return { nonce: valueAt(claims, 'eat_nonce'), measurement: null, ...eat, debug: debugOf(claims), ...own };
+}
+
+/** Claims stand at the top, or below the name of the TEE since version 2. */
+function readTrustAuthority(claims: JsonObject): Claims {
+  const type = textAt(claims, 'attester_type') ?? ['TDX', 'SGX', 'SEVSNP'].find((tee) => Object.hasOwn(claims, tee.toLowerCase())) ?? null;
+  const tee = type?.toLowerCase() ?? '';
+  const find = (name: string) => textAt(claims, name) ?? textAt(claims, tee, name);
+  const status = find('attester_tcb_status');
+  return {
+    product: type === null ? 'Intel Trust Authority' : `Intel Trust Authority over ${type}`,
+    measurement: find('sgx_mrenclave') ?? find('tdx_mrtd') ?? find('sevsnp_launchmeasurement'),
+    report_data: find('sgx_report_data') ?? find('tdx_report_data') ?? find('sevsnp_reportdata'),
+    tcb: status,
+    tcb_status: status,
+  };
+}
+
+/** The overall token does not say which GPU it is about; its parts do. */
+const NVIDIA_CHIPS: ReadonlyArray<readonly [prefix: string, product: string]> = [
+  ['GH100', 'NVIDIA H100'],
+  ['GB100', 'NVIDIA B100'],
+  ['LS10', 'NVIDIA NVSwitch'],
+];
+
+function readNras(claims: JsonObject): Claims {
+  const model = textAt(claims, 'hwmodel');
+  const product = NVIDIA_CHIPS.find(([prefix]) => model?.startsWith(prefix))?.[1] ?? (model === null ? 'NVIDIA H100' : 'NVIDIA GPU');
+  const optional: Record<string, ClaimValue> = {
+    overall_result: valueAt(claims, 'x-nvidia-overall-att-result'),
+    driver_version: valueAt(claims, 'x-nvidia-gpu-driver-version'),
+    vbios_version: valueAt(claims, 'x-nvidia-gpu-vbios-version'),
+    submod_digests: submodDigests(claims),
+  };
+  return { product, ...Object.fromEntries(Object.entries(optional).filter(([, value]) => value !== null)) };
+}
+
+/** RFC 9711, 4.2.18.1.2: `["DIGEST", ["SHA-256", <hex>]]` by the name of the part. */
+function submodDigests({ submods }: JsonObject): Readonly<Record<string, string>> | null {
+  if (typeof submods !== 'object' || submods === null) return null;
+  const digests = Object.entries(submods).flatMap(([name, value]): Array<[string, string]> => {
+    const [kind, pair] = Array.isArray(value) ? (value as unknown[]) : [];
+    const [algorithm, digest] = kind === 'DIGEST' && Array.isArray(pair) ? (pair as unknown[]) : [];
+    return algorithm === 'SHA-256' && typeof digest === 'string' ? [[name, digest.toLowerCase()]] : [];
+  });
+  return digests.length === 0 ? null : Object.fromEntries(digests);
+}
+
+function readEar(product: string, claims: JsonObject): Claims {
+  return { product, ear_status: earStatuses(claims) };
+}
+
+function profileOf({ eat_profile: profile }: JsonObject): string {
+  return typeof profile === 'string' ? profile : '';
+}
+
+/** The report of an Azure VM stands inside the token about the VM. */
+function maaTee(claims: JsonObject): JsonObject {
+  const tee = claims['x-ms-isolation-tee'];
+  return typeof tee === 'object' && tee !== null && !Array.isArray(tee) ? (tee as JsonObject) : claims;
+}
+
+/** True as soon as one member says so; null when none says anything. */
+function debugOf(claims: JsonObject): boolean | null {
+  const flags = ['sgx_is_debuggable', 'tdx_is_debuggable', 'sevsnp_is_debuggable'].flatMap((name) => [
+    valueAt(claims, name),
+    ...['tdx', 'sgx', 'sevsnp'].map((tee) => valueAt(claims, tee, name)),
+  ]);
+  const maa = ['x-ms-sevsnpvm-is-debuggable', 'x-ms-sgx-is-debuggable', 'x-ms-tdx-is-debuggable'];
+  const said = [...flags, ...maa.map((name) => valueAt(maaTee(claims), name))].filter((value) => typeof value === 'boolean');
+  const dbgstat = textAt(claims, 'dbgstat');
+  if (dbgstat !== null) said.push(!dbgstat.startsWith('disabled'));
+  return said.length === 0 ? null : said.includes(true);
+}
+
+const MAX_LISTED_CHARS = 200;
+
+/** The status of many components in one line, cut: `{'sgx.body.isv_svn': '0000', ...`. */
+function asListed(status: unknown): string | null {
+  if (typeof status !== 'object' || status === null) return null;
+  const parts = Object.entries(status).map(
+    ([name, value]) => `'${name}': ${typeof value === 'string' ? `'${value}'` : JSON.stringify(value)}`,
+  );
+  return `{${parts.join(', ')}}`.slice(0, MAX_LISTED_CHARS);
+}
+
+function valueAt(claims: JsonObject, ...path: readonly string[]): ClaimValue {
+  return (claimAt(claims, path) ?? null) as ClaimValue; // JSON holds nothing else
+}
+
+function textAt(claims: JsonObject, ...path: readonly string[]): string | null {
+  const value = claimAt(claims, path);
+  return typeof value === 'string' ? value : null;
+}

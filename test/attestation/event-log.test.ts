@@ -1,0 +1,204 @@
+/** Measured boot logs: read whole or not at all, replayed as a TPM would extend, and believed only by their digests. */
+import { createHash } from 'node:crypto';
+import { describe, expect, test } from '@jest/globals';
+import fc from 'fast-check';
+import { MAX_LOG_BYTES, parseEventLog, UnusableLog } from '../../src/attestation/event-log/event-log.ts';
+import { examineEventLog } from '../../src/attestation/event-log/examine.ts';
+import { factsOf } from '../../src/attestation/event-log/facts.ts';
+import { replay } from '../../src/attestation/event-log/replay.ts';
+import { concat, toHex } from '../../src/domain/bytes.ts';
+import { flippedTwins } from './bit-flips.ts';
+import { type Bank, event, latin, le16, le32, log, opening, specId, variable } from './log-maker.ts';
+import { agreesOnEverySharedEntry, describeShared, inputsOf, sharedEntries } from './shared-evidence.ts';
+
+agreesOnEverySharedEntry('tcg2-eventlog', examineEventLog);
+
+const BOTH: readonly Bank[] = ['sha1', 'sha256'];
+const NO_ACTION = 3;
+const SEPARATOR = 4;
+const reasonsOf = (evidence: Uint8Array) => examineEventLog({ evidence }).reasons;
+const extend = (bank: Bank, start: Uint8Array, ...measured: readonly Uint8Array[]) =>
+  measured.reduce(
+    (before, one) => new Uint8Array(createHash(bank).update(before).update(createHash(bank).update(one).digest()).digest()),
+    start,
+  );
+
+describe('a replay', () => {
+  const [a, b] = [latin('first'), latin('second')];
+
+  test('extends every bank in order, register by register, and lists only registers that were extended', () => {
+    const bytes = log(
+      BOTH,
+      { register: 4, type: SEPARATOR, data: a },
+      { register: 7, type: SEPARATOR, data: a },
+      { register: 4, type: SEPARATOR, data: b },
+    );
+    expect(replay(parseEventLog(bytes))).toEqual({
+      sha1: { 4: toHex(extend('sha1', new Uint8Array(20), a, b)), 7: toHex(extend('sha1', new Uint8Array(20), a)) },
+      sha256: { 4: toHex(extend('sha256', new Uint8Array(32), a, b)), 7: toHex(extend('sha256', new Uint8Array(32), a)) },
+    });
+  });
+
+  test('never extends EV_NO_ACTION, and starts PCR 0 with the startup locality', () => {
+    const locality = { register: 0, type: NO_ACTION, data: concat(latin('StartupLocality\0'), Uint8Array.of(3)) };
+    const bytes = log(['sha256'], locality, { register: 0, type: SEPARATOR, data: a }, { register: 1, type: SEPARATOR, data: a });
+    const start = new Uint8Array(32);
+    start[31] = 3;
+    expect(replay(parseEventLog(bytes))).toEqual({
+      sha256: { 0: toHex(extend('sha256', start, a)), 1: toHex(extend('sha256', new Uint8Array(32), a)) },
+    });
+  });
+
+  test('starts the registers of dynamic launch, 17 to 22, with ones', () => {
+    const bytes = log(['sha256'], ...[16, 17, 22, 23].map((register) => ({ register, type: SEPARATOR, data: a })));
+    const zeros = toHex(extend('sha256', new Uint8Array(32), a));
+    const ones = toHex(extend('sha256', new Uint8Array(32).fill(0xff), a));
+    expect(replay(parseEventLog(bytes))).toEqual({ sha256: { 16: zeros, 17: ones, 22: ones, 23: zeros } });
+  });
+});
+
+describe('a log is read when it ends with its table', () => {
+  const bytes = log(BOTH, { register: 0, type: SEPARATOR, data: latin('x') });
+  test.each([
+    ['nothing behind it', new Uint8Array(0)],
+    ['zeros behind it', new Uint8Array(4096)],
+    ['ones behind it', new Uint8Array(100).fill(0xff)],
+  ])('%s', (_, rest) => expect(examineEventLog({ evidence: concat(bytes, rest) })).toMatchObject({ valid: true, claims: { events: 2 } }));
+
+  test('an event about no register is read, as reference manifests are', () => {
+    const evidence = log(BOTH, { register: 0xffff_ffff, type: NO_ACTION, data: latin('x') });
+    expect(examineEventLog({ evidence })).toMatchObject({ valid: true, claims: { events: 2, replayed: { sha1: {}, sha256: {} } } });
+  });
+});
+
+describe('a log is refused', () => {
+  const one = event(BOTH, { register: 0, type: SEPARATOR, data: latin('x') });
+  const whole = concat(opening(specId(BOTH)), one);
+  const withDigests = (...digests: readonly Uint8Array[]) =>
+    concat(opening(specId(BOTH)), le32(0), le32(SEPARATOR), le32(digests.length), ...digests, le32(0));
+  const [sha1, sha256] = [concat(le16(0x04), new Uint8Array(20)), concat(le16(0x0b), new Uint8Array(32))];
+
+  test.each([
+    ['empty', new Uint8Array(0)],
+    ['shorter than its first record', whole.subarray(0, 31)],
+    ['a first record that is longer than the log', opening(specId(BOTH)).subarray(0, 60)],
+    ['another signature', concat(opening(specId(BOTH, { signature: 'Spec ID Event02\0' })), one)],
+    ['version 3', concat(opening(specId(BOTH, { major: 3 })), one)],
+    ['no algorithm', opening(specId([]))],
+    ['an algorithm twice', opening(specId(['sha256', 'sha256']))],
+    ['a digest size that is a lie', concat(opening(specId(BOTH, { sizes: [20, 20] })), one)],
+    ['a digest size of nothing', opening(specId(BOTH, { sizes: [20, 0] }))],
+    ['bytes behind the Spec ID event', concat(opening(concat(specId(BOTH), Uint8Array.of(1))), one)],
+    ['an event that ends early', whole.subarray(0, -1)],
+    ['one byte behind the last event', concat(whole, Uint8Array.of(7))],
+    ['zeros behind it that are not only zeros', concat(whole, new Uint8Array(40), Uint8Array.of(1))],
+    ['register 24', concat(whole, event(BOTH, { register: 24, type: SEPARATOR }))],
+    ['an event about no register that would be extended', concat(whole, event(BOTH, { register: 0xffff_ffff, type: SEPARATOR }))],
+    ['an event with a digest too few', withDigests(sha256)],
+    ['an event with a digest too many', withDigests(sha1, sha256, sha1)],
+    ['an event with one digest twice', withDigests(sha256, sha256)],
+    ['an event with an algorithm the log does not have', withDigests(sha1, concat(le16(0x0c), new Uint8Array(48)))],
+    ['an event that says it is 4 GiB long', concat(opening(specId([])), le32(0))],
+    ['a size of 4 GiB', concat(whole.subarray(0, -5), le32(0xffff_ffff), latin('x'))],
+    ['a count of four thousand million digests', concat(opening(specId(BOTH)), le32(0), le32(4), le32(0xffff_ffff))],
+    ['more than 1 MiB', new Uint8Array(MAX_LOG_BYTES + 1)],
+  ])('%s', (_, evidence) => expect(reasonsOf(evidence)).toEqual(['malformed_event_log']));
+
+  test('more than 4096 events', () => {
+    const many = Array.from({ length: 4097 }, () => one);
+    expect(reasonsOf(concat(opening(specId(BOTH)), ...many))).toEqual(['malformed_event_log']);
+    expect(reasonsOf(concat(opening(specId(BOTH)), ...many.slice(1)))).toEqual([]);
+  });
+
+  test('of the old form, and one with SHA-1 alone, by a word of its own', () => {
+    const old = concat(opening(latin('firmware'), 8), opening(latin('x'), SEPARATOR));
+    expect(reasonsOf(old)).toEqual(['legacy_sha1_log']);
+    expect(reasonsOf(log(['sha1'], { register: 0, type: SEPARATOR }))).toEqual(['legacy_sha1_log']);
+    expect(reasonsOf(concat(old, Uint8Array.of(1)))).toEqual(['malformed_event_log', 'legacy_sha1_log']);
+  });
+});
+
+describe('facts of a log', () => {
+  const driverConfig = 0x8000_0001;
+  const on = variable('SecureBoot', Uint8Array.of(1));
+  const facts = (...events: Parameters<typeof event>[1][]) => factsOf(parseEventLog(log(BOTH, ...events)));
+
+  test('say what was measured: secure boot, what was started, the command line', () => {
+    const loader = { register: 4, type: 0x8000_0003, data: latin('path'), measured: latin('the loader itself') };
+    const line = { register: 8, type: 0x0d, data: latin('kernel_cmdline: root=/dev/sda\0'), measured: latin('root=/dev/sda') };
+    expect(facts({ register: 7, type: driverConfig, data: on }, loader, line)).toEqual({
+      bank: 'sha256',
+      secureBoot: true,
+      bootApplications: [createHash('sha256').update('the loader itself').digest('hex')],
+      commandLines: ['root=/dev/sda'],
+    });
+  });
+
+  test('never repeat text that does not hash to its digest', () => {
+    const line = { register: 8, type: 0x0d, data: latin('kernel_cmdline: quiet\0'), measured: latin('init=/bin/sh') };
+    const { secureBoot, commandLines } = facts(
+      { register: 7, type: driverConfig, data: on, measured: variable('SecureBoot', Uint8Array.of(0)) },
+      line,
+    );
+    expect([secureBoot, commandLines]).toEqual([null, []]);
+  });
+
+  test('do not choose between two answers, nor take one of another length', () => {
+    const off = { register: 7, type: driverConfig, data: variable('SecureBoot', Uint8Array.of(0)) };
+    expect(facts({ register: 7, type: driverConfig, data: on }, off).secureBoot).toBe(null);
+    expect(facts({ register: 7, type: driverConfig, data: variable('SecureBoot', Uint8Array.of(1, 0)) }).secureBoot).toBe(null);
+    expect(facts(off).secureBoot).toBe(false);
+  });
+
+  test('are only of the bank and registers that were signed', () => {
+    const parsed = parseEventLog(log(BOTH, { register: 7, type: driverConfig, data: on }));
+    expect(factsOf(parsed, { bank: 'sha256', registers: [0, 4] }).secureBoot).toBe(null);
+    expect(factsOf(parsed, { bank: 'sha384', registers: [7] })).toMatchObject({ bank: null, secureBoot: null });
+    expect(factsOf(parsed, { bank: 'sha1', registers: [7] })).toMatchObject({ bank: 'sha1', secureBoot: true });
+  });
+});
+
+describe('whatever the bytes', () => {
+  const isAnswer = (bytes: Uint8Array) => {
+    try {
+      factsOf(parseEventLog(bytes));
+      return true;
+    } catch (error) {
+      return error instanceof UnusableLog;
+    }
+  };
+  const good = log(
+    BOTH,
+    { register: 0, type: SEPARATOR, data: latin('abc') },
+    { register: 7, type: 0x8000_0001, data: variable('SecureBoot', Uint8Array.of(1)) },
+  );
+
+  test('there is an answer: random bytes, random tails, cuts and splices', () => {
+    fc.assert(fc.property(fc.uint8Array({ maxLength: 300 }), isAnswer));
+    fc.assert(fc.property(fc.uint8Array({ maxLength: 300 }), (tail) => isAnswer(concat(opening(specId(BOTH)), tail))));
+    fc.assert(
+      fc.property(fc.nat(good.length), fc.nat(good.length), (from, to) => isAnswer(concat(good.subarray(0, to), good.subarray(from)))),
+    );
+  });
+
+  test('a flipped bit of a digest changes the replay, and of anything else it changes nothing that counts', () => {
+    const before = JSON.stringify(replay(parseEventLog(good)));
+    let refused = 0;
+    for (const { bytes } of flippedTwins(good, 'own log')) {
+      expect(isAnswer(bytes)).toBe(true);
+      if (reasonsOf(bytes).length > 0) refused++;
+      else if (JSON.stringify(replay(parseEventLog(bytes))) === before) expect(parseEventLog(bytes).events).toHaveLength(2);
+    }
+    expect(refused).toBeGreaterThan(20); // counts, sizes, algorithms, registers, the opening
+  });
+
+  describeShared('real logs', () => {
+    test.each(sharedEntries('tcg2-eventlog').map((entry) => [entry.id, entry] as const))(
+      '%s: every byte damaged, always an answer',
+      (id, entry) => {
+        const { evidence } = inputsOf(entry);
+        for (const { bytes } of flippedTwins(evidence.subarray(0, 4096), id)) expect(isAnswer(bytes)).toBe(true);
+      },
+    );
+  });
+});
