@@ -14,7 +14,7 @@ import type { Bodies } from './documents/bodies.ts';
 import { toBase64 } from './domain/bytes.ts';
 import { type Clock, systemClock } from './domain/clock.ts';
 import { codeOf, VaultError } from './domain/errors.ts';
-import { type Incarnation, newId } from './domain/ids.ts';
+import { type Incarnation, newId, SYSTEM } from './domain/ids.ts';
 import { createDekLeases } from './keys/dek-leases.ts';
 import { createKeeperClient } from './keys/keeper/client.ts';
 import { awsEnvironment, pkcs11Environment } from './keys/keeper/environment.ts';
@@ -26,13 +26,14 @@ import type { Logger } from './telemetry/logger.ts';
 import { createMetrics, type Metrics } from './telemetry/metrics.ts';
 import { readDocument } from './vault/documents.ts';
 import { CATALOGUE_KEY, type CeremonyInputs, type CeremonyResult, ceremony } from './vault/init.ts';
-import { activeKek } from './vault/key-ring.ts';
+import { activeOf, keyRing } from './vault/key-ring.ts';
 import { measuredKeys, measuredLog, measuredMeter } from './vault/measure.ts';
 import { createReleaseMeter } from './vault/meter.ts';
 import { keepHouse } from './vault/outcome.ts';
 import { recollect } from './vault/recollect.ts';
 import { createRevocations } from './vault/revoke.ts';
 import { createRewrapper } from './vault/rewrap.ts';
+import { startRewrapping } from './vault/rewrapping.ts';
 import type { CatalogueKey, Vault } from './vault/vault.ts';
 
 const HOUSEKEEPING_MS = 1_000;
@@ -101,14 +102,19 @@ export async function startCeremony(
 }
 
 /** What `wv keys erase` works with: the stored vault, and a keeper that may destroy what the signed key ring calls destroyed. */
-export async function withCeremonyKeys<T>(config: Config, log: Logger, work: (vault: CeremonyVault) => Promise<T>): Promise<T> {
+export async function withCeremonyKeys<T>(
+  config: Config,
+  log: Logger,
+  work: (vault: CeremonyVault) => Promise<T>,
+  clock: Clock = systemClock,
+): Promise<T> {
   const { keys, stop } = await startKeys(config, log, true);
   try {
-    const stores = await openSqliteStores({ file: config.database, clock: systemClock });
+    const stores = await openSqliteStores({ file: config.database, clock });
     try {
       const { identity, catalogueKey } = await verifyIdentity(config, keys, stores);
       const { vaultId } = config;
-      const node = newId<Incarnation>(systemClock.now());
+      const node = newId<Incarnation>(clock.now());
       const accessLog = createAccessLog({ log: stores.log, vaultId, node, configDigest: config.digest });
       return await work({ vaultId, stores, catalogueKey, kek: identity.kek, keys, accessLog });
     } finally {
@@ -150,6 +156,7 @@ export async function startVault(
     closers.push(() => running.sequencer.stop());
     const housekeeping = startHousekeeping(running.vault, log);
     closers.push(housekeeping);
+    closers.push(rewrapInTheBackground(running.vault, log));
     return { vault: running.vault, stop: closeAll };
   } catch (error) {
     await closeAll();
@@ -173,7 +180,8 @@ async function verifyIdentity(config: Config, keys: KeyProvider, stores: Stores)
     log.publicKey &&
     identity.logKey.publicKey === toBase64(log.publicKey);
   if (!same) throw new VaultError('document_invalid', 'the HSM holds other keys than this vault was made with');
-  await keys.describe(await stores.unitOfWork.run((tx) => activeKek(tx, { ...ports, kek: identity.kek })));
+  const active = activeOf(await stores.unitOfWork.run((tx) => keyRing(SYSTEM, tx, { ...ports, kek: identity.kek })));
+  if (active !== undefined) await keys.describe(active);
   return { identity, catalogueKey };
 }
 
@@ -250,15 +258,15 @@ async function recordStart(vault: Vault, config: Config): Promise<void> {
   );
 }
 
-function startHousekeeping(vault: Vault, log: Logger): () => Promise<void> {
+function rewrapInTheBackground(vault: Vault, log: Logger): () => Promise<void> {
   const rewrapper = createRewrapper(vault, (what, error) => log.error('a key cannot be rewrapped', { what, code: codeOf(error) }));
+  return startRewrapping(rewrapper, (error) => log.warn('rewrapping waits', { code: codeOf(error) }));
+}
+
+function startHousekeeping(vault: Vault, log: Logger): () => Promise<void> {
   let round: Promise<void> = Promise.resolve();
   const timer = setInterval(() => {
-    round = round
-      .then(() => keepHouse(vault))
-      .catch((error) => log.error('housekeeping failed', { code: codeOf(error) }))
-      .then(async () => void (await rewrapper.round()))
-      .catch((error) => log.warn('rewrapping waits', { code: codeOf(error) }));
+    round = round.then(() => keepHouse(vault)).catch((error) => log.error('housekeeping failed', { code: codeOf(error) }));
   }, HOUSEKEEPING_MS);
   return async () => {
     clearInterval(timer);

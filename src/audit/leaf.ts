@@ -5,6 +5,7 @@ import { DEFAULTS } from '../domain/classes.ts';
 import { VaultError } from '../domain/errors.ts';
 import { type Digest, type Incarnation, isId, newId, type RecordId, type VaultId } from '../domain/ids.ts';
 import { canonicalJson } from '../domain/json.ts';
+import { leafVersion } from './leaf-version.ts';
 import { loggable } from './loggable.ts';
 import type { Disclosure } from './port.ts';
 import type { PersonalData, RecordDraft } from './record.ts';
@@ -40,7 +41,7 @@ export function buildLeaf(draft: RecordDraft, ambient: Ambient): BuiltLeaf {
   const recordId = draft.recordId ?? newId<RecordId>(ambient.now);
   const disclosures = disclose(recordId, draft.personal, ambient.random ?? randomBytes);
   const leaf = canonicalJson({
-    v: 1,
+    v: leafVersion(draft),
     vaultId: ambient.vaultId,
     namespace: draft.namespace,
     node: ambient.node,

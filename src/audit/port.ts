@@ -54,6 +54,8 @@ export interface LogStore {
   assign(tx: Tx, limit: number): Promise<number>;
   /** Number of leaves that have an index. */
   assignedSize(tx: Tx): Promise<TreeSize>;
+  /** The leaf that was appended last, with an index or without; undefined in an empty log. */
+  newestLeaf(tx: Tx): Promise<Uint8Array | undefined>;
   /** Leaves [start, end), in order; fewer only where they do not exist. */
   leaves(tx: Tx, start: number, end: number): Promise<readonly LeafRow[]>;
   /** Replaces tiles of the same path and sets the head; false (and no change) when the head's size is not `previous` or would not grow. */

@@ -1,4 +1,4 @@
-/** AccessRecord: what one leaf of the access log says, schema v1. Format, field by field: docs/formats/access-log.md. */
+/** AccessRecord: what one leaf of the access log says, schemas v1 and v2. Format, field by field: docs/formats/access-log.md. */
 import type { ReleaseOutcome } from '../domain/access.ts';
 import type { ClassName } from '../domain/classes.ts';
 import type { ErrorCode } from '../domain/errors.ts';
@@ -7,6 +7,7 @@ import type {
   AdministratorId,
   Digest,
   KeyId,
+  KeyName,
   ModelId,
   Namespace,
   ObjectPath,
@@ -53,6 +54,10 @@ export const RECORD_TYPES = [
   'stop.placed',
   'stop.lifted',
   'log.read',
+  // Since schema v2 (leaf-version.ts).
+  'key.created',
+  'key.compromised',
+  'rewrap.requested',
 ] as const;
 export type RecordType = (typeof RECORD_TYPES)[number];
 
@@ -133,8 +138,8 @@ export interface RecordStop {
   readonly stopId: StopId;
   readonly kind: StopKind;
   readonly scope: StopScope;
-  /** The requester, model or version; a namespace or the vault has none. */
-  readonly target?: SubjectId | ModelId | VersionId | undefined;
+  /** The requester, model, version or key version; a namespace or the vault has none. */
+  readonly target?: SubjectId | ModelId | VersionId | KeyName | undefined;
 }
 
 /** Personal data: only a salted commitment enters the leaf; what it commits to is kept apart and can be erased. */

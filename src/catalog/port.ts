@@ -1,6 +1,6 @@
 /** CatalogStore: models, versions, objects being uploaded, and their states. Suite: test/contract/catalog-store.ts. */
 import type { ClassName } from '../domain/classes.ts';
-import type { Digest, ModelId, Namespace, VersionId } from '../domain/ids.ts';
+import type { Digest, Incarnation, ModelId, Namespace, VersionId } from '../domain/ids.ts';
 import type { ManifestObject, VersionState } from '../domain/model.ts';
 import type { Tx } from '../domain/unit-of-work.ts';
 
@@ -28,6 +28,30 @@ export interface VersionRow {
 
 export type WrappedDek = Pick<VersionRow, 'namespace' | 'modelId' | 'versionId' | 'wrappedDek'>;
 
+/** How far the keys of the vault have been rewrapped: for whoever watches, and for the process that goes on. The blobs themselves are the truth. */
+export interface RewrapJob {
+  /** What is being reached: names the key rings' counters. Another target is another job. */
+  readonly target: string;
+  /** The last version that was looked at; absent before the first. */
+  readonly after?: VersionId;
+  readonly total: number;
+  /** Looked at in this pass: rewrapped, right already, failed or waiting. */
+  readonly done: number;
+  readonly rewrapped: number;
+  /** Could not be rewrapped, and stays under the version that opens it. */
+  readonly failed: number;
+  /** Wrapped under a suspended version, or would be. */
+  readonly waiting: number;
+  readonly keysPerSecond: number;
+  readonly startedAt: Date;
+  readonly updatedAt: Date;
+  /** A whole pass left nothing undone. */
+  readonly finishedAt?: Date;
+  /** The process that works on it, until its lease ends. */
+  readonly holder: Incarnation;
+  readonly leaseUntil: Date;
+}
+
 export interface CatalogStore {
   /** Rejects `model_exists` when the name is taken in the namespace. */
   insertModel(tx: Tx, model: ModelRow): Promise<void>;
@@ -47,6 +71,11 @@ export interface CatalogStore {
   quarantine(tx: Tx, namespace: Namespace, versionId: VersionId, versionDigest: Digest): Promise<boolean>;
   /** Of every version there is, in order of id, at most `limit` after `after`: what a rotation goes through. */
   wrappedDeks(tx: Tx, limit: number, after?: VersionId): Promise<readonly WrappedDek[]>;
+  countVersions(tx: Tx): Promise<number>;
+  /** The one job there is, or was last; undefined before the first. */
+  rewrapJob(tx: Tx): Promise<RewrapJob | undefined>;
+  /** Replaces it as a whole. */
+  putRewrapJob(tx: Tx, job: RewrapJob): Promise<void>;
   /** Replaces a version's wrapped DEK if it is still `from`, byte for byte; false when another was quicker. */
   rewrap(tx: Tx, versionId: VersionId, from: Uint8Array, to: Uint8Array): Promise<boolean>;
   /** The class of the model's row: what its next versions must be announced with. */

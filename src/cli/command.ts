@@ -28,11 +28,12 @@ export function addAdminCommand(
   usage: string,
   description: string,
   examples: readonly [string, string, ...string[]],
-  settings: CommandOptions = {},
+  settings: CommandOptions & { readonly namespace?: readonly [meaning: string, otherwise: string] } = {},
 ): Command {
-  return addCommand(parent, usage, description, examples, settings)
+  const { namespace: [meaning, otherwise] = ['the namespace', 'default'], ...rest } = settings;
+  return addCommand(parent, usage, description, examples, rest)
     .requiredOption('--kit <folder>', "the administrator's kit, made by `wv init`")
-    .option('--namespace <name>', 'the namespace', 'default');
+    .option('--namespace <name>', meaning, otherwise);
 }
 
 /** A command that only holds others, e.g. `policy`. Two files may add to one group. */

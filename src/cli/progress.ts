@@ -26,10 +26,10 @@ export function progressOption(command: Command): Command {
   return command.addOption(option.choices(PROGRESS_WAYS).default('auto'));
 }
 
-/** Dispose it before anything else is written. `totalBytes` may be 0: nothing to show, no division by it. */
+/** Dispose it before anything else is written. `totalBytes` may be 0: nothing to show, no division by it. With `unit` it counts those instead of bytes. */
 export function startProgress(
   options: ProgressOptions,
-  work: { readonly label: string; readonly totalBytes: number },
+  work: { readonly label: string; readonly totalBytes: number; readonly unit?: 'keys' },
   stream: ProgressStream = process.stderr,
 ): Progress {
   const startedAt = performance.now();
@@ -56,6 +56,7 @@ export function startProgress(
 interface Seen {
   readonly label: string;
   readonly totalBytes: number;
+  readonly unit?: 'keys';
   readonly moved: number;
   readonly done: number;
   readonly seconds: number;
@@ -96,9 +97,10 @@ function bar(stream: ProgressStream, { label, totalBytes }: { label: string; tot
 
 const percent = ({ done, totalBytes }: Seen) => `${totalBytes === 0 ? 100 : Math.floor((100 * done) / totalBytes)}%`;
 
-function figures({ done, totalBytes, moved, seconds }: Seen): string {
+function figures({ done, totalBytes, moved, seconds, unit }: Seen): string {
+  const shown = (amount: number) => (unit === undefined ? inUnits(amount) : `${amount} ${unit}`);
   const rate = seconds === 0 ? 0 : moved / seconds;
-  return `${inUnits(done)} of ${inUnits(totalBytes)}, ${inUnits(Math.round(rate))}/s, ${timeLeft(totalBytes - done, rate)}`;
+  return `${shown(done)} of ${shown(totalBytes)}, ${shown(Math.round(rate))}/s, ${timeLeft(totalBytes - done, rate)}`;
 }
 
 function timeLeft(bytes: number, rate: number): string {

@@ -19,6 +19,7 @@ import type {
   VersionId,
 } from '../domain/ids.ts';
 import { parseDigest, parseId, parseName, parseObjectPath } from '../domain/ids.ts';
+import { CRYPTOPERIOD_DAYS, DESTRUCTION_WAIT_DAYS, KEY_STATES } from '../domain/key-state.ts';
 import type { Manifest } from '../domain/model.ts';
 import { OPERATION_KINDS } from '../domain/operation.ts';
 import { anchorsVersion, trustAnchorList, trustAnchorListV1 } from './anchors.ts';
@@ -193,14 +194,43 @@ export const BODY_SCHEMAS = {
     class: z.enum(CLASS_NAMES),
     consents: z.array(consent).min(2),
   }),
-  'key-ring': z.strictObject({
-    ...head,
-    namespace: name<Namespace>(),
-    counter: count,
-    /** Every version of the KEK there ever was. Exactly one is active: it wraps what is new. */
-    keks: z.array(z.strictObject({ ...keyRef.shape, state: z.enum(['active', 'deactivated', 'destroyed']) })).min(1),
-    consents: z.array(consent).min(2),
-  }),
+  'key-ring': z.discriminatedUnion('v', [
+    z.strictObject({
+      ...head,
+      namespace: name<Namespace>(),
+      counter: count,
+      /** Every version of the KEK there ever was. Exactly one is active: it wraps what is new. */
+      keks: z.array(z.strictObject({ ...keyRef.shape, state: z.enum(['active', 'deactivated', 'destroyed']) })).min(1),
+      consents: z.array(consent).min(2),
+    }),
+    z.strictObject({
+      ...head,
+      v: z.literal(2),
+      /** Whose KEK: of `system` the vault's, which wraps for every namespace that has none of its own. */
+      namespace: name<Namespace>(),
+      counter: count,
+      cryptoperiodDays: z.int().min(CRYPTOPERIOD_DAYS.least).max(CRYPTOPERIOD_DAYS.most),
+      destructionWaitDays: z.int().min(DESTRUCTION_WAIT_DAYS.least).max(DESTRUCTION_WAIT_DAYS.most),
+      /** Every version there ever was, and when each came into which state. At most one is active. */
+      keks: z
+        .array(
+          z.strictObject({
+            ...keyRef.shape,
+            state: z.enum(KEY_STATES),
+            createdAt: time.optional(),
+            activatedAt: time.optional(),
+            deactivatedAt: time.optional(),
+            compromisedAt: time.optional(),
+            /** Two people decided that it is destroyed, not before then. */
+            destroyAfter: time.optional(),
+            destroyedAt: time.optional(),
+          }),
+        )
+        .min(1),
+      /** Of whoever decided the last change; what carries an earlier decision out repeats its consents. */
+      consents: z.array(consent),
+    }),
+  ]),
   lift: z.strictObject({
     ...head,
     namespace: name<Namespace>(),

@@ -50,4 +50,6 @@ export interface DocumentStore {
   /** Compare-and-set: succeeds (true) only when the slot's counter is exactly `counter - 1`, an empty slot counting as 0. */
   point(tx: Tx, namespace: Namespace, slot: Slot, pointer: SlotPointer): Promise<boolean>;
   current(tx: Tx, namespace: Namespace, slot: Slot): Promise<SlotPointer | undefined>;
+  /** Namespaces whose slot points at something, in order. */
+  namespacesWith(tx: Tx, slot: Slot): Promise<readonly Namespace[]>;
 }

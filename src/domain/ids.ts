@@ -25,6 +25,8 @@ export type BlobName = Branded<string, 'BlobName'>;
 /** `/`-separated path of one object in a version. */
 export type ObjectPath = Branded<string, 'ObjectPath'>;
 export type KeyId = Branded<string, 'KeyId'>;
+/** One version of a key, `id/version`. */
+export type KeyName = Branded<string, 'KeyName'>;
 export type LeafIndex = Branded<number, 'LeafIndex'>;
 export type TreeSize = Branded<number, 'TreeSize'>;
 

@@ -10,6 +10,10 @@ export const OPERATION_KINDS = [
   'class-change',
   'rotate-key',
   'destroy-key',
+  'keep-key',
+  'create-key',
+  'compromise-key',
+  'key-periods',
   'lift',
 ] as const;
 export type OperationKind = (typeof OPERATION_KINDS)[number];

@@ -1,18 +1,18 @@
 /** Block, Suspend, Lockdown: what a stop covers. One person places it at once; lifting it takes two and a signed document. */
-import type { ModelId, Namespace, ReleaseId, StopId, SubjectId, VersionId } from './ids.ts';
+import type { KeyName, ModelId, Namespace, ReleaseId, StopId, SubjectId, VersionId } from './ids.ts';
 
-/** A block stops a requester; a suspension a model or one version of it; a lockdown a namespace or the whole vault. */
+/** A block stops a requester; a suspension a model, one version of it, or a key version; a lockdown a namespace or the whole vault. */
 export type StopKind = 'block' | 'suspend' | 'lockdown';
 
-/** What the target is; `namespace` and `vault` have none. Of a stop of the vault the namespace is SYSTEM. */
-export const STOP_SCOPES = ['requester', 'model', 'version', 'namespace', 'vault'] as const;
+/** What the target is; `namespace` and `vault` have none. Of a stop of the vault the namespace is SYSTEM; of a key, whose KEK it is. */
+export const STOP_SCOPES = ['requester', 'model', 'version', 'namespace', 'vault', 'key'] as const;
 export type StopScope = (typeof STOP_SCOPES)[number];
 
 export interface Stop {
   readonly stopId: StopId;
   readonly scope: StopScope;
   readonly namespace: Namespace;
-  readonly target?: SubjectId | ModelId | VersionId;
+  readonly target?: SubjectId | ModelId | VersionId | KeyName;
   readonly createdAt: Date;
 }
 
@@ -28,12 +28,15 @@ export interface Stoppable {
   readonly modelId?: ModelId;
   readonly versionId?: VersionId;
   readonly releaseId?: ReleaseId;
+  /** The KEK version that its DEK is wrapped under. */
+  readonly kek?: KeyName;
 }
 
 const KINDS: Readonly<Record<StopScope, StopKind>> = {
   requester: 'block',
   model: 'suspend',
   version: 'suspend',
+  key: 'suspend',
   namespace: 'lockdown',
   vault: 'lockdown',
 };
@@ -49,6 +52,7 @@ export function stopOf(stops: readonly KnownStop[], what: Stoppable): KnownStop 
 
 export function covers({ scope, namespace, target }: Stop, what: Stoppable): boolean {
   if (scope === 'vault') return true;
+  if (scope === 'key') return what.kek !== undefined && what.kek === target; // the vault's KEK wraps for many namespaces
   if (namespace !== what.namespace) return false;
   if (scope === 'namespace') return true;
   const named = scope === 'requester' ? what.subjectId : scope === 'model' ? what.modelId : what.versionId;

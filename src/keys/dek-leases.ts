@@ -7,7 +7,7 @@ import { equalBytes, lp, sha256Hex } from '../domain/bytes.ts';
 import { DEFAULTS } from '../domain/classes.ts';
 import { assertEarned } from '../domain/earned.ts';
 import { VaultError } from '../domain/errors.ts';
-import type { VersionId } from '../domain/ids.ts';
+import type { KeyName, VersionId } from '../domain/ids.ts';
 import type { SecretBytes } from '../domain/secret.ts';
 import { DEK_BYTES } from './dek.ts';
 import type { KeyProvider } from './port.ts';
@@ -15,6 +15,8 @@ import { encodeWrappedKey, type WrappedKey } from './wrapped-key.ts';
 
 export interface DekLease {
   readonly versionId: VersionId;
+  /** The version of the KEK that opened it, `id/version`. */
+  readonly kek: KeyName;
   /** Throws `release_cut` once the DEK was wiped or the lease released: ask for it at each use, keep no copy. */
   readonly dek: SecretBytes;
   /** Ends the lease; a second call does nothing. */
@@ -29,6 +31,8 @@ export interface DekLeases {
   leaseForSealing(versionId: VersionId, wrapped: WrappedKey, aad: Uint8Array): Promise<DekLease>;
   /** Suspend: the version's DEK is gone when this returns, whoever holds it; a running unwrap ends in `release_cut`. */
   wipe(versionId: VersionId): void;
+  /** Suspension of a key: as `wipe`, for everything that this version of the KEK (`id/version`) opened. */
+  wipeKek(kek: KeyName): void;
   /** Block: after the blocked releases were released, wipes every DEK no other live lease holds, without the linger. */
   wipeIdle(): void;
   /** Lockdown: as `wipe`, for all. Later leases unwrap anew, if they are permitted. */
@@ -50,6 +54,7 @@ export interface DekLeasesOptions {
 
 interface Entry {
   readonly versionId: VersionId;
+  readonly kek: KeyName;
   readonly opened: Promise<SecretBytes>;
   leases: number;
   dek: SecretBytes | undefined;
@@ -80,7 +85,9 @@ export function createDekLeases(options: DekLeasesOptions): DekLeases {
   }
 
   function open(name: string, versionId: VersionId, wrapped: WrappedKey, aad: Uint8Array): Entry {
-    const entry: Entry = { versionId, opened: unwrapInto(() => entry), leases: 0, dek: undefined, wiped: false, cancelLinger: undefined };
+    const kek = `${wrapped.kek.id}/${wrapped.kek.version}` as KeyName; // of a branded id
+    const opened = unwrapInto(() => entry);
+    const entry: Entry = { versionId, kek, opened, leases: 0, dek: undefined, wiped: false, cancelLinger: undefined };
     entries.set(name, entry);
     entry.opened.catch(() => {
       if (entries.get(name) === entry) entries.delete(name); // a failed unwrap is not remembered: the next lease asks again
@@ -112,6 +119,7 @@ export function createDekLeases(options: DekLeasesOptions): DekLeases {
     };
     return {
       versionId: entry.versionId,
+      kek: entry.kek,
       get dek() {
         if (released || entry.dek === undefined) throw cut();
         return entry.dek;
@@ -142,6 +150,7 @@ export function createDekLeases(options: DekLeasesOptions): DekLeases {
     },
     leaseForSealing: lend,
     wipe: (versionId) => wipeWhere((entry) => entry.versionId === versionId),
+    wipeKek: (kek) => wipeWhere((entry) => entry.kek === kek),
     wipeIdle: () => wipeWhere((entry) => entry.leases === 0),
     wipeAll: () => wipeWhere(() => true),
     dispose() {

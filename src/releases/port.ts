@@ -93,6 +93,8 @@ export interface ReleaseStore {
   endRelease(tx: Tx, releaseId: ReleaseId, outcome: ReleaseOutcome): Promise<boolean>;
   /** Releases without an outcome that expired by the database's time or that one of `stops` stops (`stopOf`), oldest first. */
   endable(tx: Tx, stops: readonly KnownStop[], limit: number): Promise<readonly ReleaseRow[]>;
+  /** The versions that releases without an outcome are of, each once. */
+  openVersions(tx: Tx): Promise<ReadonlyArray<Pick<ReleaseRow, 'namespace' | 'versionId'>>>;
   /** Keeps a stop for ever; one of the same id is no change. In force when the transaction commits. */
   insertStop(tx: Tx, stop: StopRow): Promise<void>;
   /** Points the stop at the document that lifts it; false when there is no such stop. */

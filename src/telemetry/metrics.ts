@@ -21,6 +21,8 @@ export interface Gauges {
   readonly logHalted: () => boolean;
   /** Records that a signed checkpoint covers, and those that have their index and wait for one. Rejects when the store does. */
   readonly log: () => Promise<{ readonly size: number; readonly waiting: number }>;
+  /** Days until a KEK should be rotated, key versions that are suspended, keys that wait to be rewrapped. */
+  readonly keys: () => Promise<{ readonly daysLeft: number; readonly suspended: number; readonly rewrapLeft: number }>;
 }
 
 export interface Metrics {
@@ -115,6 +117,10 @@ function watchGauges(gauges: Gauges, registers: Registry[]): void {
   ask('ready', '1 when the node should be sent requests', async () => Number(await gauges.ready()));
   ask('revocations_stale', '1 when the list of stops could not be read and every stream is cut', () => Number(gauges.revocationsStale()));
   ask('log_halted', '1 when the access log is no longer signed and nothing is released', () => Number(gauges.logHalted()));
+  const keys = () => gauges.keys().catch(() => ({ daysLeft: Number.NaN, suspended: Number.NaN, rewrapLeft: Number.NaN }));
+  ask('kek_days_left', 'Days until the first active KEK version should be rotated', async () => (await keys()).daysLeft);
+  ask('keks_suspended', 'KEK versions that somebody has suspended', async () => (await keys()).suspended);
+  ask('rewrap_keys_left', 'Keys that the rewrap under way has not looked at yet', async () => (await keys()).rewrapLeft);
   ask('log_records', 'Records under the newest checkpoint', async () => (await log()).size);
   ask('log_records_waiting', 'Records that have their index and wait for a signed checkpoint', async () => (await log()).waiting);
 }

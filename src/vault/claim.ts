@@ -21,7 +21,7 @@ import { type AdministratorBody, administratorByName } from './administrators.ts
 import { type Attempt, admitAttempt, refuseAttempt } from './attempts.ts';
 import { actorOf } from './authorize.ts';
 import { slotOf } from './documents.ts';
-import { activeKek } from './key-ring.ts';
+import { activeKek, sameKey } from './key-ring.ts';
 import { acceptTimeStep, countTry, withdrawTry } from './second-factor.ts';
 import type { Vault } from './vault.ts';
 
@@ -80,7 +80,7 @@ export async function confirmClaim(
   const equipped = await vault.stores.unitOfWork.run(async (tx) => {
     const still = await pending(attempt, tx, vault);
     if (still?.claim.authenticatorId !== claim.authenticatorId) return false;
-    if (still.kek.version !== kek.version) throw new VaultError('key_rotating'); // nobody would rewrap it any more
+    if (!sameKey(still.kek, kek)) throw new VaultError('key_rotating'); // nobody would rewrap it any more
     if (!(await acceptTimeStep(attempt, claim.authenticatorId, timeStep, tx, vault))) return false;
     await vault.stores.identity.deleteClaim(tx, person.administratorId);
     await vault.stores.documents.put(tx, document);
@@ -131,7 +131,7 @@ async function awaited({ administrator, workstation }: Attempt, tx: Tx, vault: P
     person.authenticator === undefined &&
     person.workstations.includes(workstation) &&
     tx.now < addSeconds(new Date(person.createdAt), DEFAULTS.claimSeconds);
-  return waits ? { person, now: tx.now, kek: await activeKek(tx, vault) } : undefined;
+  return waits ? { person, now: tx.now, kek: await activeKek(SYSTEM, tx, vault) } : undefined;
 }
 
 function confirmable(claim: ClaimRow, tx: Tx): boolean {

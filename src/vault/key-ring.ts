@@ -1,74 +1,96 @@
 /**
- * Which versions of the KEK there are, and what each may still do (key states of NIST SP 800-57 part 1, section 7): the active one wraps
- * and opens, deactivated ones only open, destroyed ones are gone. The signed `key-ring` document says it; before the first rotation there is none.
+ * Which versions of a KEK there are, and what each may still do (domain/key-state.ts). The vault has one ring, in the namespace `system`; a
+ * namespace may have its own, whose active version then wraps what is new there. The signed `key-ring` document says it; before the first change
+ * the vault's has the one version of the ceremony.
  */
 import type { Bodies } from '../documents/bodies.ts';
-import { fromBase64 } from '../domain/bytes.ts';
-import { SYSTEM, type VersionId } from '../domain/ids.ts';
+import { VaultError } from '../domain/errors.ts';
+import { type KeyName, type Namespace, SYSTEM, type VaultId } from '../domain/ids.ts';
+import { CRYPTOPERIOD_DAYS, DESTRUCTION_WAIT_DAYS, KEY_USES } from '../domain/key-state.ts';
 import type { Tx } from '../domain/unit-of-work.ts';
 import type { KeyRef } from '../keys/port.ts';
-import { decodeWrappedKey } from '../keys/wrapped-key.ts';
-import { administratorInForce } from './administrators.ts';
 import { inForce } from './documents.ts';
+import { codeOfStop, knownStops } from './stops.ts';
 import type { Vault } from './vault.ts';
 
 type Ports = Pick<Vault, 'vaultId' | 'stores' | 'catalogueKey' | 'kek'>;
 
-export type KeyVersion = Bodies['key-ring']['keks'][number];
+type RingBody = Extract<Bodies['key-ring'], { v: 2 }>;
+export type KeyVersion = RingBody['keks'][number];
 
 export interface KeyRing {
-  /** 0 before the first rotation. */
+  readonly namespace: Namespace;
+  /** 0 before the first change. */
   readonly counter: number;
+  readonly cryptoperiodDays: number;
+  readonly destructionWaitDays: number;
+  /** Empty: the namespace has no KEK of its own. */
   readonly keks: readonly KeyVersion[];
+  readonly consents: RingBody['consents'];
 }
 
-export async function keyRing(tx: Tx, vault: Ports): Promise<KeyRing> {
-  const ring = await inForce('key-ring', SYSTEM, tx, vault);
-  return ring === undefined ? { counter: 0, keks: [{ ...vault.kek, state: 'active' }] } : { counter: ring.counter, keks: ring.body.keks };
+export async function keyRing(namespace: Namespace, tx: Tx, vault: Ports): Promise<KeyRing> {
+  const ring = await inForce('key-ring', namespace, tx, vault);
+  const usual = { namespace, cryptoperiodDays: CRYPTOPERIOD_DAYS.usual, destructionWaitDays: DESTRUCTION_WAIT_DAYS.usual, consents: [] };
+  if (ring === undefined) return { ...usual, counter: 0, keks: namespace === SYSTEM ? [first(vault)] : [] };
+  const { body, counter } = ring;
+  if (body.v === 2) return body;
+  const keks = body.keks.map((kek) => (sameKey(kek, vault.kek) ? { ...first(vault), ...kek } : kek));
+  return { ...usual, counter, keks, consents: body.consents };
 }
 
-/** The one version that wraps what is new. */
-export async function activeKek(tx: Tx, vault: Ports): Promise<KeyRef> {
-  return activeOf(await keyRing(tx, vault), vault);
+/** Every ring there is, the vault's first. */
+export async function keyRings(tx: Tx, vault: Ports): Promise<readonly KeyRing[]> {
+  const others = (await vault.stores.documents.namespacesWith(tx, 'key-ring')).filter((namespace) => namespace !== SYSTEM);
+  const rings = [];
+  for (const namespace of [SYSTEM, ...others]) rings.push(await keyRing(namespace, tx, vault));
+  return rings;
 }
 
-export function activeOf(ring: KeyRing, vault: Pick<Vault, 'kek'>): KeyRef {
-  const { id, version } = ring.keks.find(({ state }) => state === 'active') ?? vault.kek;
-  return { id, version };
+/** The one version that wraps what is new in the namespace: of its own KEK when that has an active one, else of the vault's. */
+export async function activeKek(namespace: Namespace, tx: Tx, vault: Ports): Promise<KeyRef> {
+  const active = activeOf(await keyRing(namespace, tx, vault)) ?? activeOf(await keyRing(SYSTEM, tx, vault));
+  if (active === undefined) throw new VaultError('key_state_conflict', 'no version of the KEK is active: rotate');
+  return active;
 }
 
-const PAGE = 500;
+/** As `activeKek`, for data keys: `key_suspended` while that version is stopped. Never another one in its place. */
+export async function wrappingKek(namespace: Namespace, tx: Tx, vault: Ports): Promise<KeyRef> {
+  const kek = await activeKek(namespace, tx, vault);
+  await assertNotSuspended(kek, tx, vault);
+  return kek;
+}
 
-/** What a blob that cannot be read is counted under: it may need any of the versions. */
-export const UNREADABLE = 'unreadable';
+export async function assertNotSuspended(kek: KeyRef, tx: Tx, vault: Omit<Ports, 'kek'>): Promise<void> {
+  const stop = (await knownStops(tx, vault)).find((one) => !one.lifted && one.scope === 'key' && one.target === kekName(kek));
+  if (stop !== undefined) throw new VaultError(codeOfStop(stop), kekName(kek));
+}
 
-/** How many keys of the vault are wrapped under each version, counted from the wrapped blobs themselves: "id/version" -> number. */
-export async function wrappedUnder(tx: Tx, vault: Ports): Promise<ReadonlyMap<string, number>> {
-  const counts = new Map<string, number>();
-  const count = (wrapped: Uint8Array) => {
-    const name = nameIn(wrapped);
-    counts.set(name, (counts.get(name) ?? 0) + 1);
-  };
-  let after: VersionId | undefined;
-  for (;;) {
-    const page = await vault.stores.catalog.wrappedDeks(tx, PAGE, after);
-    for (const { wrappedDek } of page) count(wrappedDek);
-    if (page.length < PAGE) break;
-    after = page.at(-1)?.versionId;
+/** Throws `key_state_conflict` unless weights may be sealed under a DEK that this version wrapped. */
+export async function assertSeals(kek: KeyRef, namespace: Namespace, tx: Tx, vault: Ports): Promise<void> {
+  await assertNotSuspended(kek, tx, vault);
+  const rings = [await keyRing(SYSTEM, tx, vault), await keyRing(namespace, tx, vault)];
+  const state = rings.flatMap(({ keks }) => keks).find((one) => sameKey(one, kek))?.state;
+  if (state === undefined || !KEY_USES[state].seals) {
+    throw new VaultError('key_state_conflict', `${kekName(kek)} is ${state ?? 'unknown'}: start the version again`);
   }
-  for (const { administratorId } of await vault.stores.identity.administrators(tx)) {
-    const { authenticator } = (await administratorInForce(administratorId, tx, vault)) ?? {};
-    if (authenticator !== undefined) count(fromBase64(authenticator.wrappedSeed));
-  }
-  return counts;
 }
 
-function nameIn(wrapped: Uint8Array): string {
-  try {
-    return kekName(decodeWrappedKey(wrapped).kek);
-  } catch {
-    return UNREADABLE;
-  }
+export function activeOf(ring: KeyRing): KeyRef | undefined {
+  const active = ring.keks.find(({ state }) => KEY_USES[state].wraps);
+  return active && { id: active.id, version: active.version };
 }
 
-export const kekName = ({ id, version }: KeyRef): string => `${id}/${version}`;
+export const kekName = ({ id, version }: KeyRef): KeyName => `${id}/${version}` as KeyName; // of a branded id
+export const sameKey = (a: KeyRef, b: KeyRef): boolean => a.id === b.id && a.version === b.version;
+
+/** That of the ceremony. A vault's id is made there and begins with its time. */
+function first({ kek, vaultId }: Pick<Vault, 'kek' | 'vaultId'>): KeyVersion {
+  const madeAt = timeOfId(vaultId).toISOString();
+  return { id: kek.id, version: kek.version, state: 'active', createdAt: madeAt, activatedAt: madeAt };
+}
+
+/** RFC 9562 section 5.7: the first 48 bits are milliseconds since 1970. */
+export function timeOfId(id: VaultId | string): Date {
+  return new Date(Number.parseInt(id.replaceAll('-', '').slice(0, 12), 16));
+}

@@ -3,6 +3,7 @@ import type { AccessLog } from '../audit/access-log.ts';
 import { codeOf } from '../domain/errors.ts';
 import type { KeyProvider } from '../keys/port.ts';
 import type { Gauges, Metrics } from '../telemetry/metrics.ts';
+import { keyFigures } from './keys.ts';
 import type { ReleaseMeter } from './meter.ts';
 import type { Readiness } from './readiness.ts';
 import type { Vault } from './vault.ts';
@@ -69,10 +70,14 @@ export function measuredMeter(meter: ReleaseMeter, metrics: Metrics): ReleaseMet
 }
 
 /** What a scrape asks the vault for. */
-export function gaugesOf(vault: Pick<Vault, 'stores' | 'logHalted' | 'revocations'>, readiness: Readiness): Gauges {
+export function gaugesOf(
+  vault: Pick<Vault, 'vaultId' | 'stores' | 'catalogueKey' | 'kek' | 'logHalted' | 'revocations'>,
+  readiness: Readiness,
+): Gauges {
   return {
     ready: async () => (await readiness.check()) === undefined,
     revocationsStale: () => vault.revocations.isStale(),
+    keys: () => keyFigures(vault),
     logHalted: () => vault.logHalted() !== undefined,
     log: () =>
       vault.stores.unitOfWork.run(async (tx) => {

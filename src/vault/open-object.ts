@@ -17,11 +17,13 @@ import { openRange } from '../sealed/range.ts';
 import { SegmentOpener } from '../sealed/segment.ts';
 import type { StreamMeter } from './meter.ts';
 import { recallPermit } from './record.ts';
+import type { StreamGuard } from './revoke.ts';
 import { segmentSource } from './segment-source.ts';
 import { refusedByStop } from './stops.ts';
 import { unwrapDek } from './unwrap.ts';
 import type { Vault } from './vault.ts';
 import { readManifest } from './version.ts';
+import { wrapperOfVersion } from './wrapped-under.ts';
 
 type Ports = Pick<Vault, 'vaultId' | 'node' | 'stores' | 'blobs' | 'catalogueKey' | 'accessLog' | 'deks' | 'revocations' | 'meter'>;
 
@@ -89,7 +91,7 @@ async function recheck(row: ReleaseRow | undefined, request: ObjectRequest, tx: 
   if (row.outcome === 'cut') return refuse('release_cut', '');
   if (row.outcome !== undefined) return refuse('release_ended', row.outcome);
   if (tx.now >= row.expiresAt) return refuse('release_expired', '');
-  return refusedByStop(row, tx, vault);
+  return refusedByStop({ ...row, ...(await wrapperOfVersion(row, tx, vault)) }, tx, vault);
 }
 
 async function permittedManifest(permit: RecordedPermit, tx: Tx, vault: Ports): Promise<Manifest> {
@@ -114,7 +116,7 @@ async function* readObject(reading: Reading, vault: Ports): AsyncGenerator<Uint8
   using meter = vault.meter.open(permit);
   await enterStream(permit, meter, vault);
   try {
-    for await (const chunk of decrypt(reading, guard.signal, vault)) {
+    for await (const chunk of decrypt(reading, guard, vault)) {
       guard.assertLive();
       meter.count(chunk.length);
       yield chunk;
@@ -138,14 +140,15 @@ async function enterStream(permit: RecordedPermit, meter: StreamMeter, vault: Po
   });
 }
 
-async function* decrypt(reading: Reading, signal: AbortSignal, vault: Ports): AsyncGenerator<Uint8Array, void, undefined> {
+async function* decrypt(reading: Reading, guard: StreamGuard, vault: Ports): AsyncGenerator<Uint8Array, void, undefined> {
   const { permit, manifest, object, range } = reading;
   const lease = await unwrapDek(permit, vault);
+  guard.opensUnder(lease.kek);
   try {
     const opener = openerOf(lease.dek, manifest, object);
     try {
       const source = segmentSource(object, manifest.suite.segmentBytes, vault.blobs);
-      yield* openRange({ opener, plaintextBytes: object.size, range, source, signal, reuseBuffer: true });
+      yield* openRange({ opener, plaintextBytes: object.size, range, source, signal: guard.signal, reuseBuffer: true });
     } finally {
       opener.dispose();
     }

@@ -4,12 +4,13 @@ import { DEFAULTS } from '../domain/classes.ts';
 import { addSeconds } from '../domain/clock.ts';
 import { VaultError } from '../domain/errors.ts';
 import type { Namespace, ReleaseId } from '../domain/ids.ts';
-import { stopOf } from '../domain/stop.ts';
+import { type KnownStop, stopOf } from '../domain/stop.ts';
 import type { Tx } from '../domain/unit-of-work.ts';
 import { sessionsOver } from '../identity/session-token.ts';
 import type { ProgressRow, ReleaseRow } from '../releases/port.ts';
 import { endingStops, knownStops } from './stops.ts';
 import type { Vault } from './vault.ts';
+import { wrapperOfVersion } from './wrapped-under.ts';
 
 type Ports = Pick<Vault, 'stores' | 'accessLog' | 'meter' | 'node'>;
 type SweepPorts = Ports & Pick<Vault, 'vaultId' | 'catalogueKey'>;
@@ -36,13 +37,27 @@ export async function endRelease(namespace: Namespace, releaseId: ReleaseId, out
 export async function endOverdueReleases(vault: SweepPorts): Promise<void> {
   await vault.meter.flush();
   await vault.stores.unitOfWork.run(async (tx) => {
-    const stops = endingStops(await knownStops(tx, vault), tx.now);
+    const stops = await withStoppedKeys(endingStops(await knownStops(tx, vault), tx.now), tx, vault);
     for (const row of await vault.stores.releases.endable(tx, stops, ENDED_PER_ROUND)) {
       const progress = await vault.stores.releases.progress(tx, row.releaseId);
       const state = await sendingState(progress, tx, vault);
       if (state !== 'live') await end(row, state === 'dead' ? 'unknown' : stopOf(stops, row) ? 'cut' : 'expired', progress, tx, vault);
     }
   });
+}
+
+/** What a suspended key stops, as stops of the versions that are wrapped under it: rows of releases do not say what opens them. */
+async function withStoppedKeys(stops: readonly KnownStop[], tx: Tx, vault: Ports): Promise<readonly KnownStop[]> {
+  const ofKeys = stops.filter(({ scope }) => scope === 'key');
+  if (ofKeys.length === 0) return stops;
+  const all = stops.filter(({ scope }) => scope !== 'key');
+  for (const version of await vault.stores.releases.openVersions(tx)) {
+    const { kek } = await wrapperOfVersion(version, tx, vault);
+    const { namespace, versionId: target } = version;
+    const covering = ofKeys.filter((stop) => stop.target === kek);
+    all.push(...covering.map((stop) => ({ ...stop, scope: 'version' as const, namespace, target })));
+  }
+  return all;
 }
 
 /** The node's round: says that it lives, writes its figures, ends what is over, forgets old challenges and failures. */

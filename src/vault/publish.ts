@@ -25,7 +25,7 @@ import { sealStream } from '../sealed/stream.ts';
 import { FLOE, PRODUCTION_SEGMENT_BYTES } from '../sealed/suites.ts';
 import { requestApproval } from './approve.ts';
 import { type AdminActor, actorOf, authorize, personalOf } from './authorize.ts';
-import { activeKek } from './key-ring.ts';
+import { assertSeals, sameKey, wrappingKek } from './key-ring.ts';
 import type { OperationPorts } from './operations/operation.ts';
 import { assertUnits } from './segment-source.ts';
 import type { Vault } from './vault.ts';
@@ -63,7 +63,7 @@ export async function startVersion(actor: AdminActor, namespace: Namespace, mode
   await authorize(actor, 'publishVersion', namespace, vault);
   const { model, kek, now } = await vault.stores.unitOfWork.run(async (tx) => ({
     model: await vault.stores.catalog.modelByName(tx, namespace, modelName),
-    kek: await activeKek(tx, vault),
+    kek: await wrappingKek(namespace, tx, vault),
     now: tx.now,
   }));
   if (model === undefined) throw new VaultError('model_unknown', modelName);
@@ -74,7 +74,7 @@ export async function startVersion(actor: AdminActor, namespace: Namespace, mode
   const row: VersionRow = { namespace, modelId: model.modelId, versionId, state: 'uploading', createdAt: now, wrappedDek };
   await vault.stores.unitOfWork.run(async (tx) => {
     // A rotation may have gone by meanwhile: what its pass over the versions did not see must not be wrapped under the old key.
-    if ((await activeKek(tx, vault)).version !== kek.version) throw new VaultError('key_rotating');
+    if (!sameKey(await wrappingKek(namespace, tx, vault), kek)) throw new VaultError('key_rotating');
     await vault.stores.catalog.insertVersion(tx, row);
   });
   return row;
@@ -91,6 +91,7 @@ export async function putObject(
   await authorize(actor, 'publishVersion', namespace, vault);
   const row = await uploadingVersion(namespace, versionId, vault);
   const wrapped = decodeWrappedKey(row.wrappedDek);
+  await vault.stores.unitOfWork.run((tx) => assertSeals(wrapped.kek, namespace, tx, vault));
   const aad = dekWrapAad({ vaultId: vault.vaultId, namespace, modelId: row.modelId, versionId }, wrapped.kek);
   using lease = await vault.deks.leaseForSealing(versionId, wrapped, aad);
   using key = objectKey(lease.dek, versionId, path);

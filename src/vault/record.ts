@@ -17,6 +17,7 @@ import type { ReleaseRow } from '../releases/port.ts';
 import { readDocument } from './documents.ts';
 import { refusedByStop } from './stops.ts';
 import type { Vault } from './vault.ts';
+import { wrapperOfVersion } from './wrapped-under.ts';
 
 type Ports = Pick<Vault, 'vaultId' | 'stores' | 'catalogueKey' | 'accessLog'>;
 
@@ -65,7 +66,7 @@ export async function recordPermit(
   const document = await signDocument('release', body, vault.catalogueKey.sign);
   const row: ReleaseRow = { ...body, documentDigest: document.digest, createdAt, expiresAt: new Date(body.expiresAt) };
   const stopped = await vault.stores.unitOfWork.run(async (tx) => {
-    const refused = await refusedByStop(body, tx, vault);
+    const refused = await refusedByStop({ ...body, ...(await wrapperOfVersion(body, tx, vault)) }, tx, vault);
     if (refused !== undefined) return refused;
     await vault.stores.documents.put(tx, document);
     if (renews === undefined) await vault.stores.releases.insertRelease(tx, row);

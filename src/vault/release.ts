@@ -29,6 +29,7 @@ import { refusedByStop } from './stops.ts';
 import { unwrapDek } from './unwrap.ts';
 import type { Vault } from './vault.ts';
 import { aliasInForce, promotedVersion } from './version.ts';
+import { wrapperOf } from './wrapped-under.ts';
 
 type Ports = Pick<
   Vault,
@@ -123,7 +124,7 @@ export async function decideRequest(request: DecidedRequest, attested: Attestati
     if (isRefusal(named)) return { ...named, ...known };
     const version = await promotedVersion(model, named.versionId, tx, vault);
     if (isRefusal(version)) return { ...version, ...known };
-    const suspended = await refusedByStop({ ...version.manifest, subjectId }, tx, vault);
+    const suspended = await refusedByStop({ ...version.manifest, subjectId, kek: wrapperOf(version.row.wrappedDek) }, tx, vault);
     if (suspended !== undefined) return { ...suspended, ...known };
     const result = resultForModel(attested, version.manifest.modelId);
     if (isRefusal(result)) return result;

@@ -6,7 +6,7 @@ import type { RecordedPermit } from '../domain/access.ts';
 import { DEFAULTS } from '../domain/classes.ts';
 import type { Clock } from '../domain/clock.ts';
 import { type ErrorCode, VaultError } from '../domain/errors.ts';
-import type { StopId, VersionId } from '../domain/ids.ts';
+import type { KeyName, StopId, VersionId } from '../domain/ids.ts';
 import { covers, type KnownStop, kindOf, stopOf } from '../domain/stop.ts';
 import type { DekLeases } from '../keys/dek-leases.ts';
 import { knownStops } from './stops.ts';
@@ -17,6 +17,8 @@ export interface StreamGuard {
   readonly signal: AbortSignal;
   /** Throws `release_cut`, `release_expired` or `revocation_unknown` when nothing more may be sent. Asked before every segment. */
   assertLive(): void;
+  /** The stream reads with a DEK that this KEK version opened: suspending the version cuts it from now on. */
+  opensUnder(kek: KeyName): void;
   [Symbol.dispose](): void;
 }
 
@@ -33,6 +35,7 @@ export interface Revocations {
 
 interface Live {
   readonly permit: RecordedPermit;
+  kek?: KeyName;
   readonly abort: AbortController;
 }
 
@@ -40,7 +43,7 @@ export function createRevocations(
   options: Pick<Vault, 'vaultId' | 'stores' | 'catalogueKey'> & {
     readonly clock: Clock;
     /** Keys of what is stopped must not linger. */
-    readonly deks: Pick<DekLeases, 'wipe' | 'wipeIdle' | 'wipeAll'>;
+    readonly deks: Pick<DekLeases, 'wipe' | 'wipeKek' | 'wipeIdle' | 'wipeAll'>;
     readonly onStale: (error: unknown) => void;
   },
 ): Revocations {
@@ -54,21 +57,24 @@ export function createRevocations(
   let reading: Promise<void> | undefined;
 
   const isStale = () => clock.monotonicMs() - readAt > DEFAULTS.revocationStaleMs;
-  const ended = (permit: RecordedPermit): ErrorCode | undefined => {
-    if (stopOf(stops, permit) !== undefined) return 'release_cut';
+  const stopped = ({ permit, kek }: Live) => stopOf(stops, kek === undefined ? permit : { ...permit, kek });
+  const ended = (entry: Live): ErrorCode | undefined => {
+    const { permit } = entry;
+    if (stopped(entry) !== undefined) return 'release_cut';
     if (clock.now() >= permit.expiresAt) return 'release_expired';
     return isStale() ? 'revocation_unknown' : undefined;
   };
   /** What nobody may read any more goes at once, whoever holds it. A version whose requester is blocked, others may be reading. */
   const wipe = (stop: KnownStop, versions: readonly VersionId[]) => {
     if (stop.scope === 'vault' && !stop.lifted) return deks.wipeAll();
+    if (stop.scope === 'key' && !stop.lifted) return deks.wipeKek(stop.target as KeyName);
     if (kindOf(stop) !== 'block' && !stop.lifted) for (const version of versions) deks.wipe(version);
     deks.wipeIdle();
   };
   const cut = () => {
-    for (const { permit, abort } of live) {
-      const code = ended(permit);
-      if (code !== undefined) abort.abort(new VaultError(code));
+    for (const entry of live) {
+      const code = ended(entry);
+      if (code !== undefined) entry.abort.abort(new VaultError(code));
     }
     for (const stop of stops) {
       if (carriedOut.has(stop.stopId)) continue;
@@ -117,18 +123,21 @@ export function createRevocations(
     guard(permit, signal, onCut) {
       const abort = new AbortController();
       abort.signal.addEventListener('abort', onCut, { once: true });
-      const entry = { permit, abort };
+      const entry: Live = { permit, abort };
       live.add(entry);
       const assertLive = () => {
-        const code = ended(permit);
+        const code = ended(entry);
         if (code !== undefined) throw new VaultError(code);
+      };
+      const opensUnder = (kek: KeyName) => {
+        entry.kek = kek;
       };
       const dispose = () => {
         live.delete(entry);
-        const stop = stopOf(stops, permit);
+        const stop = stopped(entry);
         if (stop !== undefined) wipe(stop, [permit.versionId]); // only now has the stream returned its lease
       };
-      return { signal: AbortSignal.any([signal, abort.signal]), assertLive, [Symbol.dispose]: dispose };
+      return { signal: AbortSignal.any([signal, abort.signal]), assertLive, opensUnder, [Symbol.dispose]: dispose };
     },
   };
 }

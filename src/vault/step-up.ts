@@ -23,8 +23,12 @@ type Ports = Pick<Vault, 'vaultId' | 'stores' | 'keys' | 'catalogueKey' | 'acces
 const TO_REQUEST: Partial<Record<OperationKind, 'recent' | 'bound'>> = {
   administrator: 'recent',
   'class-change': 'recent',
+  'create-key': 'recent',
   'rotate-key': 'recent',
+  'compromise-key': 'recent',
+  'key-periods': 'recent',
   'destroy-key': 'bound',
+  'keep-key': 'recent',
   lift: 'recent',
 };
 

@@ -1,7 +1,7 @@
 /** The three stop buttons. One person presses them, nothing is signed and no HSM is asked, so they work when little else does. */
 import { loggable } from '../audit/record.ts';
 import { VaultError } from '../domain/errors.ts';
-import { type ModelId, type Namespace, newId, type StopId, type SubjectId, SYSTEM, type VersionId } from '../domain/ids.ts';
+import { type KeyName, type ModelId, type Namespace, newId, type StopId, type SubjectId, SYSTEM, type VersionId } from '../domain/ids.ts';
 import { type KnownStop, kindOf, type Stop, type StopKind, type StopScope } from '../domain/stop.ts';
 import type { Tx } from '../domain/unit-of-work.ts';
 import type { AdminAction } from '../policy/actions.ts';
@@ -18,7 +18,7 @@ export type StopPorts = Pick<Vault, 'vaultId' | 'node' | 'stores' | 'catalogueKe
 /** What is to be stopped, looked up in the transaction that stops it. */
 export interface Wanted {
   readonly scope: StopScope;
-  readonly target?: SubjectId | ModelId | VersionId;
+  readonly target?: SubjectId | ModelId | VersionId | KeyName;
   /** What people call it. */
   readonly name?: string;
 }

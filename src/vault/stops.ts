@@ -58,7 +58,8 @@ export async function refusedByStop(what: Stoppable, tx: Tx, vault: Ports): Prom
 }
 
 export function codeOfStop(stop: KnownStop): ErrorCode {
-  return stop.lifted ? 'release_cut' : CODES[kindOf(stop)];
+  if (stop.lifted) return 'release_cut';
+  return stop.scope === 'key' ? 'key_suspended' : CODES[kindOf(stop)];
 }
 
 const CODES: Readonly<Record<StopKind, ErrorCode>> = { block: 'subject_blocked', suspend: 'version_suspended', lockdown: 'lockdown' };

@@ -11,6 +11,7 @@ import { type Facts, machineFacts, type PathFacts } from '../../src/cli/doctor/f
 import { diskSpace, fileModes, keysApart, logHeadApart, softwareKeys } from '../../src/cli/doctor/files.ts';
 import { FINDINGS, type Finding, SEVERITIES, worstOf } from '../../src/cli/doctor/findings.ts';
 import { clockSync, coreDumps, kernelLockdown, nodeVersion, openFiles, ptrace, runAsRoot, swap } from '../../src/cli/doctor/host.ts';
+import { type KeysRead, keyStates } from '../../src/cli/doctor/keys.ts';
 import { approvers, dormant, type Person, roles, secondFactor, sharedWorkstation } from '../../src/cli/doctor/people.ts';
 import { adminListener, tlsCertificates } from '../../src/cli/doctor/planes.ts';
 import {
@@ -65,6 +66,34 @@ const configOf = (change: object = { token }): Config => parseConfig(JSON.string
 const child = configOf();
 const soft = configOf({ token: { ...token, softhsmConf: '/token/softhsm2.conf' } });
 const external = configOf({ keeper: { mode: 'external' }, keeperSocket: '/run/keeper/keeper.sock' });
+
+describe('the key rings', () => {
+  const ring = (kek: object, days = 365): KeysRead => ({
+    rings: [
+      {
+        namespace: 'system' as never,
+        counter: 1,
+        cryptoperiodDays: days,
+        destructionWaitDays: 14,
+        consents: [],
+        keks: [{ id: 'kek-default' as never, version: 2, state: 'active', activatedAt: day(-100).toISOString(), ...kek }],
+      },
+    ],
+    suspended: [],
+  });
+  test.each<[name: string, read: KeysRead, severities: string[], says: RegExp]>([
+    ['in order', ring({}), ['ok'], /1 in order/],
+    ['due in ten days', ring({}, 110), ['warning'], /version 2 reaches the end of its cryptoperiod in 10 days/],
+    ['past its cryptoperiod', ring({}, 90), ['warning'], /10 days past/],
+    ['without an active version', ring({ state: 'compromised' }), ['critical'], /no version is active/],
+    ['suspended', { ...ring({}), suspended: ['kek-default/2' as never] }, ['warning'], /version 2 is suspended/],
+    ['to be destroyed', ring({ destroyAfter: '2026-07-01T00:00:00.000Z' }), ['info'], /not before 2026-07-01/],
+  ])('%s', (_, read, expected, says) => {
+    const found = keyStates(read, NOW);
+    expect(severities(found)).toEqual(expected);
+    expect(seen(found)).toMatch(says);
+  });
+});
 
 describe('the machine', () => {
   const limits = (name: string, soft: string) => ({

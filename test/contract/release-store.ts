@@ -184,29 +184,44 @@ export function releaseStoreContract(name: string, open: OpenStores): void {
       expect(await endable(10)).toEqual([second, third]);
     });
 
-    it.each(STOP_SCOPES)('lists as endable what a stop of a %s covers, and of one that was lifted only what is older', async (scope) => {
+    it.each(STOP_SCOPES.filter((scope) => scope !== 'key'))(
+      'lists as endable what a stop of a %s covers, and of one that was lifted only what is older',
+      async (scope) => {
+        const { stores } = use();
+        const now = await timeOf(stores);
+        const covered = await inserted(stores, { releaseId: id<ReleaseId>(now) });
+        const other = await inserted(stores, { releaseId: id<ReleaseId>(now), ...(scope === 'namespace' && { namespace: OTHER_NS }) });
+        const target = {
+          requester: covered.subjectId,
+          model: covered.modelId,
+          version: covered.versionId,
+          namespace: undefined,
+          vault: undefined,
+        };
+        const endable = async (lifted: boolean, placedAt: Date) => {
+          const stop = { ...stopOn(scope, target[scope]), stopId: id<StopId>(placedAt), lifted };
+          const rows = await within(stores, (tx) => stores.releases.endable(tx, [stop], 10));
+          return new Set(rows.map(({ releaseId }) => releaseId));
+        };
+        const [before, after] = [later(now, -1), later(now, 1)];
+        const expected = new Set(scope === 'vault' ? [covered.releaseId, other.releaseId] : [covered.releaseId]);
+        expect(await endable(false, before)).toEqual(expected);
+        expect(await endable(false, after)).toEqual(expected);
+        expect(await endable(true, after)).toEqual(expected);
+        expect(await endable(true, before)).toEqual(new Set());
+      },
+    );
+
+    it('says which versions open releases are of, each once, and none of what has ended', async () => {
       const { stores } = use();
       const now = await timeOf(stores);
-      const covered = await inserted(stores, { releaseId: id<ReleaseId>(now) });
-      const other = await inserted(stores, { releaseId: id<ReleaseId>(now), ...(scope === 'namespace' && { namespace: OTHER_NS }) });
-      const target = {
-        requester: covered.subjectId,
-        model: covered.modelId,
-        version: covered.versionId,
-        namespace: undefined,
-        vault: undefined,
-      };
-      const endable = async (lifted: boolean, placedAt: Date) => {
-        const stop = { ...stopOn(scope, target[scope]), stopId: id<StopId>(placedAt), lifted };
-        const rows = await within(stores, (tx) => stores.releases.endable(tx, [stop], 10));
-        return new Set(rows.map(({ releaseId }) => releaseId));
-      };
-      const [before, after] = [later(now, -1), later(now, 1)];
-      const expected = new Set(scope === 'vault' ? [covered.releaseId, other.releaseId] : [covered.releaseId]);
-      expect(await endable(false, before)).toEqual(expected);
-      expect(await endable(false, after)).toEqual(expected);
-      expect(await endable(true, after)).toEqual(expected);
-      expect(await endable(true, before)).toEqual(new Set());
+      const first = await inserted(stores, { releaseId: id<ReleaseId>(now) });
+      await inserted(stores, { releaseId: id<ReleaseId>(now), versionId: first.versionId });
+      const other = await inserted(stores, { releaseId: id<ReleaseId>(now), namespace: OTHER_NS });
+      const open = async () => (await within(stores, (tx) => stores.releases.openVersions(tx))).map(({ versionId }) => versionId).sort();
+      expect(await open()).toEqual([first.versionId, other.versionId].sort());
+      await within(stores, (tx) => stores.releases.endRelease(tx, other.releaseId, 'completed'));
+      expect(await open()).toEqual([first.versionId]);
     });
   });
 

@@ -80,6 +80,7 @@ export function createMemoryLog(): MemoryLog {
       return taken.length;
     },
     assignedSize: async (tx) => at(tx).leaves.length as TreeSize,
+    newestLeaf: async (tx) => (at(tx).outbox.at(-1) ?? at(tx).leaves.at(-1))?.leaf,
     leaves: async (tx, start, end) => at(tx).leaves.slice(start, end),
     async publish(tx, previous, head, tiles) {
       const state = at(tx);

@@ -119,6 +119,8 @@ const BODIES: Readonly<Record<string, () => unknown>> = {
   enrolTokenRequester: () => ({ name: 'pod-9', attributes: {}, issuer: 'https://issuer.example', subject: 'pod-9' }),
   enrolWorkload: () => ({ name: 'guest-9', attributes: {}, kind: 'tdx', identity: { fact: 'mrtd', value: 'aa'.repeat(48) } }),
   suspendModel: () => ({}),
+  rewrapKeys: () => ({}),
+  setKeyPeriods: () => ({ cryptoperiodDays: 90 }),
 };
 
 /** What a person without any role may do: everything about their own session. Anything else answers 403. */

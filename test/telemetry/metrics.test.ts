@@ -31,9 +31,11 @@ describe('figures', () => {
       revocationsStale: () => true,
       logHalted: () => true,
       log: () => Promise.reject(new Error('no store')),
+      keys: () => Promise.reject(new Error('no store')),
     });
     const text = await metrics.text();
     expect(text).toContain('weight_vault_log_records Nan');
+    expect(text).toContain('weight_vault_kek_days_left Nan');
     for (const line of ['weight_vault_ready 0', 'weight_vault_revocations_stale 1', 'weight_vault_log_halted 1'])
       expect(text).toContain(line);
   });

@@ -9,10 +9,11 @@ import { decodeWrappedKey, encodeWrappedKey } from '../../src/keys/wrapped-key.t
 import { requestApproval } from '../../src/vault/approve.ts';
 import { destroyKeys } from '../../src/vault/destroy-keys.ts';
 import { KEK } from '../../src/vault/init.ts';
-import { activeKek, keyRing, wrappedUnder } from '../../src/vault/key-ring.ts';
+import { activeKek, keyRing } from '../../src/vault/key-ring.ts';
 import type { Operation } from '../../src/vault/operations/operation.ts';
 import { createRewrapper } from '../../src/vault/rewrap.ts';
-import { codeFrom, marker, type Published, TestVault } from './test-vault.ts';
+import { wrappedUnder } from '../../src/vault/wrapped-under.ts';
+import { codeFrom, marker, PROD, type Published, TestVault } from './test-vault.ts';
 
 let vault: TestVault;
 beforeEach(async () => {
@@ -37,7 +38,7 @@ const destruction = (counter: number, version: number): Operation => ({
 const rewrapAll = async (node = vault.vault) => {
   const failures: string[] = [];
   const rewrapper = createRewrapper(node, (what) => failures.push(what));
-  for (let rounds = 0; !(await rewrapper.round()); rounds++) expect(rounds).toBeLessThan(100);
+  for (let rounds = 0; !(await rewrapper.round()).idle; rounds++) expect(rounds).toBeLessThan(100);
   return failures;
 };
 const inTx = <T>(work: Parameters<typeof vault.stores.unitOfWork.run<T>>[0]) => vault.stores.unitOfWork.run(work);
@@ -63,14 +64,14 @@ describe('a rotation', () => {
     expect(await counts()).toEqual({ 'kek-default/1': 6 }); // three versions, three people
 
     await vault.twoPeople(rotation());
-    expect(await inTx((tx) => activeKek(tx, vault.vault))).toEqual({ id: KEK.id, version: 2 });
+    expect(await inTx((tx) => activeKek(PROD, tx, vault.vault))).toEqual({ id: KEK.id, version: 2 });
     expect(await rewrapAll()).toEqual([]);
 
     expect(await counts()).toEqual({ 'kek-default/2': 6 });
     expect(ciphertext()).toEqual(before);
-    expect((await inTx((tx) => keyRing(tx, vault.vault))).keks).toEqual([
-      { id: KEK.id, version: 1, state: 'deactivated' },
-      { id: KEK.id, version: 2, state: 'active' },
+    expect((await inTx((tx) => keyRing(SYSTEM, tx, vault.vault))).keks).toEqual([
+      expect.objectContaining({ id: KEK.id, version: 1, state: 'deactivated', deactivatedAt: expect.any(String) }),
+      expect.objectContaining({ id: KEK.id, version: 2, state: 'active', activatedAt: expect.any(String) }),
     ]);
     const other = await vault.addNode(); // a process that has leased nothing yet
     for (const [at, version] of versions.entries()) {
@@ -110,7 +111,7 @@ describe('a rotation', () => {
     const other: Operation = { kind: 'rotate-key', namespace: SYSTEM, counter: 1, keyId: 'access-log' as KeyId, version: 2 };
     expect(await codeFrom(requestApproval(alice, other, vault.vault))).toBe('key_state_conflict');
     expect((await requestApproval(alice, rotation(), vault.vault)).state).toBe('pending');
-    expect(await inTx((tx) => activeKek(tx, vault.vault))).toEqual(KEK);
+    expect(await inTx((tx) => activeKek(PROD, tx, vault.vault))).toEqual(KEK);
   });
 
   test('two in a row, the second before the first has rewrapped anything', async () => {
@@ -127,7 +128,7 @@ describe('a rotation', () => {
     await vault.twoPeople(rotation());
     await vault.keys.generate({ id: KEK.id, version: 3 }, 'log');
     expect(await codeFrom(vault.twoPeople(rotation(2)))).toBe('key_state_conflict');
-    expect(await inTx((tx) => activeKek(tx, vault.vault))).toMatchObject({ version: 2 });
+    expect(await inTx((tx) => activeKek(PROD, tx, vault.vault))).toMatchObject({ version: 2 });
   });
 });
 
@@ -209,20 +210,24 @@ describe('destroying a version of the KEK', () => {
 
     await vault.twoPeople(destruction(2, 1));
     expect(await vault.keys.describe(KEK)).toMatchObject({ ref: KEK }); // decided, not yet done: that needs the HSM's own host
-    expect(await destroyKeys(vault.vault)).toEqual([KEK]);
+    expect(await destroyKeys(vault.vault)).toMatchObject({ gone: [], waiting: [KEK] });
+    vault.clock.advance(14 * 86_400 - 3600);
+    expect(await destroyKeys(vault.vault)).toMatchObject({ gone: [], waiting: [KEK] });
+    vault.clock.advance(3601);
+    expect(await destroyKeys(vault.vault)).toEqual({ gone: [KEK], waiting: [] });
     expect(await codeFrom(vault.keys.describe(KEK))).toBe('key_unknown');
-    expect(await destroyKeys(vault.vault)).toEqual([]); // once
+    expect(await destroyKeys(vault.vault)).toEqual({ gone: [], waiting: [] }); // once
     expect(vault.records('key.destroyed')).toMatchObject([{ key: { id: 'kek-default', version: 1 } }]);
 
     const granted = await vault.granted({ node: await vault.addNode(), machine, version });
     expect((await vault.fetch(machine, granted)).length).toBe(1000);
-    expect(await codeFrom(requestApproval(alice, rotation(3, 2), vault.vault))).toBe('key_state_conflict'); // a number is never used twice
+    expect(await codeFrom(requestApproval(alice, rotation(4, 2), vault.vault))).toBe('key_state_conflict'); // a number is never used twice
   });
 
   test('without a decision there is nothing to destroy', async () => {
     await vault.twoPeople(rotation());
     await rewrapAll();
-    expect(await destroyKeys(vault.vault)).toEqual([]);
+    expect(await destroyKeys(vault.vault)).toEqual({ gone: [], waiting: [] });
     expect(await vault.keys.describe(KEK)).toMatchObject({ ref: KEK });
   });
 
@@ -230,7 +235,7 @@ describe('destroying a version of the KEK', () => {
     await vault.twoPeople(rotation());
     const { digest } = vault.row("SELECT digest FROM document_slots WHERE slot = 'key-ring'");
     await vault.twoPeople(rotation(2));
-    await inTx((tx) => keyRing(tx, vault.vault));
+    await inTx((tx) => keyRing(SYSTEM, tx, vault.vault));
     vault.sql("UPDATE document_slots SET digest = ?, counter = 1 WHERE slot = 'key-ring'", digest);
     expect(await codeFrom(vault.publish('m', 'internal'))).toBe('document_invalid');
     vault.sql("DELETE FROM document_slots WHERE slot = 'key-ring'");

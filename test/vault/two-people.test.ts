@@ -4,7 +4,7 @@
  */
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { sha256Hex } from '../../src/domain/bytes.ts';
-import { type AdministratorId, type Digest, newId, SYSTEM } from '../../src/domain/ids.ts';
+import { type AdministratorId, type Digest, type KeyId, newId, SYSTEM } from '../../src/domain/ids.ts';
 import { canonicalJson } from '../../src/domain/json.ts';
 import { type ApprovalAnswer, approve, cancelRequest, pendingApprovals, requestApproval } from '../../src/vault/approve.ts';
 import type { AdminActor } from '../../src/vault/authorize.ts';
@@ -58,9 +58,16 @@ const EXAMPLES: { readonly [K in Operation['kind']]: () => Promise<Extract<Opera
   'destroy-key': async () => {
     await vault.twoPeople(rotation);
     const rewrapper = createRewrapper(vault.vault, () => undefined);
-    for (let rounds = 0; !(await rewrapper.round()); rounds++) expect(rounds).toBeLessThan(100);
+    for (let rounds = 0; !(await rewrapper.round()).idle; rounds++) expect(rounds).toBeLessThan(100);
     return { kind: 'destroy-key', namespace: SYSTEM, counter: 2, keyId: KEK.id, version: 1 };
   },
+  'keep-key': async () => {
+    await vault.twoPeople(await EXAMPLES['destroy-key']());
+    return { kind: 'keep-key', namespace: SYSTEM, counter: 3, keyId: KEK.id, version: 1 };
+  },
+  'create-key': async () => ({ kind: 'create-key', namespace: PROD, counter: 1, keyId: 'ns.prod' as KeyId, version: 1 }),
+  'compromise-key': async () => ({ kind: 'compromise-key', namespace: SYSTEM, counter: 1, keyId: KEK.id, version: 1 }),
+  'key-periods': async () => ({ kind: 'key-periods', namespace: SYSTEM, counter: 1, cryptoperiodDays: 90, destructionWaitDays: 7 }),
   lift: async () => {
     await vault.machine('gpu-1');
     const { stopId, scope, target } = await blockSubject(alice, PROD, 'gpu-1', vault.vault);

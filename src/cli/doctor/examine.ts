@@ -9,6 +9,7 @@ import type { Facts } from './facts.ts';
 import { diskSpace, fileModes, keysApart, logHeadApart, softwareKeys } from './files.ts';
 import { type Finding, type FindingId, finding } from './findings.ts';
 import { clockSync, coreDumps, kernelLockdown, nodeVersion, openFiles, ptrace, runAsRoot, swap } from './host.ts';
+import { keyStates } from './keys.ts';
 import { approvers, dormant, roles, secondFactor, sharedWorkstation } from './people.ts';
 import { adminListener, tlsCertificates } from './planes.ts';
 import { readStore, type StoreReading } from './store-facts.ts';
@@ -50,6 +51,7 @@ async function examineVault(config: Config, configFile: string, facts: Facts): P
     ['tls_certificate', () => tlsCertificates(facts, config)],
     ['admin_listener', () => adminListener(config)],
     ['keeper', () => keeperFinding(health, config.keeper.mode, store?.stored.serving === true)],
+    ['key_states', () => keyStates(believed(read(store).keys), now)],
     ['database_schema', () => schemaFinding(reading)],
     ['database_integrity', () => databaseIntegrity(read(store).stored)],
     ['clock_regressed', () => clockRegressed(read(store).stored, now)],

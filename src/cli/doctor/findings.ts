@@ -45,6 +45,10 @@ export const FINDINGS = {
     'whether the keeper answers and its self-test holds',
     'Look into the log of the keeper; for pin_incorrect correct the PIN file first, then restart it.',
   ],
+  key_states: [
+    'the KEKs: none past its cryptoperiod or near it, none suspended, an active version each',
+    'Rotate what is due (`wv keys rotate`), resume what may go on (`wv keys resume`): docs/operating.md.',
+  ],
   // Database and access log.
   database_schema: ['the version of the schema', 'Start the vault of this version once, or use the version that wrote it.'],
   database_integrity: ['SQLite: `PRAGMA quick_check`', 'Stop the vault and restore a backup: docs/operating.md.'],

@@ -4,14 +4,17 @@ import { verifierKey } from '../../audit/vkey.ts';
 import type { Config } from '../../config/config.ts';
 import { systemClock } from '../../domain/clock.ts';
 import { codeOf, VaultError } from '../../domain/errors.ts';
-import { type Namespace, SYSTEM } from '../../domain/ids.ts';
+import { type KeyName, type Namespace, SYSTEM } from '../../domain/ids.ts';
 import { type Connection, openDatabase } from '../../stores/sqlite/database.ts';
 import { openSqliteStores } from '../../stores/sqlite/sqlite-stores.ts';
 import { activeAdministrators } from '../../vault/administrators.ts';
 import { inForce } from '../../vault/documents.ts';
+import { keyRings } from '../../vault/key-ring.ts';
+import { knownStops } from '../../vault/stops.ts';
 import { type StoredVault, storedVault, verifyStoredLog } from '../../vault/stored-vault.ts';
 import type { Collateral } from './collateral.ts';
 import type { Facts } from './facts.ts';
+import type { KeysRead } from './keys.ts';
 import type { Person } from './people.ts';
 import type { StoredFacts } from './stored.ts';
 
@@ -23,6 +26,7 @@ export interface StoreReading {
   /** Undefined when the vault document that vault.json names is not there, or does not verify: then nothing signed can be believed. */
   readonly people: readonly Person[] | undefined;
   readonly collateral: readonly Collateral[] | undefined;
+  readonly keys: KeysRead | undefined;
 }
 
 /** Rejects as `openSqliteStores` does: `store_unavailable`, `store_schema_newer`, `configuration_invalid`. */
@@ -32,12 +36,14 @@ export async function readStore(config: Config, facts: Facts): Promise<StoreRead
     const stores = await openSqliteStores({ file: config.database, clock: systemClock, readOnly: true });
     try {
       const vault = await storedVault(stores, config).catch((error: unknown) => problemOf(error));
-      if ('code' in vault) return { stored: readRows(connection, facts, vault, undefined), people: undefined, collateral: undefined };
+      if ('code' in vault)
+        return { stored: readRows(connection, facts, vault, undefined), people: undefined, collateral: undefined, keys: undefined };
       const logProblem = (await verifyStoredLog(vault))?.problems[0];
       return {
         stored: readRows(connection, facts, logProblem, keptHead(config, facts, vault)),
         people: await readPeople(connection, vault).catch(() => undefined),
         collateral: await readCollateral(connection, vault).catch(() => undefined),
+        keys: await readKeys(vault).catch(() => undefined),
       };
     } finally {
       await stores.close();
@@ -123,6 +129,14 @@ async function readCollateral(connection: Connection, vault: StoredVault): Promi
       });
     }
     return all;
+  });
+}
+
+function readKeys(vault: StoredVault): Promise<KeysRead> {
+  return vault.stores.unitOfWork.run(async (tx) => {
+    const rings = await keyRings(tx, { ...vault, kek: vault.identity.kek });
+    const stops = (await knownStops(tx, vault)).filter((stop) => stop.scope === 'key' && !stop.lifted);
+    return { rings, suspended: stops.map(({ target }) => target as KeyName) }; // of a stop of that scope
   });
 }
 

@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { CLASS_NAMES } from '../../domain/classes.ts';
 import { WORKLOAD_KINDS } from '../../domain/evidence.ts';
+import { KEY_STATES } from '../../domain/key-state.ts';
 import { OPERATION_KINDS } from '../../domain/operation.ts';
 import { STOP_SCOPES } from '../../domain/stop.ts';
 import { digest, id, name, time } from '../forms.ts';
@@ -118,20 +119,47 @@ export const workloadRequester = z.strictObject({
   attributes,
 });
 export const alias = z.strictObject({ name, counter: z.int().min(1), versionId: id, versionDigest: digest });
-export const keys = z.strictObject({
+const ring = z.strictObject({
+  namespace: name,
   counter: z.int().min(0),
+  cryptoperiodDays: z.int(),
+  destructionWaitDays: z.int(),
   keks: z.array(
     z.strictObject({
       id: name,
       version: z.int().min(1),
-      state: z.enum(['active', 'deactivated', 'destroyed']),
+      state: z.enum([...KEY_STATES, 'suspended']),
+      /** What the signed ring says: a suspension lies over it. */
+      ringState: z.enum(KEY_STATES),
       wrapped: z.int().min(0),
+      stopId: id.optional(),
+      createdAt: time.optional(),
+      activatedAt: time.optional(),
+      /** Of the active version: the end of its cryptoperiod. */
+      rotateBefore: time.optional(),
+      deactivatedAt: time.optional(),
+      compromisedAt: time.optional(),
+      destroyAfter: time.optional(),
+      destroyedAt: time.optional(),
     }),
   ),
-  unreadable: z.int().min(0),
 });
+export const keys = ring.extend({ unreadable: z.int().min(0) });
+/** `finishedAt` is absent while it runs, and while something could not be rewrapped. */
+export const rewrap = z.strictObject({
+  total: z.int(),
+  done: z.int(),
+  rewrapped: z.int(),
+  failed: z.int(),
+  waiting: z.int(),
+  keysPerSecond: z.int(),
+  startedAt: time,
+  updatedAt: time,
+  finishedAt: time.optional(),
+});
+export const allKeys = z.strictObject({ rings: z.array(ring), unreadable: z.int().min(0), rewrap: rewrap.optional() });
 export const blocked = z.strictObject({ blocked: name, stopId: id });
-export const placed = z.strictObject({ stopId: id, scope: z.enum(STOP_SCOPES), namespace: name, target: id.optional() });
+export const placed = z.strictObject({ stopId: id, scope: z.enum(STOP_SCOPES), namespace: name, target: z.string().optional() });
 export const stops = z.strictObject({
   stops: z.array(
     placed.extend({

@@ -8,6 +8,7 @@ import { CLASS_NAMES } from '../../domain/classes.ts';
 import { VaultError } from '../../domain/errors.ts';
 import type { WorkloadKind } from '../../domain/evidence.ts';
 import { parseDigest, parseId, parseName, parseObjectPath, type VersionId } from '../../domain/ids.ts';
+import { KEYS_PER_SECOND } from '../../domain/key-state.ts';
 
 function checked<T>(parse: (text: string) => T) {
   return z
@@ -54,6 +55,8 @@ export const referenceValues = z.strictObject({ counter, values: z.array(referen
 export const trustAnchors = z.strictObject({ counter, anchors: trustAnchorList });
 export const alias = z.strictObject({ versionId: checked((text) => parseId<VersionId>(text, 'versionId')) });
 export const classChange = z.strictObject({ class: z.enum(CLASS_NAMES) });
+export const rewrap = z.strictObject({ keysPerSecond: z.int().min(KEYS_PER_SECOND.least).max(KEYS_PER_SECOND.most).optional() });
+export const keyPeriods = z.strictObject({ cryptoperiodDays: z.int().optional(), destructionWaitDays: z.int().optional() });
 /** Without a version: all there are and will be of the model. */
 export const suspend = z.strictObject({ version: checked((text) => parseId<VersionId>(text, 'version')).optional() });
 export const approve = z.strictObject({ operationDigest: z.string() });

@@ -71,6 +71,6 @@ export function stopRoutes(vault: Vault, { forAdministrator }: AdminCallers): Ro
   ];
 }
 
-function placed({ stopId, scope, namespace, target }: Stop) {
+export function placed({ stopId, scope, namespace, target }: Stop) {
   return { stopId, scope, namespace, ...(target !== undefined && { target }) };
 }

@@ -16,7 +16,10 @@ export interface KeeperServerConfig {
   readonly socket: string;
   /** Group id that may open the socket too. Absent: the keeper's own user alone. */
   readonly socketGroup?: number;
-  /** Only then are keys made and destroyed, except for a next version of a KEK: a rotation makes that while the vault serves. */
+  /**
+   * Only then are keys made and destroyed, except for KEKs: a rotation, or a namespace's own KEK, is made while the vault serves. One that
+   * cannot leave the HSM harms nobody; signing keys are what a vault is made with.
+   */
   readonly ceremony: boolean;
 }
 
@@ -98,7 +101,7 @@ async function answer(request: KeeperRequest, config: KeeperServerConfig): Promi
 async function perform(request: KeeperRequest, { provider, ceremony }: KeeperServerConfig): Promise<Answer> {
   switch (request.verb) {
     case 'generate':
-      if (!ceremony && !isNextKek(request)) throw new VaultError('action_denied', NOT_A_CEREMONY);
+      if (!ceremony && request.purpose !== 'kek') throw new VaultError('action_denied', NOT_A_CEREMONY);
       return { members: infoMembers(await provider.generate(request.ref, request.purpose)) };
     case 'describe':
       return { members: infoMembers(await provider.describe(request.ref)) };
@@ -127,11 +130,6 @@ async function perform(request: KeeperRequest, { provider, ceremony }: KeeperSer
 }
 
 const NOT_A_CEREMONY = 'this keeper was not started for a ceremony';
-
-/** A new KEK that cannot leave the HSM harms nobody; the first one, and the signing keys, are what a vault is made with. */
-function isNextKek({ purpose, ref }: Extract<KeeperRequest, { verb: 'generate' }>): boolean {
-  return purpose === 'kek' && ref.version > 1;
-}
 
 function prepareFolder(folder: string, group: number | undefined): void {
   const made = mkdirSync(folder, { recursive: true, mode: group === undefined ? 0o700 : 0o750 });

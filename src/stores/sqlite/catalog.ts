@@ -2,6 +2,7 @@ import type { CatalogStore, ModelRow, VersionRow, WrappedDek } from '../../catal
 import { VaultError } from '../../domain/errors.ts';
 import type { Digest, ModelId, Namespace, VersionId } from '../../domain/ids.ts';
 import type { ManifestObject, VersionState } from '../../domain/model.ts';
+import { jobOf, PUT_JOB, SELECT_JOB, type StoredJob } from './rewrap-job.ts';
 import { bytesOf, type Join, type SqliteTx } from './transaction.ts';
 
 export function sqliteCatalog(join: Join): CatalogStore {
@@ -69,6 +70,19 @@ export function sqliteCatalog(join: Join): CatalogStore {
     async wrappedDeks(tx, limit, after) {
       const rows = join(tx).all<WrappedDek>(WRAPPED_DEKS, { limit, after: after ?? '' });
       return rows.map((row) => ({ ...row, wrappedDek: bytesOf(row.wrappedDek) }));
+    },
+
+    async countVersions(tx) {
+      return join(tx).get<{ n: number }>('SELECT count(*) AS n FROM versions', {})?.n ?? 0;
+    },
+
+    async rewrapJob(tx) {
+      const row = join(tx).get<StoredJob>(SELECT_JOB, {});
+      return row && jobOf(row);
+    },
+
+    async putRewrapJob(tx, job) {
+      join(tx).run(PUT_JOB, { after: undefined, finishedAt: undefined, ...job });
     },
 
     async rewrap(tx, versionId, from, to) {

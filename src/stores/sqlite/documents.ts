@@ -1,4 +1,5 @@
 import type { DocumentStore, SignedDocument, SlotPointer } from '../../documents/port.ts';
+import type { Namespace } from '../../domain/ids.ts';
 import { bytesOf, type Join } from './transaction.ts';
 
 export function sqliteDocuments(join: Join): DocumentStore {
@@ -26,6 +27,13 @@ export function sqliteDocuments(join: Join): DocumentStore {
         namespace,
         slot,
       });
+    },
+
+    async namespacesWith(tx, slot) {
+      const sql = 'SELECT namespace FROM document_slots WHERE slot = :slot ORDER BY namespace';
+      return join(tx)
+        .all<{ namespace: Namespace }>(sql, { slot })
+        .map(({ namespace }) => namespace);
     },
   };
 }

@@ -33,7 +33,7 @@ function outbox(join: Join): Part<'append' | 'leafByRecord' | 'disclosures'> {
   };
 }
 
-function sequencing(join: Join): Part<'acquireSequencer' | 'assign' | 'assignedSize' | 'leaves'> {
+function sequencing(join: Join): Part<'acquireSequencer' | 'assign' | 'assignedSize' | 'newestLeaf' | 'leaves'> {
   return {
     async acquireSequencer(tx, holder, until) {
       const taken = join(tx).run(
@@ -49,6 +49,10 @@ function sequencing(join: Join): Part<'acquireSequencer' | 'assign' | 'assignedS
     },
     async assignedSize(tx) {
       return assignedSize(join(tx));
+    },
+    async newestLeaf(tx) {
+      const newest = join(tx).get<{ leaf: Uint8Array }>('SELECT leaf FROM log_leaves ORDER BY position DESC LIMIT 1', {});
+      return newest && bytesOf(newest.leaf);
     },
     async leaves(tx, start, end) {
       return join(tx)

@@ -2,8 +2,9 @@
 import type Database from 'better-sqlite3';
 import { VaultError } from '../../domain/errors.ts';
 import { SCHEMA_1 } from './schema.ts';
+import { SCHEMA_KEYS } from './schema-keys.ts';
 
-export const MIGRATIONS: readonly string[] = [SCHEMA_1];
+export const MIGRATIONS: readonly string[] = [SCHEMA_1, SCHEMA_KEYS];
 
 /** 0 for an empty file. */
 export function schemaVersion(db: Database.Database): number {

@@ -54,7 +54,7 @@ function tokenIds(join: Join): Part<'spendTokenId' | 'purgeTokenIds'> {
   };
 }
 
-function releases(join: Join): Part<'insertRelease' | 'release' | 'renewRelease' | 'endRelease' | 'endable'> {
+function releases(join: Join): Part<'insertRelease' | 'release' | 'renewRelease' | 'endRelease' | 'endable' | 'openVersions'> {
   return {
     async insertRelease(tx, release) {
       join(tx).run(INSERT_RELEASE, { outcome: undefined, ...release });
@@ -76,6 +76,9 @@ function releases(join: Join): Part<'insertRelease' | 'release' | 'renewRelease'
         stops.map(({ stopId, scope, namespace, target, lifted }) => ({ stopId, scope, namespace, target, lifted })),
       );
       return join(tx).all<StoredRelease>(ENDABLE, { stopped, limit, now: tx.now }).map(releaseRow);
+    },
+    async openVersions(tx) {
+      return join(tx).all<Pick<ReleaseRow, 'namespace' | 'versionId'>>(OPEN_VERSIONS);
     },
   };
 }
@@ -109,6 +112,8 @@ const ENDABLE = `
       AND (scope = 'vault' OR (stop_namespace = namespace
         AND (scope = 'namespace' OR target = CASE scope WHEN 'requester' THEN subject_id WHEN 'model' THEN model_id ELSE version_id END)))))
   ORDER BY created_at, release_id LIMIT :limit`;
+
+const OPEN_VERSIONS = 'SELECT DISTINCT namespace, version_id AS versionId FROM releases WHERE outcome IS NULL';
 
 type StoredRelease = Omit<ReleaseRow, 'createdAt' | 'expiresAt' | 'outcome'> & {
   readonly createdAt: number;

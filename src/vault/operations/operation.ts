@@ -56,15 +56,24 @@ export interface ChangeClass extends Next<'class-change'> {
   readonly modelId: ModelId;
   readonly class: ClassName;
 }
-/** Makes version `version` of the KEK the active one; `counter` is the key ring's. */
-export interface RotateKey extends Next<'rotate-key'> {
+/** A change of the key ring of the namespace; `counter` is the ring's. */
+interface OfKey<K extends string> extends Next<K> {
   readonly keyId: KeyId;
   readonly version: number;
 }
-/** Destroys a deactivated version of the KEK that no wrapped key names any more. */
-export interface DestroyKey extends Next<'destroy-key'> {
-  readonly keyId: KeyId;
-  readonly version: number;
+/** Makes the next version of the KEK, or the first of a namespace's own. It wraps nothing before a rotation to it. */
+export interface CreateKey extends OfKey<'create-key'> {}
+/** Makes version `version` of the KEK the active one. */
+export interface RotateKey extends OfKey<'rotate-key'> {}
+/** Says that somebody else may have the key: it wraps nothing more, and what it wrapped is rewrapped. */
+export interface CompromiseKey extends OfKey<'compromise-key'> {}
+/** Decides that a version of the KEK is destroyed, when nothing is wrapped under it any more and the waiting period of the ring is over. */
+export interface DestroyKey extends OfKey<'destroy-key'> {}
+/** Takes that decision back, while it waits. */
+export interface KeepKey extends OfKey<'keep-key'> {}
+export interface SetKeyPeriods extends Next<'key-periods'> {
+  readonly cryptoperiodDays: number;
+  readonly destructionWaitDays: number;
 }
 /** Lifts a block, a suspension or a lockdown. Says what it stops, so that whoever consents sees it. */
 export interface Lift extends Of<'lift'>, Pick<Stop, 'stopId' | 'scope' | 'target'> {}
@@ -77,8 +86,12 @@ export type Operation =
   | SetAdministrator
   | SetAlias
   | ChangeClass
+  | CreateKey
   | RotateKey
+  | CompromiseKey
   | DestroyKey
+  | KeepKey
+  | SetKeyPeriods
   | Lift;
 
 /** One person's consent to one exact operation. */

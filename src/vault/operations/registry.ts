@@ -5,12 +5,13 @@ import type { AdminAction } from '../../policy/actions.ts';
 import { setAdministrator } from './administrator.ts';
 import { setAlias } from './alias.ts';
 import { changeClass } from './class-change.ts';
-import { destroyKey } from './destroy-key.ts';
+import { destroyKey, keepKey } from './destroy-key.ts';
+import { setKeyPeriods } from './key-periods.ts';
 import { lift } from './lift.ts';
 import { setPolicySet, setReferenceValues, setTrustAnchors } from './namespace-documents.ts';
 import type { Consent, Operation, OperationPorts, OperationSpec } from './operation.ts';
 import { promote } from './promote.ts';
-import { rotateKey } from './rotate-key.ts';
+import { compromiseKey, createKey, rotateKey } from './rotate-key.ts';
 
 type Registry = { readonly [K in Operation['kind']]: OperationSpec<Extract<Operation, { kind: K }>> };
 
@@ -22,8 +23,12 @@ const OPERATIONS: Registry = {
   administrator: setAdministrator,
   alias: setAlias,
   'class-change': changeClass,
+  'create-key': createKey,
   'rotate-key': rotateKey,
+  'compromise-key': compromiseKey,
   'destroy-key': destroyKey,
+  'keep-key': keepKey,
+  'key-periods': setKeyPeriods,
   lift,
 };
 

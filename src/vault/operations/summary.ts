@@ -1,3 +1,4 @@
+import { SYSTEM } from '../../domain/ids.ts';
 import type { Operation, SetAdministrator } from './operation.ts';
 
 /** One sentence for a person who is asked to consent. It leaves out what the operation itself shows; what counts is the operation. */
@@ -25,14 +26,24 @@ export function summaryOf(operation: Operation): string {
       return `Let the alias ${operation.name} name version ${operation.versionId}`;
     case 'class-change':
       return `Make model ${operation.modelId} ${operation.class}, with all its versions`;
+    case 'create-key':
+      return `Make version ${operation.version} of ${operation.keyId}, ${ringOf(operation.namespace)}, which wraps nothing yet`;
     case 'rotate-key':
       return `Make version ${operation.version} of ${operation.keyId} the active key, and rewrap everything under it`;
+    case 'compromise-key':
+      return `Say that version ${operation.version} of ${operation.keyId} is compromised: it wraps nothing more`;
+    case 'key-periods':
+      return `Let keys ${ringOf(operation.namespace)} be rotated every ${operation.cryptoperiodDays} days, and destroyed ${operation.destructionWaitDays} days after it was decided`;
     case 'destroy-key':
-      return `Destroy version ${operation.version} of ${operation.keyId} for good`;
+      return `Destroy version ${operation.version} of ${operation.keyId} for good, once the waiting period is over`;
+    case 'keep-key':
+      return `Keep version ${operation.version} of ${operation.keyId}, which waits to be destroyed`;
     case 'lift':
       return `Lift the stop ${operation.stopId}`;
   }
 }
+
+const ringOf = (namespace: string) => (namespace === SYSTEM ? 'of the vault' : `of ${namespace}`);
 
 function replacement(what: string, namespace: string, names: readonly string[]): string {
   return `Replace the ${what} of ${namespace} by ${names.length}: ${listed(names)}`;

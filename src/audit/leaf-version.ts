@@ -1,0 +1,32 @@
+/**
+ * Which schema a leaf is of: the lowest that knows every word it says, so that who reads schema 1 goes on reading most of the log.
+ * A new word is added to schema 2 and here; schema 1 is closed (test/vectors/audit).
+ */
+import type { RecordDraft, RecordType } from './record.ts';
+
+/** Words that schema 1 does not know, by the member they stand in. */
+export const SINCE_2 = {
+  type: ['key.created', 'key.compromised', 'rewrap.requested'],
+  operation: ['keep-key', 'create-key', 'compromise-key', 'key-periods'],
+  document: [],
+  stop: ['key'],
+} as const satisfies {
+  readonly type: readonly RecordType[];
+  readonly operation: ReadonlyArray<NonNullable<RecordDraft['operation']>['kind']>;
+  readonly document: ReadonlyArray<NonNullable<RecordDraft['document']>['kind']>;
+  readonly stop: ReadonlyArray<NonNullable<RecordDraft['stop']>['scope']>;
+};
+
+/** Schema 1 knows evidence of this kind alone. */
+const EVIDENCE_OF_1 = 'tpm2';
+
+export function leafVersion({ type, operation, document, stop, attestation }: RecordDraft): 1 | 2 {
+  const isNew = (words: readonly string[], word: string | undefined) => word !== undefined && words.includes(word);
+  const newWord =
+    isNew(SINCE_2.type, type) ||
+    isNew(SINCE_2.operation, operation?.kind) ||
+    isNew(SINCE_2.document, document?.kind) ||
+    isNew(SINCE_2.stop, stop?.scope) ||
+    (attestation?.kinds.some((kind) => kind !== EVIDENCE_OF_1) ?? false);
+  return newWord ? 2 : 1;
+}
