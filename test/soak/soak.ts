@@ -1,5 +1,5 @@
 /**
- * `npm run soak -- [--minutes N] [--seed S]`: a real vault under a mix of work, stops, rotations, backups and killed processes, with everything
+ * `npm run soak -- [--minutes N] [--seed S] [--only rewrap]`: a real vault under a mix of work, stops, rotations, backups and killed processes, with everything
  * it promises checked all the time and at the end. Exit 0 when every invariant held. docs/soak.md says what is done and what is asked.
  */
 import { readdirSync, readFileSync } from 'node:fs';
@@ -11,11 +11,24 @@ import { codeOf } from '../../src/domain/errors.ts';
 import { LARGE, type RealVault, type ServerProcess, startRealVault, wv, wvJson } from '../e2e/real-vault.ts';
 
 const { values } = parseArgs({
-  options: { minutes: { type: 'string', default: '30' }, seed: { type: 'string', default: String(Date.now()) } },
+  options: {
+    minutes: { type: 'string', default: '30' },
+    seed: { type: 'string', default: String(Date.now()) },
+    only: { type: 'string' },
+    versions: { type: 'string', default: '10000' },
+    kills: { type: 'string', default: '200' },
+  },
 });
 const minutes = Number(values.minutes);
 if (!(minutes > 0 && minutes <= 24 * 60)) throw new Error('--minutes is 1 to 1440');
 const random = generator(Number(values.seed));
+if (values.only !== undefined) {
+  if (values.only !== 'rewrap') throw new Error('--only knows: rewrap');
+  const { killRewraps } = await import('./rewrap-killed.ts');
+  const found = await killRewraps(Number(values.versions), Number(values.kills), random);
+  console.log(found.length === 0 ? 'every invariant held' : `${found.length} violated:\n${found.slice(0, 20).join('\n')}`);
+  process.exit(found.length === 0 ? 0 : 1);
+}
 const deadline = Date.now() + minutes * 60_000;
 const running = () => Date.now() < deadline && violations.length === 0;
 const CUT_MS = 5_000;

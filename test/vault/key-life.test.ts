@@ -66,7 +66,8 @@ describe('a suspended version', () => {
     for (const { reading } of streams) expect(await codeFrom(reading.next())).toBe('release_cut');
     await new Promise((resolve) => setImmediate(resolve));
     expect(vault.keys.opened.every((secret) => secret.disposed)).toBe(true);
-    for (const { vault: node } of [other, vault.node]) await endOverdueReleases(node); // each first says that its streams have ended
+    for (const { vault: node } of [other, vault.node]) await node.meter.flush(); // each says that its streams have ended
+    await endOverdueReleases(vault.vault);
     expect(vault.records('release.end')).toHaveLength(2);
     for (const { release } of vault.records('release.end')) expect(release).toMatchObject({ outcome: 'cut' });
 

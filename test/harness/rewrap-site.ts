@@ -1,0 +1,214 @@
+/** Versions by the thousand under a real HSM, a rotation that has just come in force, and processes that rewrap them and are killed. */
+import { spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import type { WrappedDek } from '../../src/catalog/port.ts';
+import { signDocument } from '../../src/documents/document.ts';
+import { systemClock } from '../../src/domain/clock.ts';
+import { type Incarnation, type ModelId, type Namespace, newId, SYSTEM, type VersionId } from '../../src/domain/ids.ts';
+import { SecretBytes } from '../../src/domain/secret.ts';
+import { decodeWrappedKey, dekWrapAad, encodeWrappedKey } from '../../src/keys/wrapped-key.ts';
+import type { Stores } from '../../src/stores/port.ts';
+import { openSqliteStores } from '../../src/stores/sqlite/sqlite-stores.ts';
+import { CATALOGUE_KEY, type CeremonyResult, ceremony, KEK } from '../../src/vault/init.ts';
+import { sameKey } from '../../src/vault/key-ring.ts';
+import { startTestKeeper, type TestKeeper } from '../keys/keeper-harness.ts';
+import { workstationOf } from '../vault/test-vault.ts';
+
+const CHILD = fileURLToPath(new URL('./rewrap-child.ts', import.meta.url));
+const NAMESPACE = 'prod' as Namespace;
+const NEXT = { id: KEK.id, version: 2 };
+
+export interface RewrapSite {
+  readonly folder: string;
+  /** The plain DEK of each version, to search for and to compare with. */
+  readonly deks: ReadonlyMap<VersionId, Buffer>;
+  /** Starts a process, kills it with -9 so many milliseconds after it began to work, and answers true when it was done before. */
+  workUntilKilled(afterMs: number, node?: Incarnation): Promise<boolean>;
+  /** What is wrong with the database now: a version that two accounts disagree about. */
+  disagreements(): Promise<readonly string[]>;
+  /** Versions under the next KEK version. */
+  moved(): Promise<number>;
+  /** Versions whose DEK does not come back; of all, or of some that are drawn. */
+  unreadable(some?: number): Promise<readonly string[]>;
+  /** Files, and output of the processes, that hold a DEK as bytes, hexadecimal or base64. */
+  leaks(): readonly string[];
+  stop(): Promise<void>;
+}
+
+export async function startRewrapSite(versions: number): Promise<RewrapSite> {
+  const keeper = await startTestKeeper({ client: { queue: 4096, deadlineMs: 120_000 } });
+  const folder = join(keeper.hsm.folder, 'vault');
+  mkdirSync(folder);
+  const database = join(folder, 'vault.db');
+  const stores = await openSqliteStores({ file: database, clock: systemClock });
+  const made = await ceremony(
+    {
+      origin: 'vault.example/rewrap',
+      administrators: ['alice', 'bob'].map((name) => ({ name, roles: ['approver'], workstation: workstationOf(name) })),
+      policies: {},
+      now: new Date(),
+    },
+    { keys: keeper.client, stores },
+  );
+  const deks = await insertVersions(versions, made, keeper, stores);
+  await rotate(made, keeper, stores);
+  const output: string[] = [];
+  const rows = async () => {
+    const all: WrappedDek[] = [];
+    for (let after: VersionId | undefined; ; ) {
+      const page = await stores.unitOfWork.run((tx) => stores.catalog.wrappedDeks(tx, 500, after));
+      all.push(...page);
+      after = page.at(-1)?.versionId;
+      if (page.length < 500) return all;
+    }
+  };
+  return {
+    folder,
+    deks,
+    moved: async () => (await rows()).filter(({ wrappedDek }) => sameKey(decodeWrappedKey(wrappedDek).kek, NEXT)).length,
+    unreadable: async (some) => unreadableOf(drawn(await rows(), some), deks, made, keeper),
+    leaks: () => leaksIn(folder, output, deks),
+    async disagreements() {
+      const recorded = await recordedRewraps(stores);
+      return (await rows()).flatMap(({ versionId, wrappedDek }) => {
+        const { kek } = decodeWrappedKey(wrappedDek);
+        const times = recorded.get(versionId) ?? 0;
+        return times === (sameKey(kek, NEXT) ? 1 : 0) ? [] : [`${versionId} is under ${kek.version} and was recorded ${times} times`];
+      });
+    },
+    async workUntilKilled(afterMs, node) {
+      const argument = { database, socket: keeper.keeper.socket, vaultId: made.vaultId, vaultDocument: made.vaultDocument, node };
+      const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', CHILD, JSON.stringify(argument)]);
+      const said: string[] = [];
+      for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (text: string) => said.push(text));
+      const gone = new Promise<void>((done) => child.once('close', () => done()));
+      const working = new Promise<void>((done) => child.stdout.once('data', () => done()));
+      await Promise.race([working, gone]);
+      await Promise.race([sleep(afterMs), gone]);
+      child.kill('SIGKILL');
+      await gone;
+      output.push(said.join(''));
+      return said.join('').includes('finished');
+    },
+    async stop() {
+      await stores.close();
+      await keeper.stop();
+    },
+  };
+}
+
+async function insertVersions(count: number, { vaultId }: CeremonyResult, { client }: TestKeeper, stores: Stores) {
+  const deks = new Map<VersionId, Buffer>();
+  const model = { namespace: NAMESPACE, modelId: newId<ModelId>(new Date()), name: 'many', class: 'internal' as const };
+  await stores.unitOfWork.run((tx) => stores.catalog.insertModel(tx, model));
+  for (let at = 0; at < count; at += 200) {
+    const made = await Promise.all(
+      Array.from({ length: Math.min(200, count - at) }, async () => {
+        const [versionId, dek] = [newId<VersionId>(new Date()), randomBytes(32)];
+        const context = { vaultId, ...model, versionId };
+        using secret = new SecretBytes(new Uint8Array(dek));
+        return { versionId, dek, wrapped: await client.wrap(KEK, secret, dekWrapAad(context, KEK)) };
+      }),
+    );
+    await stores.unitOfWork.run(async (tx) => {
+      for (const { versionId, dek, wrapped } of made) {
+        deks.set(versionId, dek);
+        const row = { namespace: NAMESPACE, modelId: model.modelId, versionId, state: 'quarantined' as const, createdAt: tx.now };
+        await stores.catalog.insertVersion(tx, { ...row, wrappedDek: encodeWrappedKey(wrapped) });
+      }
+    });
+  }
+  return deks;
+}
+
+/** As two people would have it. */
+async function rotate({ vaultId }: CeremonyResult, { client }: TestKeeper, stores: Stores): Promise<void> {
+  await client.generate(NEXT, 'kek');
+  const body = {
+    v: 2 as const,
+    vaultId,
+    createdAt: new Date().toISOString(),
+    namespace: SYSTEM,
+    counter: 1,
+    cryptoperiodDays: 365,
+    destructionWaitDays: 14,
+    keks: [
+      { ...KEK, state: 'deactivated' as const },
+      { ...NEXT, state: 'active' as const },
+    ],
+    consents: [],
+  };
+  const document = await signDocument('key-ring', body, (message) => client.sign(CATALOGUE_KEY, message));
+  await stores.unitOfWork.run(async (tx) => {
+    await stores.documents.put(tx, document);
+    await stores.documents.point(tx, SYSTEM, 'key-ring', { digest: document.digest, counter: 1 });
+  });
+}
+
+async function recordedRewraps(stores: Stores): Promise<ReadonlyMap<string, number>> {
+  const recorded = new Map<string, number>();
+  await stores.unitOfWork.run(async (tx) => {
+    while ((await stores.log.assign(tx, 1_000)) > 0); // the sequencer's first step: gives every record its index
+    const size = await stores.log.assignedSize(tx);
+    for (let at = 0; at < size; at += 1_000) {
+      for (const { leaf } of await stores.log.leaves(tx, at, at + 1_000)) {
+        const { type, object, key } = JSON.parse(Buffer.from(leaf).toString('utf8'));
+        if (type !== 'key.rewrapped' || object === undefined || key.version !== NEXT.version) continue;
+        recorded.set(object.versionId, (recorded.get(object.versionId) ?? 0) + 1);
+      }
+    }
+  });
+  return recorded;
+}
+
+function drawn<T>(all: readonly T[], some = all.length): readonly T[] {
+  if (some >= all.length) return all;
+  return Array.from({ length: some }, () => all[Math.floor(Math.random() * all.length)] as T);
+}
+
+async function unreadableOf(
+  rows: readonly WrappedDek[],
+  deks: ReadonlyMap<VersionId, Buffer>,
+  { vaultId }: CeremonyResult,
+  { client }: TestKeeper,
+): Promise<readonly string[]> {
+  const bad: string[] = [];
+  for (let at = 0; at < rows.length; at += 200) {
+    await Promise.all(
+      rows.slice(at, at + 200).map(async ({ wrappedDek, ...context }) => {
+        const wrapped = decodeWrappedKey(wrappedDek);
+        using dek = await client.unwrap(wrapped, dekWrapAad({ vaultId, ...context }, wrapped.kek));
+        if (!dek.expose((bytes) => deks.get(context.versionId)?.equals(bytes))) bad.push(context.versionId);
+      }),
+    );
+  }
+  return bad;
+}
+
+/** Every offset of every file is looked at: the first four bytes of each DEK lead to the whole. */
+function leaksIn(folder: string, output: readonly string[], deks: ReadonlyMap<VersionId, Buffer>): readonly string[] {
+  const files = readdirSync(folder, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
+  const texts = [...files.map((file) => join(file.parentPath, file.name))].map((path) => [path, readFileSync(path)] as const);
+  const all = [...texts, ['output', Buffer.from(output.join('\n'))] as const];
+  const forms = [...deks.values()].flatMap((dek) => [
+    dek,
+    Buffer.from(dek.toString('hex')),
+    Buffer.from(dek.toString('base64').slice(0, 40)),
+  ]);
+  const byStart = new Map<number, Buffer[]>();
+  for (const form of forms) {
+    const start = form.readUInt32LE(0);
+    byStart.set(start, [...(byStart.get(start) ?? []), form]);
+  }
+  return all.flatMap(([path, bytes]) => {
+    for (let at = 0; at + 4 <= bytes.length; at++) {
+      const found = byStart.get(bytes.readUInt32LE(at))?.some((form) => bytes.subarray(at, at + form.length).equals(form));
+      if (found === true) return [`${path} at ${at}`];
+    }
+    return [];
+  });
+}

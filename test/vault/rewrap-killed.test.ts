@@ -1,0 +1,41 @@
+/**
+ * A rewrap that is killed with -9 again and again, against SoftHSM and a real database (P8): the small form of `npm run soak -- --only rewrap`,
+ * which kills two hundred times over ten thousand versions.
+ */
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { type Incarnation, newId } from '../../src/domain/ids.ts';
+import { type RewrapSite, startRewrapSite } from '../harness/rewrap-site.ts';
+
+const VERSIONS = 600;
+let site: RewrapSite;
+beforeAll(async () => {
+  site = await startRewrapSite(VERSIONS);
+}, 120_000);
+afterAll(() => site?.stop());
+
+test('killed at any point: every version readable, exactly one recorded key version each, no DEK in clear anywhere, and the job finishes', async () => {
+  expect(await site.unreadable()).toEqual([]);
+  const node = newId<Incarnation>(new Date()); // the lease is its own again: no kill waits for it to end
+  let killed = 0;
+  for (let at = 0; at < 8; at++) {
+    if (await site.workUntilKilled(1_000 + Math.random() * 500, node)) break;
+    killed++;
+    expect(await site.disagreements()).toEqual([]);
+    expect(await site.unreadable(20)).toEqual([]);
+  }
+  expect(killed).toBeGreaterThan(0);
+  expect(await site.workUntilKilled(90_000, node)).toBe(true);
+  expect(await site.moved()).toBe(VERSIONS);
+  expect(await site.disagreements()).toEqual([]);
+  expect(await site.unreadable()).toEqual([]);
+  expect(site.leaks()).toEqual([]);
+}, 180_000);
+
+test('the search finds a DEK that is there', async () => {
+  const { writeFileSync } = await import('node:fs');
+  const [dek] = site.deks.values();
+  for (const encoding of ['hex', 'base64'] as const) {
+    writeFileSync(`${site.folder}/leak`, `"${dek?.toString(encoding)}"`);
+    expect(site.leaks()).toEqual([expect.stringContaining('leak at 1')]);
+  }
+});
