@@ -10,6 +10,7 @@ import { type AdminActor, authorize } from './authorize.ts';
 import { type KeyRing, type KeyVersion, kekName, keyRing, keyRings } from './key-ring.ts';
 import { kekIdOf, nextVersion } from './operations/key-ring.ts';
 import type { Operation, OperationPorts } from './operations/operation.ts';
+import { OPERATION_ACTIONS } from './operations/registry.ts';
 import { placeStop, requestLift, type StopPorts } from './stop.ts';
 import { knownStops } from './stops.ts';
 import type { Vault } from './vault.ts';
@@ -102,12 +103,20 @@ function seen(ring: KeyRing, wrapped: ReadonlyMap<string, number>, stops: Readon
 
 /** Asks for the next version of the KEK to be made, or for the first one of the namespace's own. */
 export function requestCreation(actor: AdminActor, namespace: Namespace, vault: OperationPorts): Promise<ApprovalAnswer> {
-  return requestOf(actor, namespace, vault, (ring) => ({ kind: 'create-key', keyId: kekIdOf(ring, vault), version: nextVersion(ring) }));
+  return requestOf(actor, 'create-key', namespace, vault, (ring) => ({
+    kind: 'create-key',
+    keyId: kekIdOf(ring, vault),
+    version: nextVersion(ring),
+  }));
 }
 
 /** Asks for the next version of the KEK to be the active one. */
 export function requestRotation(actor: AdminActor, namespace: Namespace, vault: OperationPorts): Promise<ApprovalAnswer> {
-  return requestOf(actor, namespace, vault, (ring) => ({ kind: 'rotate-key', keyId: kekIdOf(ring, vault), version: nextVersion(ring) }));
+  return requestOf(actor, 'rotate-key', namespace, vault, (ring) => ({
+    kind: 'rotate-key',
+    keyId: kekIdOf(ring, vault),
+    version: nextVersion(ring),
+  }));
 }
 
 /** Asks for a change of one version that there is. */
@@ -117,7 +126,7 @@ export function requestChange(
   { namespace, version }: { readonly namespace: Namespace; readonly version: number },
   vault: OperationPorts,
 ): Promise<ApprovalAnswer> {
-  return requestOf(actor, namespace, vault, (ring) => ({ kind, keyId: versionOf(ring, version).id, version }));
+  return requestOf(actor, kind, namespace, vault, (ring) => ({ kind, keyId: versionOf(ring, version).id, version }));
 }
 
 export function requestPeriods(
@@ -126,7 +135,7 @@ export function requestPeriods(
   periods: { readonly cryptoperiodDays?: number | undefined; readonly destructionWaitDays?: number | undefined },
   vault: OperationPorts,
 ): Promise<ApprovalAnswer> {
-  return requestOf(actor, namespace, vault, ({ cryptoperiodDays, destructionWaitDays }) => ({
+  return requestOf(actor, 'key-periods', namespace, vault, ({ cryptoperiodDays, destructionWaitDays }) => ({
     kind: 'key-periods',
     cryptoperiodDays: periods.cryptoperiodDays ?? cryptoperiodDays,
     destructionWaitDays: periods.destructionWaitDays ?? destructionWaitDays,
@@ -171,12 +180,15 @@ function versionOf(ring: KeyRing, version: number): KeyVersion {
 
 type Asked<O> = O extends Operation ? Omit<O, 'namespace' | 'counter'> : never;
 
+/** Who may not ask learns nothing of the ring. */
 async function requestOf(
   actor: AdminActor,
+  kind: Operation['kind'],
   namespace: Namespace,
   vault: OperationPorts,
   operation: (ring: KeyRing) => Asked<Operation>,
 ): Promise<ApprovalAnswer> {
+  await authorize(actor, OPERATION_ACTIONS[kind], namespace, vault);
   const ring = await vault.stores.unitOfWork.run((tx) => keyRing(namespace, tx, vault));
   return requestApproval(actor, { ...operation(ring), namespace, counter: ring.counter + 1 } as Operation, vault);
 }

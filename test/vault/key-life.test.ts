@@ -11,7 +11,7 @@ import { KEK } from '../../src/vault/init.ts';
 import { keyRing } from '../../src/vault/key-ring.ts';
 import { keyFigures, listKeys, readKeys, requestResume, requestRotation, suspendKey } from '../../src/vault/keys.ts';
 import type { Operation } from '../../src/vault/operations/operation.ts';
-import { endOverdueReleases } from '../../src/vault/outcome.ts';
+import { endOverdueReleases, keepHouse } from '../../src/vault/outcome.ts';
 import { putObject, startVersion } from '../../src/vault/publish.ts';
 import { createRewrapper } from '../../src/vault/rewrap.ts';
 import { chunksOf, codeFrom, marker, PROD, type Published, RESEARCH, TestVault } from './test-vault.ts';
@@ -61,6 +61,7 @@ describe('a suspended version', () => {
       await reading.next();
       streams.push({ reading, granted, node });
     }
+    await keepHouse(other.vault); // it lives
     const { stopId } = await suspend(1);
     await other.vault.revocations.refresh(); // what its timer does each second
     for (const { reading } of streams) expect(await codeFrom(reading.next())).toBe('release_cut');
