@@ -268,11 +268,11 @@ describe('the keeper process', () => {
     expect(await client.health()).toEqual({ ok: true });
   });
 
-  test('outside a ceremony makes nothing but a next kek, and destroys nothing', async () => {
+  test('outside a ceremony makes nothing but keks, and destroys nothing', async () => {
     const hsm = await token();
     const { client } = await keeperOn(hsm, { ceremony: false });
     const next = { ...kek, version: 2 };
-    expect(await codeOfFailure(client.generate(kek, 'kek'))).toBe('action_denied');
+    expect(await codeOfFailure(client.generate(kek, 'catalogue'))).toBe('action_denied');
     expect(await codeOfFailure(client.generate(next, 'catalogue'))).toBe('action_denied');
     expect(await codeOfFailure(client.describe(kek))).toBe('key_unknown');
     expect(await client.generate(next, 'kek')).toMatchObject({ purpose: 'kek', extractable: false });
