@@ -61,7 +61,10 @@ async function startKeys(
     ceremony,
     onEvent: (event) => logKeeperEvent(event, log),
   });
-  const keys = createKeeperClient({ socket: keeperSocket });
+  const keys = createKeeperClient({
+    socket: keeperSocket,
+    deadlineMs: 'token' in config.keeper ? config.keeper.token.deadlineMs : undefined,
+  });
   return {
     keys,
     stop: async () => {
@@ -75,9 +78,8 @@ type ChildKeeper = Extract<Config['keeper'], { mode: 'child' }>;
 
 function keeperSettings(keeper: ChildKeeper) {
   if ('kms' in keeper) return { provider: 'aws-kms', ...keeper.kms, env: awsEnvironment() } as const;
-  const { module, label, serial, pinFile, softhsmConf } = keeper.token;
-  const found = { module, tokenLabel: label, pinFile, env: pkcs11Environment(softhsmConf) };
-  return serial === undefined ? found : { ...found, tokenSerial: serial };
+  const { label: tokenLabel, serial: tokenSerial, uri: tokenUri, softhsmConf, ...others } = keeper.token;
+  return { ...others, tokenLabel, tokenSerial, tokenUri, env: pkcs11Environment(softhsmConf) };
 }
 
 /** Runs the ceremony with a keeper that may make keys, for as long as that takes. */

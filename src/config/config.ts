@@ -10,6 +10,7 @@ import { sha256Hex } from '../domain/bytes.ts';
 import { VaultError } from '../domain/errors.ts';
 import { type Digest, parseDigest, parseId, type VaultId } from '../domain/ids.ts';
 import { canonicalJson } from '../domain/json.ts';
+import { SIGNATURE_ALGORITHMS } from '../domain/signature.ts';
 
 const listener = z.strictObject({
   host: z.string().min(1),
@@ -25,13 +26,26 @@ const metricsListener = z.strictObject({
   port: z.int().min(0).max(65_534),
 });
 
-const token = z.strictObject({
+/** What each means, and which go together, the keeper checks (keys/pkcs11/settings.ts). */
+export const tokenSettings = z.strictObject({
   module: z.string().min(1),
-  label: z.string().min(1).max(32),
+  label: z.string().min(1).max(32).optional(),
   serial: z.string().optional(),
-  pinFile: z.string().min(1),
+  /** RFC 7512, instead of label and serial. */
+  uri: z.string().optional(),
+  pinFile: z.string().min(1).optional(),
+  pinDescriptor: z.int().optional(),
+  pinVariable: z.string().optional(),
+  libraryParameters: z.string().optional(),
   /** SOFTHSM2_CONF for the keeper, when the module is SoftHSM. */
   softhsmConf: z.string().optional(),
+  sessions: z.int().optional(),
+  calls: z.enum(['inline', 'threads']).optional(),
+  queue: z.int().optional(),
+  deadlineMs: z.int().optional(),
+  wrapTier: z.literal([1, 2, 3]).optional(),
+  signature: z.enum(SIGNATURE_ALGORITHMS).optional(),
+  dangerouslyAllowExtractableKek: z.boolean().optional(),
 });
 
 /** AWS KMS in place of a token; the keeper checks the values (keys/aws-kms/settings.ts). */
@@ -54,7 +68,7 @@ const fileSchema = z.strictObject({
   /** `external`: another process, of another user, answers on `keeperSocket`; the vault starts none and knows neither token nor PIN. */
   keeper: z.strictObject({ mode: z.enum(['child', 'external']) }).optional(),
   /** What a child keeper is started with: one of the two. */
-  token: token.optional(),
+  token: tokenSettings.optional(),
   kms: kms.optional(),
   keeperSocket: z.string().min(1),
   /** Where the last signed checkpoint is kept, apart from the database: on another disk it notices a database that was put back. */
@@ -89,7 +103,7 @@ export type Keeper =
   | { readonly mode: 'child'; readonly kms: Kms }
   | { readonly mode: 'external'; readonly socket: string };
 
-export type Token = Readonly<z.output<typeof token>>;
+export type Token = Readonly<z.output<typeof tokenSettings>>;
 export type Kms = Readonly<z.output<typeof kms>>;
 
 /** As `wv init` writes it. */
@@ -158,6 +172,10 @@ export function keeperOf(file: Pick<ConfigFile, 'keeper' | 'token' | 'kms' | 'ke
   const { pinFile, softhsmConf } = token;
   return {
     mode: 'child',
-    token: { ...token, pinFile: path(pinFile), ...(softhsmConf !== undefined && { softhsmConf: path(softhsmConf) }) },
+    token: {
+      ...token,
+      ...(pinFile !== undefined && { pinFile: path(pinFile) }),
+      ...(softhsmConf !== undefined && { softhsmConf: path(softhsmConf) }),
+    },
   };
 }

@@ -58,6 +58,7 @@ export const ADAPTER_EXCEPTIONS: ReadonlyArray<{ readonly file: string; readonly
   { file: 'cli/evidence-formats.ts', imports: 'attestation/jwt/examine.ts', why: 'the same' },
   { file: 'cli/evidence-formats.ts', imports: 'attestation/jwt/examine-jwk.ts', why: 'the same' },
   { file: 'cli/keeper.ts', imports: 'keys/keeper', why: 'composition root of a keeper that runs by itself' },
+  { file: 'keys/keeper/config.ts', imports: 'keys/pkcs11', why: 'its configuration is that of the provider it starts' },
   { file: 'keys/keeper/main.ts', imports: 'keys/pkcs11', why: 'the keeper is the one process that loads the PKCS#11 module' },
   { file: 'keys/keeper/main.ts', imports: 'keys/aws-kms', why: 'and the one that has the credentials for AWS KMS' },
   { file: 'keys/keeper/config.ts', imports: 'keys/aws-kms', why: 'its configuration is that of the provider it starts' },
