@@ -3,6 +3,8 @@ import { createPublicKey } from 'node:crypto';
 import { fetchKeySet } from './attestation/jwt/fetch-key-set.ts';
 import { createKeySets } from './attestation/jwt/key-sets.ts';
 import { createJwtVerifier } from './attestation/jwt/verifier.ts';
+import { createSnpVerifier } from './attestation/sev-snp/verifier.ts';
+import { createTdxVerifier } from './attestation/tdx/verifier.ts';
 import { createTpm2Verifier } from './attestation/tpm2/verifier.ts';
 import { createAccessLog } from './audit/access-log.ts';
 import { beginHeadFile, createHeadFile } from './audit/head-file/head-file.ts';
@@ -201,7 +203,12 @@ async function assemble(config: Config, parts: Parts): Promise<{ readonly vault:
   const { keys, stores, catalogueKey, identity, clock, log, metrics } = parts;
   const node = newId<Incarnation>(clock.now());
   const deks = createDekLeases({ provider: keys });
-  const verifiers = [createTpm2Verifier(), createJwtVerifier(createKeySets({ fetch: fetchKeySet, clock }))];
+  const verifiers = [
+    createTpm2Verifier(),
+    createJwtVerifier(createKeySets({ fetch: fetchKeySet, clock })),
+    createSnpVerifier(),
+    createTdxVerifier(),
+  ];
   const sequencer = createSequencer({
     unitOfWork: stores.unitOfWork,
     log: stores.log,

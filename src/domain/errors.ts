@@ -48,6 +48,8 @@ export const ERROR_CODES = {
   attester_ambiguous: [403, 'final', 'The evidence is of several enrolled requesters.'],
   attester_key_unsuitable: [403, 'final', 'The attestation key is not a restricted signing key fixed to its TPM.'],
   endorsement_untrusted: [403, 'final', 'The evidence does not lead to a trust anchor of this vault.'],
+  endorsement_revoked: [403, 'final', 'A certificate that the evidence stands on was revoked by its maker.'],
+  collateral_missing: [403, 'final', 'The vault has nothing usable of what the maker publishes to judge this evidence.'],
   activation_failed: [403, 'final', 'The credential was not activated by the TPM it was made for.'],
   measurement_mismatch: [403, 'final', 'The measurements match no reference value.'],
   debug_enabled: [403, 'final', 'The evidence is genuine, and of a machine in a debug mode.'],
