@@ -3,8 +3,6 @@ import { createPublicKey } from 'node:crypto';
 import { fetchKeySet } from './attestation/jwt/fetch-key-set.ts';
 import { createKeySets } from './attestation/jwt/key-sets.ts';
 import { createJwtVerifier } from './attestation/jwt/verifier.ts';
-import { createSnpVerifier } from './attestation/sev-snp/verifier.ts';
-import { createTdxVerifier } from './attestation/tdx/verifier.ts';
 import { createTpm2Verifier } from './attestation/tpm2/verifier.ts';
 import { createAccessLog } from './audit/access-log.ts';
 import { beginHeadFile, createHeadFile } from './audit/head-file/head-file.ts';
@@ -59,14 +57,12 @@ async function startKeys(
   }
   const keeper = await startKeeper({
     ...keeperSettings(config.keeper),
+    ...(config.keeper.formerKeeper !== undefined && { formerKeeper: config.keeper.formerKeeper }),
     socket: keeperSocket,
     ceremony,
     onEvent: (event) => logKeeperEvent(event, log),
   });
-  const keys = createKeeperClient({
-    socket: keeperSocket,
-    deadlineMs: 'token' in config.keeper ? config.keeper.token.deadlineMs : undefined,
-  });
+  const keys = createKeeperClient({ socket: keeperSocket });
   return {
     keys,
     stop: async () => {
@@ -80,8 +76,9 @@ type ChildKeeper = Extract<Config['keeper'], { mode: 'child' }>;
 
 function keeperSettings(keeper: ChildKeeper) {
   if ('kms' in keeper) return { provider: 'aws-kms', ...keeper.kms, env: awsEnvironment() } as const;
-  const { label: tokenLabel, serial: tokenSerial, uri: tokenUri, softhsmConf, ...others } = keeper.token;
-  return { ...others, tokenLabel, tokenSerial, tokenUri, env: pkcs11Environment(softhsmConf) };
+  const { module, label, serial, pinFile, softhsmConf } = keeper.token;
+  const found = { module, tokenLabel: label, pinFile, env: pkcs11Environment(softhsmConf) };
+  return serial === undefined ? found : { ...found, tokenSerial: serial };
 }
 
 /** Runs the ceremony with a keeper that may make keys, for as long as that takes. */
@@ -203,12 +200,7 @@ async function assemble(config: Config, parts: Parts): Promise<{ readonly vault:
   const { keys, stores, catalogueKey, identity, clock, log, metrics } = parts;
   const node = newId<Incarnation>(clock.now());
   const deks = createDekLeases({ provider: keys });
-  const verifiers = [
-    createTpm2Verifier(),
-    createJwtVerifier(createKeySets({ fetch: fetchKeySet, clock })),
-    createSnpVerifier(),
-    createTdxVerifier(),
-  ];
+  const verifiers = [createTpm2Verifier(), createJwtVerifier(createKeySets({ fetch: fetchKeySet, clock }))];
   const sequencer = createSequencer({
     unitOfWork: stores.unitOfWork,
     log: stores.log,

@@ -1,13 +1,12 @@
-/** A keeper on a token of its own, for one test file: SoftHSM unless told otherwise. */
+/** A keeper on a SoftHSM token of its own, for one test file. */
 import { join } from 'node:path';
 import { createKeeperClient, type KeeperClientOptions } from '../../src/keys/keeper/client.ts';
 import { type KeeperEvent, type RunningKeeper, startKeeper } from '../../src/keys/keeper/supervisor.ts';
-import type { Pkcs11Settings } from '../../src/keys/pkcs11/settings.ts';
 import type { KeyProvider } from '../../src/keys/port.ts';
 import { type SoftHsm, startSoftHsm } from '../harness/softhsm.ts';
-import type { TestToken } from '../harness/tokens/token.ts';
 
-export interface TokenKeeper {
+export interface TestKeeper {
+  readonly hsm: SoftHsm;
   readonly keeper: RunningKeeper;
   readonly client: KeyProvider;
   readonly events: readonly KeeperEvent[];
@@ -16,53 +15,31 @@ export interface TokenKeeper {
   stop(): Promise<void>;
 }
 
-export interface TestKeeper extends TokenKeeper {
-  readonly hsm: SoftHsm;
-}
-
-export interface TestKeeperOptions extends Partial<Pkcs11Settings> {
+export interface TestKeeperOptions {
   readonly ceremony?: boolean;
+  readonly pinFile?: string;
+  readonly tokenSerial?: string;
   readonly hangMs?: number;
-  /** The keeper gives no PIN file by itself then. */
-  readonly pin?: 'elsewhere';
-  readonly env?: Readonly<Record<string, string>>;
   readonly client?: Omit<KeeperClientOptions, 'socket'>;
-}
-
-export function softHsmToken(hsm: SoftHsm): TestToken {
-  const { module, label, pinFile, env, folder } = hsm;
-  return { settings: { module, tokenLabel: label, pinFile }, env, folder, remove: async () => hsm.remove() };
 }
 
 export async function startTestKeeper(options: TestKeeperOptions = {}, hsm?: SoftHsm): Promise<TestKeeper> {
   const token = hsm ?? (await startSoftHsm());
-  const made = await startTokenKeeper(softHsmToken(token), options);
-  return {
-    ...made,
-    hsm: token,
-    stop: async () => {
-      await made.stop();
-      if (hsm === undefined) token.remove();
-    },
-  };
-}
-
-/** Leaves the token to its owner. */
-export async function startTokenKeeper(token: TestToken, options: TestKeeperOptions = {}): Promise<TokenKeeper> {
   const events: KeeperEvent[] = [];
-  const { client: limits, pin, env, ...settings } = options;
-  const { pinFile, ...unnamed } = token.settings;
   const keeper = await startKeeper({
-    ...unnamed,
-    ...(pin === undefined && pinFile !== undefined && { pinFile }),
+    module: token.module,
+    tokenLabel: token.label,
+    ...(options.tokenSerial === undefined ? {} : { tokenSerial: options.tokenSerial }),
+    ...(options.hangMs === undefined ? {} : { hangMs: options.hangMs }),
+    pinFile: options.pinFile ?? token.pinFile,
     socket: join(token.folder, 'keeper', 'socket'),
-    ceremony: true,
-    ...settings,
-    env: { ...token.env, ...env },
+    ceremony: options.ceremony ?? true,
+    env: token.env,
     onEvent: (event) => events.push(event),
   });
-  const client = createKeeperClient({ socket: keeper.socket, ...limits });
+  const client = createKeeperClient({ socket: keeper.socket, ...options.client });
   return {
+    hsm: token,
     keeper,
     client,
     events,
@@ -70,6 +47,7 @@ export async function startTokenKeeper(token: TestToken, options: TestKeeperOpti
     stop: async () => {
       await client.close();
       await keeper.stop();
+      if (hsm === undefined) token.remove();
     },
   };
 }
