@@ -3,6 +3,8 @@ import { createPublicKey } from 'node:crypto';
 import { fetchKeySet } from './attestation/jwt/fetch-key-set.ts';
 import { createKeySets } from './attestation/jwt/key-sets.ts';
 import { createJwtVerifier } from './attestation/jwt/verifier.ts';
+import { createSnpVerifier } from './attestation/sev-snp/verifier.ts';
+import { createTdxVerifier } from './attestation/tdx/verifier.ts';
 import { createTpm2Verifier } from './attestation/tpm2/verifier.ts';
 import { createAccessLog } from './audit/access-log.ts';
 import { beginHeadFile, createHeadFile } from './audit/head-file/head-file.ts';
@@ -57,12 +59,14 @@ async function startKeys(
   }
   const keeper = await startKeeper({
     ...keeperSettings(config.keeper),
-    ...(config.keeper.formerKeeper !== undefined && { formerKeeper: config.keeper.formerKeeper }),
     socket: keeperSocket,
     ceremony,
     onEvent: (event) => logKeeperEvent(event, log),
   });
-  const keys = createKeeperClient({ socket: keeperSocket });
+  const keys = createKeeperClient({
+    socket: keeperSocket,
+    deadlineMs: 'token' in config.keeper ? config.keeper.token.deadlineMs : undefined,
+  });
   return {
     keys,
     stop: async () => {
@@ -76,9 +80,8 @@ type ChildKeeper = Extract<Config['keeper'], { mode: 'child' }>;
 
 function keeperSettings(keeper: ChildKeeper) {
   if ('kms' in keeper) return { provider: 'aws-kms', ...keeper.kms, env: awsEnvironment() } as const;
-  const { module, label, serial, pinFile, softhsmConf } = keeper.token;
-  const found = { module, tokenLabel: label, pinFile, env: pkcs11Environment(softhsmConf) };
-  return serial === undefined ? found : { ...found, tokenSerial: serial };
+  const { label: tokenLabel, serial: tokenSerial, uri: tokenUri, softhsmConf, ...others } = keeper.token;
+  return { ...others, tokenLabel, tokenSerial, tokenUri, env: pkcs11Environment(softhsmConf) };
 }
 
 /** Runs the ceremony with a keeper that may make keys, for as long as that takes. */
@@ -200,7 +203,12 @@ async function assemble(config: Config, parts: Parts): Promise<{ readonly vault:
   const { keys, stores, catalogueKey, identity, clock, log, metrics } = parts;
   const node = newId<Incarnation>(clock.now());
   const deks = createDekLeases({ provider: keys });
-  const verifiers = [createTpm2Verifier(), createJwtVerifier(createKeySets({ fetch: fetchKeySet, clock }))];
+  const verifiers = [
+    createTpm2Verifier(),
+    createJwtVerifier(createKeySets({ fetch: fetchKeySet, clock })),
+    createSnpVerifier(),
+    createTdxVerifier(),
+  ];
   const sequencer = createSequencer({
     unitOfWork: stores.unitOfWork,
     log: stores.log,

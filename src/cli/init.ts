@@ -7,7 +7,7 @@ import { toString as qrCode } from 'qrcode';
 import { z } from 'zod';
 import { formatVkey, verifierKey } from '../audit/vkey.ts';
 import { startCeremony } from '../compose.ts';
-import { type ConfigFile, keeperOf } from '../config/config.ts';
+import { type ConfigFile, keeperOf, tokenSettings } from '../config/config.ts';
 import { systemClock } from '../domain/clock.ts';
 import { VaultError } from '../domain/errors.ts';
 import { parseName } from '../domain/ids.ts';
@@ -40,7 +40,10 @@ export function registerInit(program: Command): void {
     'wv init --folder vault --kms kms.json --origin vault.example/log/2026 --administrator alice:publisher,approver --administrator bob:approver',
   ])
     .requiredOption('--folder <folder>', 'where the vault lives: vault.json, database, ciphertext, TLS keys')
-    .option('--token <file>', 'JSON naming the HSM token: {module, label, serial, pinFile, conf}; softhsm/setup.ts prints one')
+    .option(
+      '--token <file>',
+      'JSON naming the HSM token: {module, label, serial, pinFile, ...} (docs/configuration.md); softhsm/setup.ts prints one',
+    )
     .option('--kms <file>', 'instead of a token, JSON naming AWS KMS: {region, aliasPrefix, credentialsFile, endpoint, deletionDays}')
     .requiredOption('--origin <name>', 'name of the access log, e.g. vault.example/log/2026')
     .requiredOption('--administrator <name:roles>', 'name:role,role; give it at least twice', (one, all: string[] = []) => [...all, one])
@@ -50,13 +53,8 @@ export function registerInit(program: Command): void {
     .action(init);
 }
 
-const tokenFile = z.object({
-  module: z.string(),
-  label: z.string(),
-  serial: z.string().optional(),
-  pinFile: z.string(),
-  conf: z.string().optional(),
-});
+/** As softhsm/setup.ts prints it: there SOFTHSM2_CONF is `conf`. */
+const tokenFile = tokenSettings.omit({ softhsmConf: true }).extend({ conf: z.string().optional() });
 
 const kmsFile = z.strictObject({
   region: z.string(),
@@ -70,8 +68,8 @@ const kmsFile = z.strictObject({
 async function keysOf({ token, kms }: Options, folder: string): Promise<Pick<ConfigFile, 'token' | 'kms'>> {
   const inside = (path: string) => relative(folder, resolve(path));
   if (token !== undefined && kms === undefined) {
-    const { module, label, serial, pinFile, conf } = await readUserJson(token, tokenFile);
-    return { token: { module, label, ...(serial && { serial }), pinFile: inside(pinFile), ...(conf && { softhsmConf: inside(conf) }) } };
+    const { pinFile, conf, ...others } = await readUserJson(token, tokenFile);
+    return { token: { ...others, ...(pinFile && { pinFile: inside(pinFile) }), ...(conf && { softhsmConf: inside(conf) }) } };
   }
   if (kms === undefined || token !== undefined) throw new VaultError('usage', 'one of --token and --kms');
   const { credentialsFile, ...settings } = await readUserJson(kms, kmsFile);

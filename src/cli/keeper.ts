@@ -32,7 +32,7 @@ export function registerKeeper(program: Command): void {
   ])
     .requiredOption(
       '--config <file>',
-      'keeper.json: {module, tokenLabel, tokenSerial, pinFile, socket, socketGroup, softhsmConf}, or {provider: aws-kms, …}',
+      'keeper.json: {module, tokenLabel, tokenSerial, pinFile, socket, ...} or {provider: aws-kms, ...} (docs/configuration.md)',
     )
     .option('--ceremony', 'may make and destroy keys: for `wv keys erase` only, then start it again without')
     .option('--ready', 'ask the running keeper whether it can serve, and end: 0 it can, 3 it never will, 4 not now')

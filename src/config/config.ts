@@ -10,6 +10,7 @@ import { sha256Hex } from '../domain/bytes.ts';
 import { VaultError } from '../domain/errors.ts';
 import { type Digest, parseDigest, parseId, type VaultId } from '../domain/ids.ts';
 import { canonicalJson } from '../domain/json.ts';
+import { SIGNATURE_ALGORITHMS } from '../domain/signature.ts';
 
 const listener = z.strictObject({
   host: z.string().min(1),
@@ -25,13 +26,26 @@ const metricsListener = z.strictObject({
   port: z.int().min(0).max(65_534),
 });
 
-const token = z.strictObject({
+/** What each means, and which go together, the keeper checks (keys/pkcs11/settings.ts). */
+export const tokenSettings = z.strictObject({
   module: z.string().min(1),
-  label: z.string().min(1).max(32),
+  label: z.string().min(1).max(32).optional(),
   serial: z.string().optional(),
-  pinFile: z.string().min(1),
+  /** RFC 7512, instead of label and serial. */
+  uri: z.string().optional(),
+  pinFile: z.string().min(1).optional(),
+  pinDescriptor: z.int().optional(),
+  pinVariable: z.string().optional(),
+  libraryParameters: z.string().optional(),
   /** SOFTHSM2_CONF for the keeper, when the module is SoftHSM. */
   softhsmConf: z.string().optional(),
+  sessions: z.int().optional(),
+  calls: z.enum(['inline', 'threads']).optional(),
+  queue: z.int().optional(),
+  deadlineMs: z.int().optional(),
+  wrapTier: z.literal([1, 2, 3]).optional(),
+  signature: z.enum(SIGNATURE_ALGORITHMS).optional(),
+  dangerouslyAllowExtractableKek: z.boolean().optional(),
 });
 
 /** AWS KMS in place of a token; the keeper checks the values (keys/aws-kms/settings.ts). */
@@ -53,10 +67,8 @@ const fileSchema = z.strictObject({
   blobs: z.string().min(1),
   /** `external`: another process, of another user, answers on `keeperSocket`; the vault starts none and knows neither token nor PIN. */
   keeper: z.strictObject({ mode: z.enum(['child', 'external']) }).optional(),
-  /** Socket of the keeper that still holds the older keys, while a vault moves from one HSM to another. */
-  formerKeeper: z.string().min(1).optional(),
   /** What a child keeper is started with: one of the two. */
-  token: token.optional(),
+  token: tokenSettings.optional(),
   kms: kms.optional(),
   keeperSocket: z.string().min(1),
   /** Where the last signed checkpoint is kept, apart from the database: on another disk it notices a database that was put back. */
@@ -87,11 +99,11 @@ export interface Config {
 
 /** Who holds the keys: a child process of the vault, or one that runs by itself and that several vault processes may share. */
 export type Keeper =
-  | { readonly mode: 'child'; readonly token: Token; readonly formerKeeper?: string }
-  | { readonly mode: 'child'; readonly kms: Kms; readonly formerKeeper?: string }
+  | { readonly mode: 'child'; readonly token: Token }
+  | { readonly mode: 'child'; readonly kms: Kms }
   | { readonly mode: 'external'; readonly socket: string };
 
-export type Token = Readonly<z.output<typeof token>>;
+export type Token = Readonly<z.output<typeof tokenSettings>>;
 export type Kms = Readonly<z.output<typeof kms>>;
 
 /** As `wv init` writes it. */
@@ -143,29 +155,27 @@ export function parseConfig(text: string, folder: string): Config {
 }
 
 /** Throws `configuration_invalid` for settings that say nothing, or two things, about where the keys are. */
-export function keeperOf(
-  file: Pick<ConfigFile, 'keeper' | 'token' | 'kms' | 'keeperSocket' | 'formerKeeper'>,
-  path: (value: string) => string,
-): Keeper {
+export function keeperOf(file: Pick<ConfigFile, 'keeper' | 'token' | 'kms' | 'keeperSocket'>, path: (value: string) => string): Keeper {
   const { keeper, token, kms, keeperSocket } = file;
-  const former = file.formerKeeper === undefined ? {} : { formerKeeper: path(file.formerKeeper) };
   const invalid = (why: string) => new VaultError('configuration_invalid', why);
   if (keeper?.mode === 'external') {
     if (token !== undefined) throw invalid('token: an external keeper has its own, in keeper.json');
     if (kms !== undefined) throw invalid('kms: an external keeper has its own, in keeper.json');
-    if ('formerKeeper' in former) throw invalid('formerKeeper: an external keeper has its own, in keeper.json');
     return { mode: 'external', socket: path(keeperSocket) };
   }
   if (token !== undefined && kms !== undefined) throw invalid('kms: a vault has its keys in a token or in AWS KMS, not in both');
   if (kms !== undefined) {
     const { credentialsFile } = kms;
-    return { mode: 'child', kms: { ...kms, ...(credentialsFile !== undefined && { credentialsFile: path(credentialsFile) }) }, ...former };
+    return { mode: 'child', kms: { ...kms, ...(credentialsFile !== undefined && { credentialsFile: path(credentialsFile) }) } };
   }
   if (token === undefined) throw invalid('token: a child keeper needs one, or kms');
   const { pinFile, softhsmConf } = token;
   return {
     mode: 'child',
-    token: { ...token, pinFile: path(pinFile), ...(softhsmConf !== undefined && { softhsmConf: path(softhsmConf) }) },
-    ...former,
+    token: {
+      ...token,
+      ...(pinFile !== undefined && { pinFile: path(pinFile) }),
+      ...(softhsmConf !== undefined && { softhsmConf: path(softhsmConf) }),
+    },
   };
 }

@@ -76,6 +76,7 @@ export const DEFAULTS = {
   dekLingerSeconds: 60,
   keeperDeadlineMs: 5_000,
   keeperQueue: 256,
+  keeperSessions: 4,
   logCheckpointMs: 200,
   logLeafBytes: 16_384,
   requestBodyBytes: 262_144,

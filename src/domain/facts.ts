@@ -99,13 +99,16 @@ const TDX: FactTable = {
   septVeDisable: flag('pages that the host takes away are fatal, not an exception'),
   performanceCounters: flag('the guest may use the performance counters'),
   teeTcbSvn: hex('security versions of the TDX module, 16 bytes'),
-  tcbStatus: text('the worst of platform, TDX module and QE, as Intel spells it, such as "UpToDate", "OutOfDate"', {
-    unlessNamed: ['UpToDate'],
-  }),
+  tcbStatus: text(
+    'the worst of platform, TDX module and QE, as Intel spells it, such as "UpToDate", "OutOfDate"; "NoMatchingLevel" when Intel judges none that old',
+    {
+      unlessNamed: ['UpToDate'],
+    },
+  ),
   platformTcbStatus: text('of the platform alone'),
   moduleTcbStatus: text('of the TDX module alone', OPTIONAL),
   qeTcbStatus: text('of the quoting enclave alone'),
-  tcbDate: text('date of the TCB level that matched, ISO 8601'),
+  tcbDate: text('date of the TCB level that matched, ISO 8601', OPTIONAL),
   tcbEvaluationDataNumber: number("of Intel's TCB information: grows with each recovery"),
   advisoryIds: texts('advisories that apply to the level that matched'),
   fmspc: hex('family, model, stepping, platform type and custom SKU, 6 bytes'),

@@ -32,6 +32,8 @@ export const HEALTH_CODES = [
   'pin_incorrect',
   'hsm_unavailable',
   'hsm_token_missing',
+  'hsm_token_ambiguous',
+  'hsm_token_uninitialized',
   'hsm_mechanism_missing',
   'kms_access_denied',
   'kms_credentials_refused',
@@ -40,11 +42,19 @@ export const HEALTH_CODES = [
   'keeper_unavailable',
   'keeper_deadline',
 ] as const satisfies readonly ErrorCode[];
+export type HealthCode = (typeof HEALTH_CODES)[number];
+
+/** The code itself where it is one of health's, else `hsm_unavailable`. */
+export function healthCodeOf(code: ErrorCode): HealthCode {
+  return HEALTH_CODES.find((one) => one === code) ?? 'hsm_unavailable';
+}
 
 export interface KeyProviderHealth {
   readonly ok: boolean;
   /** When not ok. */
-  readonly code?: (typeof HEALTH_CODES)[number];
+  readonly code?: HealthCode;
+  /** How much of the provider is in use, where it has a pool of sessions. */
+  readonly load?: { readonly sessions: number; readonly busy: number; readonly waiting: number };
 }
 
 /** What became of a destroyed key. Absent: it is gone. */
@@ -60,6 +70,7 @@ export interface Destroyed {
  *   when the token is back.
  * - `pin_incorrect`: terminal. One wrong PIN is one login attempt; nothing is tried again in the life of this keeper.
  * - `key_disabled`, `key_pending_deletion`, `key_unsuitable`: the key is there and may not be used.
+ * - `key_extractable`: the provider could give the key itself away, so it is not used (unless the keeper's configuration allows it).
  * - `key_unknown` is answered only when the provider is healthy and says so. An error is never read as "not there",
  *   and no method creates a key as a side effect.
  */

@@ -94,10 +94,18 @@ export function decodeWrappedKey(encoded: Uint8Array): WrappedKey {
   if (v !== 1 || known === undefined || Object.keys(rest).length > 0) throw refused('unknown version, tier or member');
   if (typeof provider !== 'string' || typeof kekId !== 'string') throw refused('provider and kekId are text');
   if (typeof kekVersion !== 'number' || !Number.isInteger(kekVersion) || kekVersion < 1) throw refused('kekVersion counts from 1');
-  const shape = SHAPES[provider === AWS_KMS ? AWS_KMS : known];
-  if (!(iv instanceof Uint8Array) || iv.length !== shape.ivBytes) throw refused('an IV of another length than its tier has');
-  if (!(bytes instanceof Uint8Array) || !shape.fits(bytes.length)) throw refused('another number of wrapped bytes than its tier makes');
-  if (provider === AWS_KMS && known !== 1) throw refused('a tier that this provider does not have');
-  if (!(digest instanceof Uint8Array) || digest.length !== 32) throw refused('the AAD digest is 32 bytes');
-  return { v, tier: known, provider, kek: { id: kekId as KeyId, version: kekVersion }, iv, bytes, aadDigest: digest };
+  if (!(iv instanceof Uint8Array) || !(bytes instanceof Uint8Array) || !(digest instanceof Uint8Array)) throw refused('not bytes');
+  const key: WrappedKey = { v, tier: known, provider, kek: { id: kekId as KeyId, version: kekVersion }, iv, bytes, aadDigest: digest };
+  checkWrappedKey(key);
+  return key;
+}
+
+/** Throws `key_unwrap_refused` for sizes that the tier and provider of the blob never make. */
+export function checkWrappedKey({ tier, provider, iv, bytes, aadDigest: digest }: WrappedKey): void {
+  const refused = (why: string) => new VaultError('key_unwrap_refused', why);
+  const shape = SHAPES[provider === AWS_KMS ? AWS_KMS : tier];
+  if (iv.length !== shape.ivBytes) throw refused('an IV of another length than its tier has');
+  if (!shape.fits(bytes.length)) throw refused('another number of wrapped bytes than its tier makes');
+  if (provider === AWS_KMS && tier !== 1) throw refused('a tier that this provider does not have');
+  if (digest.length !== 32) throw refused('the AAD digest is 32 bytes');
 }

@@ -1,12 +1,13 @@
-/** A keeper on a SoftHSM token of its own, for one test file. */
+/** A keeper on a token of its own, for one test file: SoftHSM unless told otherwise. */
 import { join } from 'node:path';
 import { createKeeperClient, type KeeperClientOptions } from '../../src/keys/keeper/client.ts';
 import { type KeeperEvent, type RunningKeeper, startKeeper } from '../../src/keys/keeper/supervisor.ts';
+import type { Pkcs11Settings } from '../../src/keys/pkcs11/settings.ts';
 import type { KeyProvider } from '../../src/keys/port.ts';
 import { type SoftHsm, startSoftHsm } from '../harness/softhsm.ts';
+import type { TestToken } from '../harness/tokens/token.ts';
 
-export interface TestKeeper {
-  readonly hsm: SoftHsm;
+export interface TokenKeeper {
   readonly keeper: RunningKeeper;
   readonly client: KeyProvider;
   readonly events: readonly KeeperEvent[];
@@ -15,31 +16,53 @@ export interface TestKeeper {
   stop(): Promise<void>;
 }
 
-export interface TestKeeperOptions {
+export interface TestKeeper extends TokenKeeper {
+  readonly hsm: SoftHsm;
+}
+
+export interface TestKeeperOptions extends Partial<Pkcs11Settings> {
   readonly ceremony?: boolean;
-  readonly pinFile?: string;
-  readonly tokenSerial?: string;
   readonly hangMs?: number;
+  /** The keeper gives no PIN file by itself then. */
+  readonly pin?: 'elsewhere';
+  readonly env?: Readonly<Record<string, string>>;
   readonly client?: Omit<KeeperClientOptions, 'socket'>;
+}
+
+export function softHsmToken(hsm: SoftHsm): TestToken {
+  const { module, label, pinFile, env, folder } = hsm;
+  return { settings: { module, tokenLabel: label, pinFile }, env, folder, remove: async () => hsm.remove() };
 }
 
 export async function startTestKeeper(options: TestKeeperOptions = {}, hsm?: SoftHsm): Promise<TestKeeper> {
   const token = hsm ?? (await startSoftHsm());
+  const made = await startTokenKeeper(softHsmToken(token), options);
+  return {
+    ...made,
+    hsm: token,
+    stop: async () => {
+      await made.stop();
+      if (hsm === undefined) token.remove();
+    },
+  };
+}
+
+/** Leaves the token to its owner. */
+export async function startTokenKeeper(token: TestToken, options: TestKeeperOptions = {}): Promise<TokenKeeper> {
   const events: KeeperEvent[] = [];
+  const { client: limits, pin, env, ...settings } = options;
+  const { pinFile, ...unnamed } = token.settings;
   const keeper = await startKeeper({
-    module: token.module,
-    tokenLabel: token.label,
-    ...(options.tokenSerial === undefined ? {} : { tokenSerial: options.tokenSerial }),
-    ...(options.hangMs === undefined ? {} : { hangMs: options.hangMs }),
-    pinFile: options.pinFile ?? token.pinFile,
+    ...unnamed,
+    ...(pin === undefined && pinFile !== undefined && { pinFile }),
     socket: join(token.folder, 'keeper', 'socket'),
-    ceremony: options.ceremony ?? true,
-    env: token.env,
+    ceremony: true,
+    ...settings,
+    env: { ...token.env, ...env },
     onEvent: (event) => events.push(event),
   });
-  const client = createKeeperClient({ socket: keeper.socket, ...options.client });
+  const client = createKeeperClient({ socket: keeper.socket, ...limits });
   return {
-    hsm: token,
     keeper,
     client,
     events,
@@ -47,7 +70,6 @@ export async function startTestKeeper(options: TestKeeperOptions = {}, hsm?: Sof
     stop: async () => {
       await client.close();
       await keeper.stop();
-      if (hsm === undefined) token.remove();
     },
   };
 }

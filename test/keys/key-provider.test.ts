@@ -1,6 +1,6 @@
+/** The double under the contract it stands in for, in every tier. Real providers: tokens.test.ts, aws-kms.test.ts. */
 import { keyProviderContract } from '../contract/key-provider.ts';
 import { createMemoryKeyProvider } from '../doubles/memory-key-provider.ts';
-import { startTestKeeper } from './keeper-harness.ts';
 
 keyProviderContract('in memory (the double)', async () => ({ provider: createMemoryKeyProvider() }));
 
@@ -11,8 +11,3 @@ keyProviderContract(
 );
 
 keyProviderContract('in memory, with RSA-OAEP', async () => ({ provider: createMemoryKeyProvider({ tier: 3 }), runs: 20 }), { tier: 3 });
-
-keyProviderContract('PKCS#11 through the keeper, on SoftHSM', async () => {
-  const { client, stop } = await startTestKeeper();
-  return { provider: client, cleanUp: stop };
-});

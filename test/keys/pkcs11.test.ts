@@ -3,16 +3,15 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { fromHex, toHex, utf8 } from '../../src/domain/bytes.ts';
+import { fromHex, sha256, toHex, utf8 } from '../../src/domain/bytes.ts';
 import type { KeyId } from '../../src/domain/ids.ts';
 import { SecretBytes } from '../../src/domain/secret.ts';
 import { decryptGcm, encryptGcm } from '../../src/keys/pkcs11/gcm.ts';
 import { CK, type Handle, loadModule, type Pkcs11Module, type Template } from '../../src/keys/pkcs11/module.ts';
-import { withPin } from '../../src/keys/pkcs11/pin-file.ts';
+import { withPin } from '../../src/keys/pkcs11/pin-source.ts';
 import { vaultErrorOf } from '../../src/keys/pkcs11/result-codes.ts';
-import { selfTest, selfTestGcm } from '../../src/keys/pkcs11/self-test.ts';
-import { SessionPool } from '../../src/keys/pkcs11/session-pool.ts';
-import { startTestKeeper, type TestKeeper } from './keeper-harness.ts';
+import { inWords, selfTest } from '../../src/keys/pkcs11/self-test.ts';
+import { softHsmToken, startTestKeeper, startTokenKeeper, type TestKeeper } from './keeper-harness.ts';
 
 let keeper: TestKeeper;
 let module: Pkcs11Module;
@@ -28,7 +27,7 @@ beforeAll(async () => {
   if (found === undefined) throw new Error('no token');
   slot = found;
   session = module.C_OpenSession(slot, CK.CKF_SERIAL_SESSION | CK.CKF_RW_SESSION);
-  withPin(keeper.hsm.pinFile, (pin) => module.C_Login(session, CK.CKU_USER, pin));
+  withPin({ file: keeper.hsm.pinFile }, (pin) => module.C_Login(session, CK.CKU_USER, pin));
 });
 afterAll(async () => {
   module?.C_Finalize();
@@ -100,7 +99,8 @@ describe('a kek as a token object', () => {
   test('planted twice under one id is used by nothing', async () => {
     const { client } = keeper;
     await client.generate(ref('doubled'), 'kek');
-    const wrapped = await client.wrap(ref('doubled'), new SecretBytes(new Uint8Array(32)), utf8('x'));
+    const zeros = { iv: new Uint8Array(12), bytes: new Uint8Array(48), aadDigest: sha256(utf8('x')) };
+    const wrapped = { v: 1 as const, tier: 1 as const, provider: 'pkcs11', kek: ref('doubled'), ...zeros };
     module.C_GenerateKey(session, { mechanism: CK.CKM_AES_KEY_GEN }, planted('kek/doubled/1', false));
     for (const work of [
       () => client.describe(ref('doubled')),
@@ -112,9 +112,45 @@ describe('a kek as a token object', () => {
     }
   });
 
-  test('that could leave the token is described as extractable', async () => {
+  test('in use goes on being used when another is planted under its id: what is wrapped then opens under the first alone', async () => {
+    const { client } = keeper;
+    await client.generate(ref('used'), 'kek');
+    const dek = new SecretBytes(new Uint8Array(32).fill(7));
+    await client.wrap(ref('used'), dek, utf8('x'));
+    const second = module.C_GenerateKey(session, { mechanism: CK.CKM_AES_KEY_GEN }, planted('kek/used/1', false));
+    const wrapped = await client.wrap(ref('used'), dek, utf8('x'));
+    module.C_DestroyObject(session, second);
+    expect((await client.unwrap(wrapped, utf8('x'))).equals(dek)).toBe(true);
+  });
+
+  test('destroyed by another process is key_unknown from then on, although its handle was remembered', async () => {
+    const { client } = keeper;
+    await client.generate(ref('gone'), 'kek');
+    const dek = new SecretBytes(new Uint8Array(32));
+    const wrapped = await client.wrap(ref('gone'), dek, utf8('x'));
+    for (const key of byId('kek/gone/1')) module.C_DestroyObject(session, key);
+    await expect(client.unwrap(wrapped, utf8('x'))).rejects.toMatchObject({ code: 'key_unknown' });
+    await expect(client.wrap(ref('gone'), dek, utf8('x'))).rejects.toMatchObject({ code: 'key_unknown' });
+  });
+
+  test('that could leave the token is described as extractable and not used, unless the configuration says so', async () => {
     module.C_GenerateKey(session, { mechanism: CK.CKM_AES_KEY_GEN }, planted('kek/leaky/1', true));
-    expect(await keeper.client.describe(ref('leaky'))).toMatchObject({ extractable: true });
+    const { client } = keeper;
+    const dek = new SecretBytes(new Uint8Array(32));
+    expect(await client.describe(ref('leaky'))).toMatchObject({ extractable: true });
+    await expect(client.wrap(ref('leaky'), dek, utf8('x'))).rejects.toMatchObject({ code: 'key_extractable' });
+    const folder = join(keeper.hsm.folder, 'careless');
+    const careless = await startTokenKeeper({ ...softHsmToken(keeper.hsm), folder }, { dangerouslyAllowExtractableKek: true });
+    const wrapped = await careless.client.wrap(ref('leaky'), dek, utf8('x'));
+    await expect(client.unwrap(wrapped, utf8('x'))).rejects.toMatchObject({ code: 'key_extractable' });
+    expect(careless.events).toContainEqual({ event: 'line', detail: expect.stringContaining('dangerouslyAllowExtractableKek is set') });
+    await careless.stop();
+  });
+
+  test('brought in from outside counts as one that could leave', async () => {
+    const template = planted('kek/imported/1', false).filter(({ type }) => type !== CK.CKA_VALUE_LEN);
+    module.C_CreateObject(session, [...template, { type: CK.CKA_VALUE, value: Buffer.alloc(32, 3) }]);
+    expect(await keeper.client.describe(ref('imported'))).toMatchObject({ extractable: true });
   });
 
   test('generating a signing pair leaves exactly a private and a public object', async () => {
@@ -147,23 +183,24 @@ describe('AES-GCM of the token', () => {
 });
 
 describe('the self-test', () => {
-  test('passes on the real module and leaves no object behind', () => {
+  const works = { works: true, untried: false };
+
+  test('finds what SoftHSM really does, and leaves no object behind', () => {
     const before = find([{ type: CK.CKA_TOKEN, value: false }]).length;
-    selfTest(module, slot, session);
+    const can = selfTest(module, session);
+    expect(can).toEqual({
+      gcm: { works: true, iv: 'ours', knownAnswer: true },
+      keyWrap: { works: false, why: expect.stringContaining('0x210a gives other bytes than RFC 5649 for 52 bytes') },
+      signing: { ed25519: works, 'ecdsa-p256-sha256': works },
+    });
+    expect(inWords(can)).toMatch(/^AES-GCM: works; RFC 5649: 0x210b .*; ed25519: works; ecdsa-p256-sha256: works$/);
     expect(find([{ type: CK.CKA_TOKEN, value: false }])).toHaveLength(before);
   });
 
+  const refuse = (code: number, name: string) => (): never => {
+    throw Object.assign(new Error(name), { code });
+  };
   const lying: ReadonlyArray<readonly [string, (real: Pkcs11Module) => Partial<Pkcs11Module>, string]> = [
-    [
-      'lists no Ed25519',
-      (real) => ({ C_GetMechanismList: (at: Handle) => real.C_GetMechanismList(at).filter((each) => each !== 0x1057) }),
-      'CKM_EDDSA',
-    ],
-    [
-      'lists no AES-GCM',
-      (real) => ({ C_GetMechanismList: (at: Handle) => real.C_GetMechanismList(at).filter((each) => each !== CK.CKM_AES_GCM) }),
-      'CKM_AES_GCM',
-    ],
     ['ignores the AAD', (real) => withoutAad(real), 'other bytes'],
     [
       'changes the ciphertext',
@@ -171,24 +208,18 @@ describe('the self-test', () => {
       'other bytes',
     ],
     ['opens anything', () => ({ C_Decrypt: (() => Buffer.alloc(32)) as unknown as Pkcs11Module['C_Decrypt'] }), 'does not open'],
+    ['has no AES-GCM', () => ({ C_EncryptInit: refuse(0x70, 'CKR_MECHANISM_INVALID') }), 'CKR_MECHANISM_INVALID'],
     [
-      'takes no key',
-      () => ({
-        C_CreateObject: () => {
-          throw new Error('CKR_TEMPLATE_INCONSISTENT');
-        },
-      }),
-      'could not be run',
+      'makes and takes no key',
+      () => ({ C_CreateObject: refuse(0xd1, 'CKR_TEMPLATE_INCONSISTENT'), C_GenerateKey: refuse(0x54, 'CKR_FUNCTION_NOT_SUPPORTED') }),
+      'CKR_FUNCTION_NOT_SUPPORTED',
     ],
   ];
-  test.each(lying)('refuses a token that %s', (_, lie, why) => {
-    const liar = lyingAs(module, lie(module));
-    expect(() => selfTest(liar, slot, freshSession())).toThrow(
-      expect.objectContaining({ code: 'hsm_mechanism_missing', detail: expect.stringContaining(why) }),
-    );
+  test.each(lying)('finds no AES-GCM in a token that %s', (_, lie, why) => {
+    expect(selfTest(lyingAs(module, lie(module)), freshSession()).gcm).toEqual({ works: false, why: expect.stringContaining(why) });
   });
 
-  test('refuses a token that never checks the tag', () => {
+  test('finds no AES-GCM in a token that never checks the tag', () => {
     let last: Buffer | undefined;
     const careless = (at: Handle, data: Buffer, out: Buffer): Buffer => {
       try {
@@ -199,7 +230,38 @@ describe('the self-test', () => {
       return last ?? out;
     };
     const liar = lyingAs(module, { C_Decrypt: careless as Pkcs11Module['C_Decrypt'] });
-    expect(() => selfTestGcm(liar, freshSession())).toThrow('opens another AAD');
+    expect(selfTest(liar, freshSession()).gcm).toEqual({ works: false, why: 'AES-GCM of the token opens another AAD' });
+  });
+
+  test('takes the IV of a token that chooses it, and of no token that leaves it zero', () => {
+    let parameter: { iv: Buffer } | undefined;
+    const own = Buffer.from('5a5a5a5a5a5a5a5a5a5a5a5a', 'hex');
+    const choosing = (writes: boolean): Partial<Pkcs11Module> => ({
+      C_EncryptInit: (at, mechanism, key) => {
+        parameter = (mechanism as unknown as { parameter: { iv: Buffer } }).parameter;
+        if (parameter.iv.some((byte) => byte !== 0)) refuse(0x07, 'CKR_ARGUMENTS_BAD')();
+        if (writes) own.copy(parameter.iv);
+        module.C_EncryptInit(at, mechanism, key);
+      },
+    });
+    expect(selfTest(lyingAs(module, choosing(true)), freshSession()).gcm).toEqual({ works: true, iv: 'token', knownAnswer: true });
+    const lazy = selfTest(lyingAs(module, choosing(false)), freshSession()).gcm;
+    expect(lazy).toEqual({ works: false, why: expect.stringContaining('chose none') });
+  });
+
+  test('believes a token that takes no key, as far as it agrees with itself', () => {
+    const strict = lyingAs(module, { C_CreateObject: refuse(0xd1, 'CKR_TEMPLATE_INCONSISTENT') });
+    const can = selfTest(strict, freshSession());
+    expect(can.gcm).toEqual({ works: true, iv: 'ours', knownAnswer: false });
+    expect(can.keyWrap).toMatchObject({ works: false });
+  });
+
+  test('finds no signature in a token that signs wrongly, and leaves one untried where no pair can be made for it', () => {
+    const wrong = lyingAs(module, { C_Sign: (() => Buffer.alloc(64, 1)) as unknown as Pkcs11Module['C_Sign'] });
+    const bad = { works: false, why: expect.stringContaining('does not verify') };
+    expect(selfTest(wrong, freshSession()).signing.ed25519).toEqual(bad);
+    const strict = lyingAs(module, { C_GenerateKeyPair: refuse(0x13, 'CKR_ATTRIBUTE_VALUE_INVALID') });
+    expect(selfTest(strict, freshSession()).signing.ed25519).toEqual({ works: true, untried: true });
   });
 });
 
@@ -218,55 +280,11 @@ describe('the PIN file', () => {
     ['12\n34\n', '12\n34'],
     ['é'.repeat(127), 'é'.repeat(127)],
   ])('lends the PIN without its one trailing newline: %j', (content, pin) => {
-    expect(withPin(write(content), (lent) => lent)).toBe(pin);
+    expect(withPin({ file: write(content) }, (lent) => lent)).toBe(pin);
   });
 
   test.each(['', '\n', 'x'.repeat(256), 'x'.repeat(1000)])('refuses a file without a PIN of 1 to 255 bytes (%#)', (content) => {
-    expect(() => withPin(write(content), (lent) => lent)).toThrow(expect.objectContaining({ code: 'configuration_invalid' }));
-  });
-});
-
-describe('the session pool', () => {
-  const handle = (n: number): Handle => Buffer.from([n]);
-
-  test('lends a session to one operation at a time, and to those who wait in their order', async () => {
-    const pool = new SessionPool([handle(1), handle(2)], (session) => session);
-    const busy = new Set<number>();
-    const order: number[] = [];
-    await Promise.all(
-      Array.from({ length: 20 }, (_, at) =>
-        pool.run(async (lent) => {
-          const n = lent[0] ?? 0;
-          expect(busy.has(n)).toBe(false);
-          busy.add(n);
-          order.push(at);
-          await new Promise((resolve) => setTimeout(resolve, 1));
-          busy.delete(n);
-        }),
-      ),
-    );
-    expect(order).toEqual(Array.from({ length: 20 }, (_, at) => at));
-  });
-
-  test('replaces the session of a failed operation', async () => {
-    const pool = new SessionPool([handle(1)], () => handle(9));
-    await expect(pool.run(() => Promise.reject(new Error('no')))).rejects.toThrow('no');
-    expect(await pool.run((lent) => lent[0])).toBe(9);
-  });
-
-  test('close refuses who waits and ends after the last operation', async () => {
-    const pool = new SessionPool([handle(1)], (session) => session);
-    const finish = Promise.withResolvers<string>();
-    const running = pool.run(() => finish.promise);
-    const waiting = pool.run(() => 'never');
-    let closed = false;
-    const closing = pool.close().then(() => (closed = true));
-    await expect(waiting).rejects.toMatchObject({ code: 'hsm_unavailable' });
-    expect(closed).toBe(false);
-    finish.resolve('done');
-    expect(await running).toBe('done');
-    await closing;
-    await expect(pool.run(() => 'late')).rejects.toMatchObject({ code: 'hsm_unavailable' });
+    expect(() => withPin({ file: write(content) }, (lent) => lent)).toThrow(expect.objectContaining({ code: 'configuration_invalid' }));
   });
 });
 

@@ -46,6 +46,8 @@ export const ADAPTERS = [
   'attestation/jwt',
   'attestation/nitro',
   'attestation/nvidia-gpu',
+  'attestation/sev-snp',
+  'attestation/tdx',
 ] as const;
 
 export const ADAPTER_EXCEPTIONS: ReadonlyArray<{ readonly file: string; readonly imports: string; readonly why: string }> = [
@@ -58,6 +60,7 @@ export const ADAPTER_EXCEPTIONS: ReadonlyArray<{ readonly file: string; readonly
   { file: 'cli/evidence-formats.ts', imports: 'attestation/jwt/examine.ts', why: 'the same' },
   { file: 'cli/evidence-formats.ts', imports: 'attestation/jwt/examine-jwk.ts', why: 'the same' },
   { file: 'cli/keeper.ts', imports: 'keys/keeper', why: 'composition root of a keeper that runs by itself' },
+  { file: 'keys/keeper/config.ts', imports: 'keys/pkcs11', why: 'its configuration is that of the provider it starts' },
   { file: 'keys/keeper/main.ts', imports: 'keys/pkcs11', why: 'the keeper is the one process that loads the PKCS#11 module' },
   { file: 'keys/keeper/main.ts', imports: 'keys/aws-kms', why: 'and the one that has the credentials for AWS KMS' },
   { file: 'keys/keeper/config.ts', imports: 'keys/aws-kms', why: 'its configuration is that of the provider it starts' },
@@ -70,6 +73,8 @@ export const ADAPTER_EXCEPTIONS: ReadonlyArray<{ readonly file: string; readonly
   { file: 'cli/requester.ts', imports: 'attestation/jwt/attester.ts', why: "composition root of the requester's side" },
   { file: 'cli/evidence-formats.ts', imports: 'attestation/nitro', why: 'composition root of examining evidence by hand' },
   { file: 'cli/evidence-formats.ts', imports: 'attestation/nvidia-gpu', why: 'the same' },
+  { file: 'cli/evidence-formats.ts', imports: 'attestation/sev-snp', why: 'the same' },
+  { file: 'cli/evidence-formats.ts', imports: 'attestation/tdx', why: 'the same' },
 ];
 
 /** Where each third-party package lives: files or folders of src. */
@@ -103,6 +108,8 @@ export const PACKAGE_HOMES: Readonly<Record<string, readonly string[]>> = {
     'agent',
     'attestation/tpm2',
     'attestation/jwt',
+    'attestation/body-form.ts',
+    'attestation/sev-snp',
     'attestation/tdx',
     'vault/enrol.ts',
   ],

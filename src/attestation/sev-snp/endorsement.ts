@@ -9,8 +9,8 @@ import { type IssuerMemo, pathToRoot } from '../x509/path.ts';
 import { derOrPem } from '../x509/pem.ts';
 import { standing, type Validity } from '../x509/validity.ts';
 import { type EndorsementKey, readEndorsementKey } from './endorsement-key.ts';
-import type { SnpWord } from './examine.ts';
 import { PRODUCTS, type Product } from './product.ts';
+import type { SnpWord } from './words.ts';
 
 export interface Endorsement {
   /** Undefined when there is no certificate that can be read as one. */

@@ -9,27 +9,7 @@ import { type Endorsement, endorse, lifeOf } from './endorsement.ts';
 import type { EndorsementKey } from './endorsement-key.ts';
 import { type Product, productOfCpuid, productOfName, readTcb, sameTcb, tcbClaims } from './product.ts';
 import { ECDSA_P384_SHA384, POLICY, policyHas, readReport, reportFaults, type SnpReport } from './report.ts';
-
-export type SnpWord =
-  | 'malformed'
-  | 'signature_algorithm'
-  | 'signature_not_canonical'
-  | 'signing_key_kind_mismatch'
-  | 'chain_not_to_trusted_root'
-  | 'certificate_expired'
-  | 'certificate_not_yet_valid'
-  | 'issuer_revoked'
-  | 'crl_invalid'
-  | 'crl_expired'
-  | 'crl_not_yet_valid'
-  | 'product_mismatch'
-  | 'report_signature_invalid'
-  | 'tcb_mismatch'
-  | 'chip_id_mismatch'
-  | 'debug_enabled';
-
-/** Authentic evidence of something that must not get weights. */
-export const SNP_UNACCEPTABLE: readonly SnpWord[] = ['debug_enabled'];
+import { SNP_UNACCEPTABLE, type SnpWord } from './words.ts';
 
 /**
  * Companions: `endorsement_key_certificate` (DER or PEM), `issuer_chain` (PEM), `crl` (of the ARK, optional). Every finding is made, not
@@ -38,6 +18,17 @@ export const SNP_UNACCEPTABLE: readonly SnpWord[] = ['debug_enabled'];
 export function examineSnpReport(inputs: ExaminationInputs, memo = new IssuerMemo()): Examination<SnpWord> {
   const report = orUndefined(() => readReport(inputs.evidence));
   if (report === undefined) return conclude<SnpWord>(['malformed'], SNP_UNACCEPTABLE, {});
+  const { findings, product, endorsement } = examineParts(report, inputs, memo);
+  return conclude(findings, SNP_UNACCEPTABLE, { ...reportClaims(report, product), ...endorsementClaims(endorsement) });
+}
+
+export interface ExaminedReport {
+  readonly findings: readonly SnpWord[];
+  readonly product: Product | undefined;
+  readonly endorsement: Endorsement;
+}
+
+export function examineParts(report: SnpReport, inputs: ExaminationInputs, memo: IssuerMemo): ExaminedReport {
   const endorsement = endorse(inputs, memo);
   const product = productOf(report, endorsement);
   const findings: readonly SnpWord[] = [
@@ -48,7 +39,7 @@ export function examineSnpReport(inputs: ExaminationInputs, memo = new IssuerMem
     ...checkProduct(report, endorsement, product),
     ...(policyHas(report, POLICY.debug) ? (['debug_enabled'] as const) : []),
   ];
-  return conclude(findings, SNP_UNACCEPTABLE, { ...reportClaims(report, product), ...endorsementClaims(endorsement) });
+  return { findings, product, endorsement };
 }
 
 /** Version 3 and later say it themselves; of version 2 only the chain tells. */

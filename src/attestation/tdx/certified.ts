@@ -16,6 +16,8 @@ export interface Certified {
   readonly pck: Pck | undefined;
   /** Who issued the PCK certificate, when it leads to a pinned root. */
   readonly authority: Certificate | undefined;
+  /** From the PCK certificate up, as far as there is a way. */
+  readonly certificates: readonly Certificate[];
   readonly periods: readonly Validity[];
   readonly findings: readonly TdxWord[];
   readonly claims: Readonly<Record<string, ClaimValue>>;
@@ -42,6 +44,7 @@ export function certify(pem: Uint8Array, { roots, memo, now }: PckTrust): Certif
   return {
     pck,
     authority: path?.[1],
+    certificates,
     periods,
     findings: [
       ...(readable ? [] : (['malformed'] as const)),

@@ -1,11 +1,11 @@
 /** A TDX quote with Intel's collateral: authentic at a time, and what it says (docs/formats/evidence-tdx.md). */
-import { conclude, type Examination, type ExaminationInputs } from '../examination.ts';
-import { orUndefined } from '../x509/der.ts';
+import { type ClaimValue, conclude, type Examination, type ExaminationInputs } from '../examination.ts';
+import { Malformed, orUndefined } from '../x509/der.ts';
 import { IssuerMemo } from '../x509/path.ts';
-import { isoSeconds, overlap } from '../x509/validity.ts';
+import { isoSeconds, overlap, type Validity } from '../x509/validity.ts';
 import { type Certified, certify } from './certified.ts';
 import { judgedClaims, reportClaims } from './claims.ts';
-import { type Collateral, dateFindings, verifyCollateral } from './collateral.ts';
+import { type Collateral, type CollateralTrust, dateFindings, verifyCollateral } from './collateral.ts';
 import { type QeReport, type QuotedReport, readQeReport, readQuotedReport, readQuoteSignature } from './quote.ts';
 import { checkQuoteSignatures } from './signatures.ts';
 import { judgeTcb, sameUnder, type TcbVerdict } from './tcb.ts';
@@ -15,40 +15,86 @@ import { TDX_UNACCEPTABLE, type TdxWord } from './words.ts';
  * Companion `collateral`: the bundle as JSON (docs/formats/evidence-tdx.md); without it the status is unknown. Every finding is made, not
  * only the first. A `memo` that lives longer than one call saves the signatures of issuers and collateral, nothing else.
  */
-export function examineTdxQuote({ evidence, companions, roots, now }: ExaminationInputs, memo = new IssuerMemo()): Examination<TdxWord> {
-  const quoted = orUndefined(() => readQuotedReport(evidence));
-  if (quoted === undefined) return conclude<TdxWord>(['malformed'], TDX_UNACCEPTABLE, {});
-  const signature = orUndefined(() => readQuoteSignature(evidence, quoted));
-  if (signature === undefined) return conclude<TdxWord>(['malformed', ...debugFindings(quoted)], TDX_UNACCEPTABLE, reportClaims(quoted));
-
-  const pinned = roots.filter(({ vendor }) => vendor === 'intel').flatMap(({ certificate }) => memo.certificates(certificate));
-  const certified = certify(signature.pckChain, { roots: pinned, memo, now });
-  const qe = readQeReport(signature.qeReport);
-  const sent = companions['collateral'];
-  const trust = { roots: pinned, pckAuthority: certified.authority, memo };
-  const collateral = sent === undefined ? undefined : orUndefined(() => verifyCollateral(sent, trust));
-  const verdict = judge(quoted, qe, certified, collateral);
-  const findings: readonly TdxWord[] = [
-    ...(signature.trailing.isZero ? [] : (['trailing_bytes'] as const)),
-    ...certified.findings,
-    ...checkQuoteSignatures(quoted, signature, qe, certified.pck),
-    ...(sent !== undefined && collateral === undefined ? (['malformed'] as const) : []),
-    ...(collateral === undefined ? [] : checkCollateral(collateral, certified, qe, now)),
-    ...debugFindings(quoted),
-    ...statusFindings(verdict),
+export function examineTdxQuote(inputs: ExaminationInputs, memo = new IssuerMemo()): Examination<TdxWord> {
+  const examined = examineQuoteAlone(inputs, memo);
+  const sent = inputs.companions['collateral'];
+  const found = sent === undefined ? undefined : orUndefined(() => examineUnderCollateral(examined, sent, inputs.now));
+  const broken = sent !== undefined && found === undefined;
+  const findings = [
+    ...examined.findings,
+    ...(found?.findings ?? [...(broken ? (['malformed'] as const) : []), 'tcb_status_unknown' as const]),
   ];
-  const period = overlap([...certified.periods, ...(collateral?.periods ?? []).map(([one]) => one)]);
+  const period = overlap([...examined.periods, ...(found?.periods ?? [])]);
+  if (examined.parts === undefined) return conclude(examined.findings, TDX_UNACCEPTABLE, examined.claims);
   return conclude(findings, TDX_UNACCEPTABLE, {
-    ...reportClaims(quoted),
-    ...certified.claims,
-    ...judgedClaims(verdict, collateral),
-    trailing_bytes: signature.trailing.length,
+    ...examined.claims,
+    ...judgedClaims(found?.verdict, found?.collateral),
     ...(period && { valid_from: isoSeconds(period.from), valid_until: isoSeconds(period.until) }),
   });
 }
 
-function judge({ report }: QuotedReport, qe: QeReport, { pck }: Certified, collateral: Collateral | undefined): TcbVerdict | undefined {
-  const { info, identity } = collateral ?? {};
+/** What a quote says by itself, whoever judges its TCB. */
+export interface ExaminedQuote {
+  readonly findings: readonly TdxWord[];
+  readonly claims: Readonly<Record<string, ClaimValue>>;
+  readonly periods: readonly Validity[];
+  /** Undefined of what could not be read to its end. */
+  readonly parts: QuoteParts | undefined;
+}
+
+interface QuoteParts {
+  readonly quoted: QuotedReport;
+  readonly qe: QeReport;
+  readonly certified: Certified;
+  readonly trust: CollateralTrust;
+}
+
+/** Structure, PCK chain, the three signatures, and debug. */
+export function examineQuoteAlone({ evidence, roots, now }: ExaminationInputs, memo: IssuerMemo): ExaminedQuote {
+  const quoted = orUndefined(() => readQuotedReport(evidence));
+  if (quoted === undefined) return { findings: ['malformed'], claims: {}, periods: [], parts: undefined };
+  const signature = orUndefined(() => readQuoteSignature(evidence, quoted));
+  if (signature === undefined) {
+    return { findings: ['malformed', ...debugFindings(quoted)], claims: reportClaims(quoted), periods: [], parts: undefined };
+  }
+  const pinned = roots.filter(({ vendor }) => vendor === 'intel').flatMap(({ certificate }) => memo.certificates(certificate));
+  const certified = certify(signature.pckChain, { roots: pinned, memo, now });
+  const qe = readQeReport(signature.qeReport);
+  return {
+    findings: [
+      ...(signature.trailing.isZero ? [] : (['trailing_bytes'] as const)),
+      ...certified.findings,
+      ...checkQuoteSignatures(quoted, signature, qe, certified.pck),
+      ...debugFindings(quoted),
+    ],
+    claims: { ...reportClaims(quoted), ...certified.claims, trailing_bytes: signature.trailing.length },
+    periods: certified.periods,
+    parts: { quoted, qe, certified, trust: { roots: pinned, pckAuthority: certified.authority, memo } },
+  };
+}
+
+export interface UnderCollateral {
+  readonly findings: readonly TdxWord[];
+  readonly periods: readonly Validity[];
+  readonly collateral: Collateral;
+  readonly verdict: TcbVerdict | undefined;
+}
+
+/** Throws Malformed for collateral that is no bundle, or a quote that could not be read. */
+export function examineUnderCollateral({ parts }: ExaminedQuote, bundle: Uint8Array, now: Date): UnderCollateral {
+  if (parts === undefined) throw new Malformed('no quote');
+  const { quoted, qe, certified, trust } = parts;
+  const collateral = verifyCollateral(bundle, trust);
+  const verdict = judge(quoted, qe, certified, collateral);
+  return {
+    findings: [...checkCollateral(collateral, certified, qe, now), ...statusFindings(verdict)],
+    periods: collateral.periods.map(([period]) => period),
+    collateral,
+    verdict,
+  };
+}
+
+function judge({ report }: QuotedReport, qe: QeReport, { pck }: Certified, { info, identity }: Collateral): TcbVerdict | undefined {
   return info === undefined || identity === undefined || pck === undefined ? undefined : judgeTcb({ info, identity, pck, report, qe });
 }
 

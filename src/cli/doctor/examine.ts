@@ -6,7 +6,7 @@ import { createKeeperClient } from '../../keys/keeper/client.ts';
 import type { KeyProviderHealth } from '../../keys/port.ts';
 import { policySet, referenceUnnamed, referenceValues, trustAnchors } from './collateral.ts';
 import type { Facts } from './facts.ts';
-import { diskSpace, fileModes, keysApart, logHeadApart, softwareKeys } from './files.ts';
+import { diskSpace, extractableKeks, fileModes, keysApart, logHeadApart, softwareKeys } from './files.ts';
 import { type Finding, type FindingId, finding } from './findings.ts';
 import { clockSync, coreDumps, kernelLockdown, nodeVersion, openFiles, ptrace, runAsRoot, swap } from './host.ts';
 import { keyStates } from './keys.ts';
@@ -46,6 +46,7 @@ async function examineVault(config: Config, configFile: string, facts: Facts): P
     ['file_modes', () => fileModes(facts, config, configFile)],
     ['keys_apart', () => keysApart(facts, config)],
     ['software_keys', () => softwareKeys(config)],
+    ['extractable_keks', () => extractableKeks(config)],
     ['log_head_apart', () => logHeadApart(facts, config)],
     ['disk_space', () => diskSpace(facts, config)],
     ['tls_certificate', () => tlsCertificates(facts, config)],

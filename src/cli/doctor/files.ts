@@ -53,7 +53,7 @@ function filesOfKeys(facts: Facts, keeper: Config['keeper'], one: (name: string,
   if ('kms' in keeper)
     return keeper.kms.credentialsFile === undefined ? [] : [one('the AWS credentials', keeper.kms.credentialsFile, PRIVATE, true)];
   return [
-    one('the PIN file', keeper.token.pinFile, PRIVATE, true),
+    ...(keeper.token.pinFile === undefined ? [] : [one('the PIN file', keeper.token.pinFile, PRIVATE, true)]),
     ...(keeper.token.softhsmConf === undefined ? [] : [one('the configuration of SoftHSM', keeper.token.softhsmConf, NOT_WRITABLE)]),
     ...tokenFolders(facts, keeper.token.softhsmConf).map((folder) => one('the token folder', folder, PRIVATE, true)),
   ];
@@ -101,7 +101,7 @@ export function keysApart(facts: Facts, config: Config): Finding {
     return finding('keys_apart', 'info', 'the keys are in AWS KMS; its credentials are a file of this machine');
   }
   const { pinFile, softhsmConf } = config.keeper.token;
-  const beside = [pinFile, ...(softhsmConf === undefined ? [] : [softhsmConf])].map((path) => looked(() => facts.path(path)));
+  const beside = [pinFile, softhsmConf].flatMap((path) => (path === undefined ? [] : [looked(() => facts.path(path))]));
   const near = beside.filter((one): one is PathFacts => one !== undefined && one !== 'denied');
   if (near.length === 0) return finding('keys_apart', 'unknown', 'PIN and token are out of reach');
   const shared = [
@@ -120,6 +120,16 @@ export function softwareKeys(config: Config): Finding {
   const { module, softhsmConf } = config.keeper.token;
   const soft = softhsmConf !== undefined || /softhsm/i.test(module);
   return soft ? finding('software_keys', 'warning', 'SoftHSM: the keys are files') : finding('software_keys', 'ok', 'not SoftHSM');
+}
+
+/** A setting that should stand nowhere: it makes the vault use keys that somebody may hold a copy of. */
+export function extractableKeks(config: Config): Finding {
+  if (config.keeper.mode === 'external')
+    return finding('extractable_keks', 'unknown', 'what the external keeper allows is in its own configuration');
+  if ('kms' in config.keeper) return finding('extractable_keks', 'ok', 'AWS KMS');
+  if (config.keeper.token.dangerouslyAllowExtractableKek === true)
+    return finding('extractable_keks', 'critical', 'dangerouslyAllowExtractableKek is set: keys that can leave the token are used');
+  return finding('extractable_keks', 'ok', 'a key that can leave the token is refused');
 }
 
 export function logHeadApart(facts: Facts, { logHead, database }: Config): Finding {

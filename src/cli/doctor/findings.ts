@@ -32,6 +32,10 @@ export const FINDINGS = {
     'Run the keeper as another user (docs/containers.md), or use an HSM.',
   ],
   software_keys: ['whether the keys are in hardware', 'Use an HSM for anything that matters: a SoftHSM is files.'],
+  extractable_keks: [
+    'whether keys that can leave the HSM are used',
+    'Make keys that cannot (`wv keys rotate`), then take dangerouslyAllowExtractableKek out of the configuration.',
+  ],
   log_head_apart: ['the kept checkpoint on another disk than the database', 'Set logHead to a file on another disk or mount.'],
   disk_space: ['free space for database and ciphertext', 'Make room: a full disk stops every release, because none can be recorded.'],
   // Planes.

@@ -12,7 +12,7 @@ import { bytes, integer, parseDestroyed, parseHealth, parseInfo, refMembers } fr
 export interface KeeperClientOptions {
   readonly socket: string;
   /** Per operation, from the call to the answer. */
-  readonly deadlineMs?: number;
+  readonly deadlineMs?: number | undefined;
   /** Operations that may wait for their answer at once; one more is `keeper_queue_full`. */
   readonly queue?: number;
 }

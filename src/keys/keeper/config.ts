@@ -3,6 +3,7 @@ import { isAbsolute } from 'node:path';
 import { VaultError } from '../../domain/errors.ts';
 import type { AwsKmsConfig } from '../aws-kms/provider.ts';
 import { AWS_KMS_SETTINGS, parseAwsKmsSettings } from '../aws-kms/settings.ts';
+import { PKCS11_SETTINGS, type Pkcs11Settings, parsePkcs11Settings } from '../pkcs11/settings.ts';
 
 interface Served {
   /** The unix socket to listen on; its folder has mode 0700, or 0750 with `socketGroup`. */
@@ -11,19 +12,11 @@ interface Served {
   readonly socketGroup?: number;
   /** Answer `generate`. */
   readonly ceremony?: boolean;
-  /** Socket of the keeper of the HSM that the vault moves away from (../moving-provider.ts). */
-  readonly formerKeeper?: string;
 }
 
 /** All paths are absolute. */
-export interface Pkcs11KeeperConfig extends Served {
+export interface Pkcs11KeeperConfig extends Served, Pkcs11Settings {
   readonly provider?: 'pkcs11';
-  /** The PKCS#11 library. */
-  readonly module: string;
-  readonly tokenLabel: string;
-  readonly tokenSerial?: string;
-  /** Holds the PIN; mode 0600. */
-  readonly pinFile: string;
 }
 
 export interface AwsKmsKeeperConfig extends Served, AwsKmsConfig {
@@ -32,9 +25,9 @@ export interface AwsKmsKeeperConfig extends Served, AwsKmsConfig {
 
 export type KeeperConfig = Pkcs11KeeperConfig | AwsKmsKeeperConfig;
 
-const SERVED = ['provider', 'socket', 'socketGroup', 'ceremony', 'formerKeeper'];
+const SERVED = ['provider', 'socket', 'socketGroup', 'ceremony'];
 const MEMBERS = {
-  pkcs11: new Set([...SERVED, 'module', 'pinFile', 'tokenLabel', 'tokenSerial']),
+  pkcs11: new Set([...SERVED, ...PKCS11_SETTINGS]),
   'aws-kms': new Set<string>([...SERVED, ...AWS_KMS_SETTINGS]),
 };
 /** sockaddr_un.sun_path of Linux, less its final zero; a longer one would be cut without a word. */
@@ -64,44 +57,16 @@ function checked(value: Record<string, unknown>): KeeperConfig {
   if (provider !== 'pkcs11' && provider !== 'aws-kms') throw invalid('keeper setting provider is neither pkcs11 nor aws-kms');
   for (const name of Object.keys(value)) if (!MEMBERS[provider].has(name)) throw invalid(`unknown keeper setting ${JSON.stringify(name)}`);
   const served = servedOf(value);
-  return provider === 'pkcs11' ? { ...served, ...pkcs11Of(value) } : { ...served, provider, ...parseAwsKmsSettings(value) };
+  return provider === 'pkcs11' ? { ...served, ...parsePkcs11Settings(value) } : { ...served, provider, ...parseAwsKmsSettings(value) };
 }
 
 function servedOf(value: Record<string, unknown>): Served {
-  const { socketGroup, ceremony } = value;
-  const socket = socketOf(value, 'socket');
-  const formerKeeper = value['formerKeeper'] === undefined ? undefined : socketOf(value, 'formerKeeper');
-  if (formerKeeper === socket) throw invalid('keeper setting formerKeeper is its own socket');
+  const { socket, socketGroup, ceremony } = value;
+  if (typeof socket !== 'string' || !isAbsolute(socket)) throw invalid('keeper setting socket is not an absolute path');
+  if (Buffer.byteLength(socket) > SOCKET_PATH_BYTES) throw invalid('keeper setting socket is longer than 107 bytes');
   if (socketGroup !== undefined && !isGroupId(socketGroup)) throw invalid('keeper setting socketGroup is not the number of a group');
   if (ceremony !== undefined && typeof ceremony !== 'boolean') throw invalid('keeper setting ceremony is not a boolean');
-  return {
-    socket,
-    ...(socketGroup !== undefined && { socketGroup }),
-    ...(ceremony !== undefined && { ceremony }),
-    ...(formerKeeper !== undefined && { formerKeeper }),
-  };
-}
-
-function socketOf(value: Record<string, unknown>, name: string): string {
-  const path = pathOf(value, name);
-  if (Buffer.byteLength(path) > SOCKET_PATH_BYTES) throw invalid(`keeper setting ${name} is longer than 107 bytes`);
-  return path;
-}
-
-function pkcs11Of(value: Record<string, unknown>): Omit<Pkcs11KeeperConfig, keyof Served> {
-  const { tokenLabel, tokenSerial } = value;
-  const module = pathOf(value, 'module');
-  const pinFile = pathOf(value, 'pinFile');
-  if (typeof tokenLabel !== 'string' || tokenLabel === '') throw invalid('keeper setting tokenLabel is missing');
-  if (tokenSerial !== undefined && (typeof tokenSerial !== 'string' || tokenSerial === ''))
-    throw invalid('keeper setting tokenSerial is not text');
-  return { module, pinFile, tokenLabel, ...(tokenSerial !== undefined && { tokenSerial }) };
-}
-
-function pathOf(value: Record<string, unknown>, name: string): string {
-  const path = value[name];
-  if (typeof path !== 'string' || !isAbsolute(path)) throw invalid(`keeper setting ${name} is not an absolute path`);
-  return path;
+  return { socket, ...(socketGroup !== undefined && { socketGroup }), ...(ceremony !== undefined && { ceremony }) };
 }
 
 /** 0 is root's group, which needs no permission. */

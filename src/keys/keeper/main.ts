@@ -7,9 +7,7 @@
  * Standard output: events, one JSON object a line (supervisor.ts). Standard error: what a person should read.
  */
 import { VaultError } from '../../domain/errors.ts';
-import { createMovingKeyProvider } from '../moving-provider.ts';
 import type { KeyProvider } from '../port.ts';
-import { createKeeperClient } from './client.ts';
 import { type KeeperConfig, parseKeeperConfig } from './config.ts';
 import { startKeeperServer } from './server.ts';
 
@@ -17,10 +15,18 @@ import { startKeeperServer } from './server.ts';
 const EXIT_CONFIGURATION = 78;
 /** How often the supervisor hears that the event loop turns, which it does not while a native call hangs. */
 const ALIVE_MS = 1_000;
+/** Lets the last lines out. */
+const FLUSH_MS = 50;
 const CONFIG_BYTES = 65_536;
 
 function report(event: object): void {
   process.stdout.write(`${JSON.stringify(event)}\n`);
+}
+
+/** A call into the library hangs on a thread, and an orderly exit would wait for it. The supervisor starts another keeper. */
+function giveUp(event: object): void {
+  report(event);
+  setTimeout(() => process.kill(process.pid, 'SIGKILL'), FLUSH_MS);
 }
 
 /** The first line of standard input; everything after it is ignored, except the end. */
@@ -40,20 +46,16 @@ function configFromParent(onParentGone: () => void): Promise<string> {
   });
 }
 
-async function providerOf(config: KeeperConfig): Promise<KeyProvider> {
-  const current = await ownProviderOf(config);
-  const { formerKeeper } = config;
-  return formerKeeper === undefined ? current : createMovingKeyProvider({ current, former: createKeeperClient({ socket: formerKeeper }) });
-}
-
 /** Loaded when it is known which: a keeper has one of the two native worlds in its memory, never both. */
-async function ownProviderOf(config: KeeperConfig): Promise<KeyProvider> {
+async function providerOf(config: KeeperConfig): Promise<KeyProvider> {
   if (config.provider === 'aws-kms') {
     const { createAwsKmsKeyProvider } = await import('../aws-kms/provider.ts');
     return createAwsKmsKeyProvider(config, report);
   }
   const { createPkcs11KeyProvider } = await import('../pkcs11/provider.ts');
-  return createPkcs11KeyProvider(config, { onEvent: report });
+  if (config.dangerouslyAllowExtractableKek)
+    console.error('keeper: dangerouslyAllowExtractableKek is set: keys that can leave the token are used');
+  return createPkcs11KeyProvider(config, { onEvent: (event) => (event.event === 'stuck' ? giveUp(event) : report(event)) });
 }
 
 async function run(): Promise<void> {
@@ -82,6 +84,6 @@ try {
   report({ event: 'fatal', code: known ? error.code : 'internal', detail: known ? error.detail : '' });
   console.error(`keeper: ${known ? error.message : 'ended by an unforeseen error'}`);
   process.exitCode = known ? EXIT_CONFIGURATION : 1;
-  setTimeout(() => process.exit(), 50).unref(); // lets the two lines out
+  setTimeout(() => process.exit(), FLUSH_MS).unref(); // lets the two lines out
   process.stdin.destroy();
 }

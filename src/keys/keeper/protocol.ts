@@ -101,7 +101,8 @@ function oneOf<T extends Cbor>(known: readonly T[], value: Cbor, what: string): 
 }
 
 export function healthMembers(health: KeyProviderHealth): Message {
-  return health.code === undefined ? { ok: health.ok } : { ok: health.ok, code: health.code };
+  const { ok, code, load } = health;
+  return { ok, ...(code !== undefined && { code }), ...load };
 }
 
 export function destroyedMembers({ cancellableUntil }: Destroyed): Message {
@@ -114,9 +115,14 @@ export function parseDestroyed(message: Message): Destroyed {
 
 export function parseHealth(message: Message): KeyProviderHealth {
   const { ok, code } = message;
-  if (ok === true && code === undefined) return { ok: true };
+  const load = message['sessions'] === undefined ? undefined : loadOf(message);
+  if (ok === true && code === undefined) return { ok, ...(load !== undefined && { load }) };
   if (ok !== false || code === undefined) throw malformed('not a health answer');
-  return { ok: false, code: oneOf(HEALTH_CODES, code, 'health code') };
+  return { ok, code: oneOf(HEALTH_CODES, code, 'health code') };
+}
+
+function loadOf(message: Message): NonNullable<KeyProviderHealth['load']> {
+  return { sessions: integer(message, 'sessions'), busy: integer(message, 'busy'), waiting: integer(message, 'waiting') };
 }
 
 export function bytes(message: Message, name: string): Uint8Array {

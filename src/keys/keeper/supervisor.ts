@@ -4,7 +4,7 @@
  * A keeper that died, or whose event loop stood still for `hangMs`, is started again after a bounded backoff. One whose PIN
  * was refused is not: each start is a C_Login, and tokens lock. Until then every call answers a retryable error.
  */
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, type ChildProcessWithoutNullStreams, type StdioOptions, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { type ErrorCode, isErrorCode, VaultError } from '../../domain/errors.ts';
@@ -18,9 +18,9 @@ const START_MS = 15_000;
 const STOP_MS = 3_000;
 const MAIN = fileURLToPath(new URL('./main.ts', import.meta.url));
 
-/** `login`, `connected`, `lost`, `refused`, `kms`, `ready`, `fatal` come from the keeper; `line` is its standard error; the rest is ours. */
+/** `login`, `connected`, `lost`, `refused`, `stuck`, `kms`, `ready`, `fatal` come from the keeper; `line` is its standard error; the rest is ours. */
 export interface KeeperEvent {
-  readonly event: 'started' | 'login' | 'connected' | 'lost' | 'refused' | 'kms' | 'ready' | 'fatal' | 'line' | 'exited' | 'hung';
+  readonly event: 'started' | 'login' | 'connected' | 'lost' | 'refused' | 'stuck' | 'kms' | 'ready' | 'fatal' | 'line' | 'exited' | 'hung';
   readonly detail: string;
   readonly code?: ErrorCode;
 }
@@ -58,9 +58,9 @@ export async function startKeeper(start: KeeperStart): Promise<RunningKeeper> {
   function launch(): void {
     const startedAt = performance.now();
     const spawned = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', MAIN], {
-      env: { ...env },
-      stdio: ['pipe', 'pipe', 'pipe'],
-    });
+      env: { ...env, ...pinVariableOf(config) },
+      stdio: stdioOf(config),
+    }) as ChildProcessWithoutNullStreams; // the first three are pipes
     child = spawned;
     let watchdog = setTimeout(hung, START_MS);
     spawned.stdin.on('error', () => {}); // it died before it read its configuration: `close` tells
@@ -98,8 +98,8 @@ export async function startKeeper(start: KeeperStart): Promise<RunningKeeper> {
     const heard = parseEvent(line);
     if (heard === undefined) onEvent({ event: 'line', detail: line });
     if (heard === undefined || heard.event === 'alive') return;
-    // The serial seen first is the only one accepted later, also by the next process.
-    if (heard.serial !== undefined && config.provider !== 'aws-kms') config = { ...config, tokenSerial: heard.serial };
+    // The token seen first is the only one accepted later, also by the next process.
+    if (heard.identity !== undefined && config.provider !== 'aws-kms') config = { ...config, tokenIdentity: heard.identity };
     if (heard.event === 'fatal' && heard.code === 'configuration_invalid') terminal = new VaultError(heard.code, heard.detail);
     if (heard.event === 'refused' && heard.code !== undefined) terminal = new VaultError(heard.code, heard.detail);
     if (heard.event === 'ready') ready.resolve();
@@ -131,27 +131,41 @@ export async function startKeeper(start: KeeperStart): Promise<RunningKeeper> {
   return { socket: start.socket, stop, pid: () => child?.pid };
 }
 
-interface HeardEvent {
-  readonly event: 'login' | 'connected' | 'lost' | 'refused' | 'kms' | 'ready' | 'fatal' | 'alive';
-  readonly detail: string;
-  readonly code?: ErrorCode;
-  readonly serial?: string;
+/** The one variable of ours that a keeper may see: the one it was told to find its PIN in. */
+function pinVariableOf(config: KeeperConfig): Record<string, string> {
+  const name = config.provider === 'aws-kms' ? undefined : config.pinVariable;
+  const pin = name === undefined ? undefined : process.env[name];
+  return name === undefined || pin === undefined ? {} : { [name]: pin };
 }
 
-const HEARD: ReadonlySet<string> = new Set(['login', 'connected', 'lost', 'refused', 'kms', 'ready', 'fatal', 'alive']);
+/** Three pipes, and the descriptor of the PIN under its own number. */
+function stdioOf(config: KeeperConfig): StdioOptions {
+  const pipes = ['pipe', 'pipe', 'pipe'] as const;
+  const descriptor = config.provider === 'aws-kms' ? undefined : config.pinDescriptor;
+  if (descriptor === undefined) return [...pipes];
+  return [...pipes, ...Array.from({ length: descriptor - pipes.length }, () => 'ignore' as const), descriptor];
+}
+
+interface HeardEvent {
+  readonly event: 'login' | 'connected' | 'lost' | 'refused' | 'stuck' | 'kms' | 'ready' | 'fatal' | 'alive';
+  readonly detail: string;
+  readonly code?: ErrorCode;
+  readonly identity?: string;
+}
+
+const HEARD: ReadonlySet<string> = new Set(['login', 'connected', 'lost', 'refused', 'stuck', 'kms', 'ready', 'fatal', 'alive']);
 
 /** Undefined for a line that is no event of ours: a native library may print to standard output as well. */
 function parseEvent(line: string): HeardEvent | undefined {
   try {
-    const { event, code, detail, serial, attempt, outcome, ok } = JSON.parse(line);
+    const { event, code, detail, identity, attempt, outcome, ok } = JSON.parse(line);
     if (!HEARD.has(event)) return undefined;
-    const text =
-      event === 'login' ? `attempt ${attempt}: ${outcome}` : event === 'ready' ? (ok ? 'ok' : 'not ok') : String(detail ?? serial ?? '');
+    const text = event === 'login' ? `attempt ${attempt}: ${outcome}` : event === 'ready' ? (ok ? 'ok' : 'not ok') : String(detail ?? '');
     return {
       event,
       detail: text,
       ...(isErrorCode(String(code)) ? { code } : {}),
-      ...(event === 'connected' && typeof serial === 'string' ? { serial } : {}),
+      ...(event === 'connected' && typeof identity === 'string' ? { identity } : {}),
     };
   } catch {
     return undefined;

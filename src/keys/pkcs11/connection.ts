@@ -3,64 +3,106 @@
  * (a reopened session works and sees no keys), so recovery is always a new connection.
  */
 import { VaultError } from '../../domain/errors.ts';
+import type { Preferences } from './generate.ts';
 import { CK, ckrOf, type Handle, type Pkcs11Module } from './module.ts';
-import { withPin } from './pin-file.ts';
+import { type PinSource, withPin } from './pin-source.ts';
 import { CKR_CRYPTOKI_ALREADY_INITIALIZED, CKR_GENERAL_ERROR, CKR_USER_ALREADY_LOGGED_IN, vaultErrorOf } from './result-codes.ts';
-import { selfTest } from './self-test.ts';
-import { SessionPool } from './session-pool.ts';
+import { type Capabilities, selfTest } from './self-test.ts';
+import { type Lane, type PoolLimits, SessionPool } from './session-pool.ts';
+import { openSession } from './sessions.ts';
+import { openThreadLane } from './thread-lane.ts';
+import { findToken, identityOf } from './token.ts';
+import { type SessionSettings, TokenSession } from './token-session.ts';
+import type { TokenSelector } from './token-uri.ts';
 
-const SESSIONS = 4;
-const CKS_RW_USER_FUNCTIONS = 3;
+/** `inline`: calls on the event loop, fastest for a token in this machine. `threads`: one thread a session, for an HSM across a network. */
+export type CallStyle = 'inline' | 'threads';
 
 export interface TokenConfig {
-  readonly tokenLabel: string;
-  /** When set, no other token will do, whatever its label. */
-  readonly tokenSerial?: string;
-  readonly pinFile: string;
+  /** Path of the shared library. */
+  readonly module: string;
+  readonly token: TokenSelector;
+  readonly pin: PinSource;
+  /** `pReserved` of C_Initialize, for modules that want one (NSS). */
+  readonly libraryParameters?: string;
+  readonly sessions: number;
+  readonly calls: CallStyle;
+  readonly limits: PoolLimits;
+  readonly prefer: Preferences;
+  readonly allowExtractable: boolean;
 }
 
 export interface Connection {
   readonly slot: Handle;
+  readonly identity: string;
   readonly serial: string;
-  readonly sessions: SessionPool;
+  readonly can: Capabilities;
+  readonly pool: SessionPool;
   /** Kept out of the pool: the probe must not wait behind operations that hang. */
   readonly probeSession: Handle;
+  /** CK_SESSION_INFO.state once connected; another one later means that the token logged us out. */
+  readonly state: number;
   /** There was at least one token object, so from now on there must be one. */
   sawObject: boolean;
 }
 
-/** `onLogin` hears of every C_Login, before its outcome is used. Throws `VaultError`; then the library is finalized again. */
-export function openConnection(module: Pkcs11Module, config: TokenConfig, onLogin: (outcome: string) => void): Connection {
-  initialize(module);
+export interface Watch {
+  /** Hears of every C_Login, before its outcome is used. */
+  onLogin(outcome: string): void;
+  /** A thread ended by itself. */
+  onDeath(): void;
+}
+
+/** Throws `VaultError`; then the library is finalized again. `identity`: no other token will do. */
+export async function openConnection(
+  module: Pkcs11Module,
+  config: TokenConfig,
+  identity: string | undefined,
+  watch: Watch,
+): Promise<Connection> {
+  initialize(module, config.libraryParameters);
   try {
-    const { slot, serial } = findToken(module, config);
-    const probeSession = openSession(module, slot);
-    login(module, probeSession, config.pinFile, onLogin);
-    const sessions = Array.from({ length: SESSIONS }, () => openSession(module, slot));
-    selfTest(module, slot, probeSession);
-    const renew = (session: Handle) => {
-      closeSession(module, session); // the probe session stays open, so this never logs us out
-      return openSession(module, slot);
-    };
-    return { slot, serial, sessions: new SessionPool(sessions, renew), probeSession, sawObject: anyTokenObject(module, probeSession) };
+    const token = findToken(module, config.token, identity);
+    const probeSession = openSession(module, token.slot, token.readOnly);
+    login(module, probeSession, token.wantsLogin, config.pin, watch.onLogin);
+    const can = selfTest(module, probeSession);
+    const { slot, readOnly } = token;
+    const settings: SessionSettings = { slot, readOnly, can, prefer: config.prefer, allowExtractable: config.allowExtractable };
+    const lanes = await openLanes(module, config, settings, watch);
+    const { state } = module.C_GetSessionInfo(probeSession);
+    const sawObject = anyTokenObject(module, probeSession);
+    return { ...token, can, pool: new SessionPool(lanes, config.limits), probeSession, state, sawObject };
   } catch (cause) {
     finalize(module);
     throw vaultErrorOf(cause, 'connecting to the token');
   }
 }
 
-export async function closeConnection(module: Pkcs11Module, connection: Connection): Promise<void> {
-  await connection.sessions.close();
-  finalize(module); // closes the sessions and logs out
+async function openLanes(module: Pkcs11Module, config: TokenConfig, settings: SessionSettings, watch: Watch): Promise<Lane[]> {
+  const count = Array.from({ length: config.sessions });
+  if (config.calls === 'inline') return count.map(() => new TokenSession(module, settings));
+  const opened = await Promise.allSettled(count.map(() => openThreadLane({ module: config.module, settings }, watch.onDeath)));
+  const lanes = opened.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []));
+  const failed = opened.find((one) => one.status === 'rejected');
+  if (failed === undefined) return lanes;
+  for (const lane of lanes) lane.close();
+  throw failed.reason;
+}
+
+/** False when a thread is still inside the library, which then must not be finalized. */
+export async function closeConnection(module: Pkcs11Module, connection: Connection): Promise<boolean> {
+  const whole = await connection.pool.close();
+  if (whole) finalize(module); // closes the sessions and logs out
+  return whole;
 }
 
 /** Is the token really there, the same one, and are we logged in? Answers why not. A session that merely opens proves nothing. */
 export function probe(module: Pkcs11Module, connection: Connection): VaultError | undefined {
   const gone = (why: string) => new VaultError('hsm_token_missing', why);
   try {
-    if (module.C_GetTokenInfo(connection.slot).serialNumber.trim() !== connection.serial) return gone('another token is in the slot');
+    if (identityOf(module, connection.slot) !== connection.identity) return gone('another token is in the slot');
     const { state } = module.C_GetSessionInfo(connection.probeSession);
-    if (state !== CKS_RW_USER_FUNCTIONS) return new VaultError('hsm_unavailable', 'the token has logged us out');
+    if (state !== connection.state) return new VaultError('hsm_unavailable', 'the token has logged us out');
     if (anyTokenObject(module, connection.probeSession)) connection.sawObject = true;
     else if (connection.sawObject) return gone('the objects of the token are gone');
     return undefined;
@@ -69,9 +111,11 @@ export function probe(module: Pkcs11Module, connection: Connection): VaultError 
   }
 }
 
-function initialize(module: Pkcs11Module): void {
+function initialize(module: Pkcs11Module, libraryParameters: string | undefined): void {
+  // pkcs11js 2.1.7 cuts the last character of libraryParameters: a blank is there to be cut.
+  const parameters = libraryParameters === undefined ? {} : { libraryParameters: `${libraryParameters} ` };
   try {
-    module.C_Initialize({ flags: CK.CKF_OS_LOCKING_OK });
+    module.C_Initialize({ flags: CK.CKF_OS_LOCKING_OK, ...parameters });
   } catch (cause) {
     if (ckrOf(cause) !== CKR_CRYPTOKI_ALREADY_INITIALIZED) throw absence(cause, 'C_Initialize');
   }
@@ -91,49 +135,14 @@ function finalize(module: Pkcs11Module): void {
   }
 }
 
-/** By label and serial; slot numbers change whenever a token is made or removed. */
-function findToken(module: Pkcs11Module, config: TokenConfig): { slot: Handle; serial: string } {
-  const labelled = module.C_GetSlotList(true).flatMap((slot) => tokenIn(module, slot, config.tokenLabel));
-  const wanted = config.tokenSerial;
-  const found = wanted === undefined ? labelled : labelled.filter(({ serial }) => serial === wanted);
-  const [only, second] = found;
-  if (second !== undefined) throw new VaultError('configuration_invalid', 'several tokens have this label: set the token serial');
-  if (only === undefined) {
-    throw new VaultError(
-      'hsm_token_missing',
-      labelled.length === 0 ? 'no token has this label' : 'the token of this label has another serial',
-    );
+/** One C_Login, or none for a token that wants none. Any refusal of the PIN comes out as `pin_incorrect`, which the provider never tries again. */
+function login(module: Pkcs11Module, session: Handle, wanted: boolean, pin: PinSource, onLogin: (outcome: string) => void): void {
+  if (pin === 'none') {
+    if (wanted) throw new VaultError('configuration_invalid', 'the token wants a PIN, and no setting says where it is');
+    return;
   }
-  if (only.locked) throw new VaultError('pin_incorrect', 'the token says that its PIN is locked');
-  return only;
-}
-
-function tokenIn(module: Pkcs11Module, slot: Handle, label: string) {
   try {
-    const info = module.C_GetTokenInfo(slot);
-    if (info.label.trimEnd() !== label) return [];
-    return [{ slot, serial: info.serialNumber.trim(), locked: (info.flags & CK.CKF_USER_PIN_LOCKED) !== 0 }];
-  } catch {
-    return []; // a slot that does not answer is not our token; if it should have been, "no token has this label" follows
-  }
-}
-
-function openSession(module: Pkcs11Module, slot: Handle): Handle {
-  return module.C_OpenSession(slot, CK.CKF_SERIAL_SESSION | CK.CKF_RW_SESSION);
-}
-
-function closeSession(module: Pkcs11Module, session: Handle): void {
-  try {
-    module.C_CloseSession(session);
-  } catch {
-    // It was closed already, by the token or by an earlier try; what counts is the new one.
-  }
-}
-
-/** One C_Login. Any refusal of the PIN comes out as `pin_incorrect`, which the provider never tries again. */
-function login(module: Pkcs11Module, session: Handle, pinFile: string, onLogin: (outcome: string) => void): void {
-  try {
-    withPin(pinFile, (pin) => module.C_Login(session, CK.CKU_USER, pin));
+    withPin(pin, (text) => module.C_Login(session, CK.CKU_USER, text));
     onLogin('ok');
   } catch (cause) {
     const ckr = ckrOf(cause);

@@ -2,22 +2,33 @@
  * Keeps the one connection of a provider: opens it, notices when the token is gone, and opens a new one when it is back.
  *
  *   down --connect--> up --failed probe--> down (retried with backoff, on the next operation or health call)
- *   down --PIN refused, mechanism missing, bad setting--> refused, for the life of this process
+ *   down --PIN refused, bad setting--> refused, for the life of this process
  */
 import type { Clock } from '../../domain/clock.ts';
 import { type ErrorCode, VaultError } from '../../domain/errors.ts';
 import { type Connection, closeConnection, openConnection, probe, type TokenConfig } from './connection.ts';
 import type { Pkcs11Module } from './module.ts';
+import { inWords } from './self-test.ts';
 
 const BACKOFF_MS = { first: 100, most: 5_000 };
-const TERMINAL: ReadonlySet<ErrorCode> = new Set(['pin_incorrect', 'hsm_mechanism_missing', 'configuration_invalid']);
+const TERMINAL: ReadonlySet<ErrorCode> = new Set(['pin_incorrect', 'configuration_invalid']);
 
 export type LinkEvent =
   | { readonly event: 'login'; readonly attempt: number; readonly outcome: string }
-  | { readonly event: 'connected'; readonly serial: string }
+  /** `identity` and the serial inside it: no other token will do from now on. `detail`: what the self-test found. */
+  | { readonly event: 'connected'; readonly identity: string; readonly serial: string; readonly detail: string }
+  /** A call into the library does not return, or a thread of ours died: the process must end and be started again. */
+  | { readonly event: 'stuck'; readonly detail: string }
   | { readonly event: 'lost' | 'refused'; readonly code: ErrorCode; readonly detail: string };
 
+export interface LinkConfig extends TokenConfig {
+  /** As an earlier process of this keeper saw it. */
+  readonly identity?: string;
+}
+
 export interface Link {
+  /** The live connection when there is one at this moment. */
+  current(): Connection | undefined;
   /** The live connection, or a new one; rejects with the reason there is none. */
   connected(): Promise<Connection>;
   /** After an operation failed: undefined when the token answers as it should, else what is wrong; then the connection was given up and a new one tried. */
@@ -30,14 +41,14 @@ type State =
   | { readonly at: 'up'; readonly connection: Connection }
   | { readonly at: 'refused'; readonly why: VaultError };
 
-export function createLink(module: Pkcs11Module, config: TokenConfig, clock: Clock, onEvent: (event: LinkEvent) => void): Link {
+export function createLink(module: Pkcs11Module, config: LinkConfig, clock: Clock, onEvent: (event: LinkEvent) => void): Link {
   let state: State = {
     at: 'down',
     why: new VaultError('hsm_unavailable', 'not connected yet'),
     retryAtMs: Number.NEGATIVE_INFINITY,
     waitMs: BACKOFF_MS.first,
   };
-  let serial = config.tokenSerial;
+  let identity = config.identity;
   let logins = 0;
   let changing: Promise<unknown> = Promise.resolve();
 
@@ -48,15 +59,18 @@ export function createLink(module: Pkcs11Module, config: TokenConfig, clock: Clo
     return run;
   }
 
-  function open(waitMs: number): Connection {
+  async function open(waitMs: number): Promise<Connection> {
     try {
-      const connection = openConnection(module, serial === undefined ? config : { ...config, tokenSerial: serial }, (outcome) => {
-        logins += 1;
-        onEvent({ event: 'login', attempt: logins, outcome });
+      const connection = await openConnection(module, config, identity, {
+        onLogin(outcome) {
+          logins += 1;
+          onEvent({ event: 'login', attempt: logins, outcome });
+        },
+        onDeath: () => onEvent({ event: 'stuck', detail: 'a thread of the keeper ended' }),
       });
-      serial = connection.serial; // from here on, another token under the same label is not ours
+      identity = connection.identity; // from here on, another token under the same label is not ours
       state = { at: 'up', connection };
-      onEvent({ event: 'connected', serial });
+      onEvent({ event: 'connected', identity, serial: connection.serial, detail: inWords(connection.can) });
       return connection;
     } catch (cause) {
       throw fail(cause, waitMs);
@@ -66,7 +80,7 @@ export function createLink(module: Pkcs11Module, config: TokenConfig, clock: Clo
   function fail(cause: unknown, waitMs: number): VaultError {
     const error = cause instanceof VaultError ? cause : new VaultError('hsm_unavailable', 'connecting to the token', { cause });
     // Once it was good, a setting that went bad (a PIN file being replaced) may become good again; a refused PIN never does.
-    const terminal = TERMINAL.has(error.code) && !(error.code === 'configuration_invalid' && serial !== undefined && logins > 0);
+    const terminal = TERMINAL.has(error.code) && !(error.code === 'configuration_invalid' && logins > 0);
     const why = terminal || error.retryable ? error : new VaultError('hsm_unavailable', error.detail, { cause: error });
     state = terminal
       ? { at: 'refused', why }
@@ -85,6 +99,7 @@ export function createLink(module: Pkcs11Module, config: TokenConfig, clock: Clo
   }
 
   return {
+    current: () => (state.at === 'up' ? state.connection : undefined),
     connected,
     async check(connection) {
       if (state.at === 'up' && state.connection !== connection)
@@ -96,7 +111,7 @@ export function createLink(module: Pkcs11Module, config: TokenConfig, clock: Clo
         if (why === undefined) return undefined;
         onEvent({ event: 'lost', code: why.code, detail: why.detail });
         state = { at: 'down', why, retryAtMs: Number.NEGATIVE_INFINITY, waitMs: BACKOFF_MS.first };
-        await closeConnection(module, connection);
+        await end(connection);
         return reopen(why);
       });
     },
@@ -104,14 +119,19 @@ export function createLink(module: Pkcs11Module, config: TokenConfig, clock: Clo
       alone(async () => {
         const was = state;
         state = { at: 'refused', why: new VaultError('keeper_unavailable', 'the key provider is closed') };
-        if (was.at === 'up') await closeConnection(module, was.connection);
+        if (was.at === 'up') await end(was.connection);
       }),
   };
 
+  async function end(connection: Connection): Promise<void> {
+    if (!(await closeConnection(module, connection)))
+      onEvent({ event: 'stuck', detail: 'a call into the PKCS#11 library does not return' });
+  }
+
   /** A token that is back at once still lost this operation: the caller hears `hsm_unavailable` and may try again. */
-  function reopen(lost: VaultError): VaultError {
+  async function reopen(lost: VaultError): Promise<VaultError> {
     try {
-      open(BACKOFF_MS.first);
+      await open(BACKOFF_MS.first);
       return new VaultError('hsm_unavailable', 'the token was lost and is back', { cause: lost });
     } catch (error) {
       return error instanceof VaultError ? error : lost;

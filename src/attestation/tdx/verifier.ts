@@ -1,0 +1,133 @@
+/** Verifies evidence of kind `tdx` (docs/formats/evidence-tdx.md). */
+import { equalBytes } from '../../domain/bytes.ts';
+import type { ErrorCode } from '../../domain/errors.ts';
+import { isRefusal, type Refusal, refuse, teeReportData, type VerifiedWorkload } from '../../domain/evidence.ts';
+import { certificateEndorsements, endorsementOf } from '../endorsements.ts';
+import type { EvidenceVerifier, VerificationContext } from '../port.ts';
+import { rootsOf } from '../vendor-roots.ts';
+import { findWorkload } from '../workload.ts';
+import { orUndefined } from '../x509/der.ts';
+import { IssuerMemo } from '../x509/path.ts';
+import { overlap } from '../x509/validity.ts';
+import { parseTdxEvidence } from './evidence.ts';
+import { type ExaminedQuote, examineQuoteAlone, examineUnderCollateral, type UnderCollateral } from './examine.ts';
+import { tdxFacts } from './facts.ts';
+import type { TdxWord } from './words.ts';
+
+export function createTdxVerifier(): EvidenceVerifier<VerifiedWorkload<'tdx'>> {
+  const memo = new IssuerMemo();
+  return { kind: 'tdx', verify: (body, context) => verify(body, context, memo) };
+}
+
+type CodeTable = Readonly<Partial<Record<TdxWord, ErrorCode>>>;
+
+/** What a finding about the quote itself is to the one who asks. Debug is a fact: the appraisal refuses it, knowing whose it is. */
+const OF_QUOTE: CodeTable = {
+  malformed: 'evidence_malformed',
+  trailing_bytes: 'evidence_malformed',
+  chain_invalid: 'endorsement_untrusted',
+  untrusted_root: 'endorsement_untrusted',
+  pck_chain_expired: 'evidence_expired',
+  pck_chain_not_yet_valid: 'evidence_expired',
+  qe_sig_invalid: 'evidence_signature_invalid',
+  qe_binding_invalid: 'evidence_signature_invalid',
+  quote_sig_invalid: 'evidence_signature_invalid',
+};
+
+/** Past its date, collateral still says something: the last that was known, and a fact says that it is old. */
+const STALE: readonly TdxWord[] = ['tcb_info_expired', 'qe_identity_expired', 'tcb_signing_expired', 'root_crl_expired', 'pck_crl_expired'];
+/** Of the lists alone: what is not in an old list may be revoked today. */
+const STALE_LISTS: readonly TdxWord[] = ['root_crl_expired', 'pck_crl_expired'];
+
+/** Under collateral; a status is a fact. Every word that is in neither list says that what the vault keeps is not usable for this quote. */
+const UNDER_COLLATERAL: CodeTable = {
+  pck_revoked: 'endorsement_revoked',
+  pck_ca_revoked: 'endorsement_revoked',
+  tcb_signing_revoked: 'endorsement_revoked',
+  qe_mrsigner_mismatch: 'endorsement_untrusted',
+  qe_identity_mismatch: 'endorsement_untrusted',
+  tdx_module_mismatch: 'endorsement_untrusted',
+};
+const FACTS: readonly TdxWord[] = [
+  'tcb_status_unknown',
+  'tcb_not_supported',
+  'tcb_out_of_date',
+  'tcb_configuration_needed',
+  'tcb_sw_hardening_needed',
+  'tcb_revoked',
+];
+
+async function verify(
+  body: Readonly<Record<string, unknown>>,
+  context: VerificationContext,
+  memo: IssuerMemo,
+): Promise<VerifiedWorkload<'tdx'> | Refusal> {
+  const evidence = parseTdxEvidence(body);
+  if (isRefusal(evidence)) return evidence;
+  const roots = rootsOf('tdx', 'intel', context.anchors, memo);
+  if (roots.length === 0) return refuse('endorsement_untrusted', 'this vault has no trust anchor for tdx');
+  const inputs = { evidence: evidence.quote, companions: {}, parameters: {}, roots, now: context.now };
+  const quote = examineQuoteAlone(inputs, memo);
+  const [code] = quote.findings.flatMap((word) => OF_QUOTE[word] ?? []);
+  if (code !== undefined) return refuse(code, `the quote: ${quote.findings.join(', ')}`);
+  if (!equalBytes(partsOf(quote).quoted.report.reportData, teeReportData(context.binding))) {
+    return refuse('evidence_binding_mismatch', 'report data is not SHA-512 of the binding');
+  }
+  return judge(quote, context);
+}
+
+async function judge(quote: ExaminedQuote, context: VerificationContext): Promise<VerifiedWorkload<'tdx'> | Refusal> {
+  const { fmspc } = pckOf(quote);
+  const kept = await context.collateral.find('tdx-collateral', fmspc);
+  if (kept === undefined) return refuse('collateral_missing', `no TCB information of FMSPC ${fmspc} is kept`);
+  const under = orUndefined(() => examineUnderCollateral(quote, kept.bytes, context.now));
+  if (under === undefined) return refuse('collateral_missing', `what is kept of FMSPC ${fmspc} is no collateral`);
+  const refusal = refusalOf(under, fmspc);
+  if (refusal !== undefined) return refusal;
+  return claimsOf(quote, under, kept.bytes, context);
+}
+
+function refusalOf({ findings }: UnderCollateral, fmspc: string): Refusal | undefined {
+  const [code] = findings.flatMap((word) => UNDER_COLLATERAL[word] ?? []);
+  if (code !== undefined) return refuse(code, `the quote under its collateral: ${findings.join(', ')}`);
+  const unusable = findings.filter((word) => !STALE.includes(word) && !FACTS.includes(word));
+  return unusable.length === 0
+    ? undefined
+    : refuse('collateral_missing', `what is kept of FMSPC ${fmspc} is not usable: ${unusable.join(', ')}`);
+}
+
+async function claimsOf(
+  quote: ExaminedQuote,
+  { findings, verdict, collateral, periods }: UnderCollateral,
+  bundle: Uint8Array,
+  context: VerificationContext,
+): Promise<VerifiedWorkload<'tdx'> | Refusal> {
+  const { info } = collateral;
+  if (verdict === undefined || info === undefined) throw new Error('collateral without findings has a verdict');
+  const facts = tdxFacts(partsOf(quote).quoted, {
+    pck: pckOf(quote),
+    verdict,
+    tcbEvaluationDataNumber: info.tcbEvaluationDataNumber,
+    revocation: findings.some((word) => STALE_LISTS.includes(word)) ? 'unknown' : 'good',
+    collateralStale: findings.some((word) => STALE.includes(word)),
+  });
+  const attester = await findWorkload('tdx', facts, context);
+  if (isRefusal(attester)) return attester;
+  const { certificates } = partsOf(quote).certified;
+  const endorsements = [
+    ...certificateEndorsements(['PCK', 'PCK CA', 'SGX root CA'], certificates),
+    endorsementOf('TDX collateral', bundle, overlap(periods)),
+  ];
+  return { kind: 'tdx', attester, facts, endorsements };
+}
+
+function partsOf({ parts }: ExaminedQuote): NonNullable<ExaminedQuote['parts']> {
+  if (parts === undefined) throw new Error('a quote without findings has parts');
+  return parts;
+}
+
+function pckOf(quote: ExaminedQuote) {
+  const { pck } = partsOf(quote).certified;
+  if (pck === undefined) throw new Error('a quote without findings has a PCK certificate');
+  return pck;
+}
