@@ -86,6 +86,11 @@ export async function readEntryFiles(
   return { evidence, companions };
 }
 
+/** One file by itself, named by the user. Throws EntryError. */
+export function readEvidenceFile(file: string): Promise<Uint8Array> {
+  return readBounded(file, MAX_EVIDENCE_BYTES);
+}
+
 /** A manifest can come from a stranger: it opens nothing outside its own folder. */
 function inside(file: string): string {
   const path = normalize(file);

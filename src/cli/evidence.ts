@@ -3,6 +3,7 @@ import type { Command } from 'commander';
 import { pinnedRoots } from '../attestation/pinned-roots.ts';
 import { addCommand, addGroup } from './command.ts';
 import { type CheckOptions, check } from './evidence-check.ts';
+import { type ShowOptions, show } from './evidence-show.ts';
 
 export function registerEvidence(program: Command): void {
   const evidence = addGroup(program, 'evidence', 'Examine attestation evidence offline');
@@ -13,4 +14,14 @@ export function registerEvidence(program: Command): void {
     .requiredOption('--manifest <file>', 'a JSON array of entries; their files lie below its folder')
     .option('--only <id>', 'this entry alone')
     .action((options: CheckOptions) => check(options, pinnedRoots()));
+  addCommand(evidence, 'show <file>', 'Explain one piece of evidence: what it is, whether it is authentic, and what it does not prove', [
+    'wv evidence show report.bin --companion endorsement_key_certificate=vcek.der --companion issuer_chain=chain.pem',
+    'wv evidence show token.jwt --companion jwks=keys.json --at 2026-11-30T12:00:00Z --json',
+    'wv evidence show eventlog.bin',
+  ])
+    .option('--companion <name=file>', 'what belongs to it, as often as wanted', (one: string, all: string[] = []) => [...all, one])
+    .option('--nonce <hex>', 'what it must answer')
+    .option('--at <time>', 'examine as of then; default: now')
+    .option('--format <name>', 'do not guess which it is')
+    .action((file: string, options: ShowOptions) => show(file, options, pinnedRoots()));
 }

@@ -5,7 +5,7 @@ import type { ExaminationInputs, Examine, PinnedRoot } from '../../src/attestati
 import { derOrPem } from '../../src/attestation/x509/pem.ts';
 import { compare } from '../../src/cli/evidence-check.ts';
 
-const FOLDER = new URL('../../../shared/vectors/attestation/', import.meta.url);
+export const FOLDER = new URL('../../../shared/vectors/attestation/', import.meta.url);
 const isHere = existsSync(FOLDER);
 
 export interface SharedEntry {

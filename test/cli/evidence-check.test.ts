@@ -3,11 +3,13 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, jest, test } from '@jest/globals';
 import type { ExaminationInputs, PinnedRoot } from '../../src/attestation/examination.ts';
 import { check, type EntryResult } from '../../src/cli/evidence-check.ts';
 import { MAX_EVIDENCE_BYTES } from '../../src/cli/evidence-manifest.ts';
 import { sha256Hex } from '../../src/domain/bytes.ts';
+import { describeShared, FOLDER } from '../attestation/shared-evidence.ts';
 import { wv } from '../e2e/real-vault.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'wv-evidence-'));
@@ -175,5 +177,17 @@ describe('wrong usage', () => {
     writeFileSync(manifest, JSON.stringify([{ ...plain, file: 'outside.bin', format: 'unheard-of' }]));
     const printed = await wv('evidence', 'check', '--json', '--manifest', manifest);
     expect([printed.exit, JSON.parse(printed.out)]).toMatchObject([0, [{ id: 'a', reasons: ['format_unsupported'] }]]);
+  });
+});
+
+describeShared('the whole shared manifest at a shell', () => {
+  test('every entry as expected, exit 0, one JSON array', async () => {
+    const manifest = fileURLToPath(new URL('MANIFEST.json', FOLDER));
+    const { exit, out, err } = await wv('evidence', 'check', '--json', '--manifest', manifest);
+    expect([exit, err]).toEqual([0, '']);
+    const results = JSON.parse(out) as EntryResult[];
+    expect(results.flatMap(({ disagreements }) => disagreements)).toEqual([]);
+    expect(results.filter(({ error }) => error !== undefined)).toEqual([]);
+    expect(results.length).toBeGreaterThan(90);
   });
 });
