@@ -3,6 +3,8 @@ import { createPublicKey } from 'node:crypto';
 import { fetchKeySet } from './attestation/jwt/fetch-key-set.ts';
 import { createKeySets } from './attestation/jwt/key-sets.ts';
 import { createJwtVerifier } from './attestation/jwt/verifier.ts';
+import { createNitroVerifier } from './attestation/nitro/verifier.ts';
+import { createNvidiaVerifier } from './attestation/nvidia-gpu/verifier.ts';
 import { createSnpVerifier } from './attestation/sev-snp/verifier.ts';
 import { createTdxVerifier } from './attestation/tdx/verifier.ts';
 import { createTpm2Verifier } from './attestation/tpm2/verifier.ts';
@@ -208,6 +210,8 @@ async function assemble(config: Config, parts: Parts): Promise<{ readonly vault:
     createJwtVerifier(createKeySets({ fetch: fetchKeySet, clock })),
     createSnpVerifier(),
     createTdxVerifier(),
+    createNitroVerifier(),
+    createNvidiaVerifier(),
   ];
   const sequencer = createSequencer({
     unitOfWork: stores.unitOfWork,

@@ -62,7 +62,8 @@ export async function measureReleaseCost(vault: BenchVault, options: BenchOption
 async function once(bench: BenchVault, vault: Vault, spki: Uint8Array): Promise<void> {
   const namespace = 'default' as Namespace;
   const { challengeId, nonce } = await issueChallenge(spki, vault);
-  const body = await bench.tpm.attest(evidenceBinding({ vaultId: vault.vaultId, challengeNonce: nonce, spki }));
+  const answered = { challengeNonce: nonce, spki };
+  const body = await bench.tpm.attest(evidenceBinding({ vaultId: vault.vaultId, ...answered }), answered);
   const asked = { requestId: 'benchmark', namespace, spki, remoteAddress: '127.0.0.1' };
   const evidence = [{ kind: bench.tpm.kind, body }];
   const version = bench.versionId as VersionId;

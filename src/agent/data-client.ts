@@ -66,8 +66,9 @@ export class DataClient {
 
   /** Evidence bound to the challenge, to this vault and to our TLS key. */
   async evidence(challenge: Challenge, attester: Attester): Promise<Evidence> {
-    const binding = evidenceBinding({ vaultId: challenge.vaultId, challengeNonce: challenge.nonce, spki: this.#spki });
-    return { kind: attester.kind, body: await attester.attest(binding) };
+    const answered = { challengeNonce: challenge.nonce, spki: this.#spki };
+    const binding = evidenceBinding({ vaultId: challenge.vaultId, ...answered });
+    return { kind: attester.kind, body: await attester.attest(binding, answered) };
   }
 
   /** `version` is an id, or an alias with the highest counter of it that was seen here. `digest_mismatch` when the answer is of another. */

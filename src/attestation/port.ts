@@ -63,8 +63,22 @@ export interface EvidenceVerifier<Claims extends VerifiedClaims = VerifiedClaims
   verify(body: Readonly<Record<string, unknown>>, context: VerificationContext): Promise<Claims | Refusal>;
 }
 
+/** What a requester answers: both are inside B. For kinds that carry the nonce by itself, or have no room for B. */
+export interface AnsweredChallenge {
+  /** 32 bytes, as the vault sent them. */
+  readonly challengeNonce: Uint8Array;
+  /** DER SubjectPublicKeyInfo of the TLS key that asks. */
+  readonly spki: Uint8Array;
+}
+
 /** Runs beside the model server: makes evidence bound to `binding` (B). Rejects with what the hardware said. */
 export interface Attester {
   readonly kind: EvidenceKind;
-  attest(binding: Uint8Array): Promise<Readonly<Record<string, unknown>>>;
+  attest(binding: Uint8Array, challenge: AnsweredChallenge): Promise<Readonly<Record<string, unknown>>>;
+}
+
+/** The same for devices beside the machine that asks: one body each, made before the machine's own evidence, whose B carries their digest. */
+export interface DeviceAttester {
+  readonly kind: EvidenceKind;
+  attestDevices(challenge: AnsweredChallenge): Promise<ReadonlyArray<Readonly<Record<string, unknown>>>>;
 }

@@ -133,17 +133,22 @@ const NITRO: FactTable = {
 };
 
 const NVIDIA_GPU: FactTable = {
-  deviceId: hex('SHA-256 of the public key of the device certificate'),
-  architecture: text('"HOPPER", "BLACKWELL"'),
-  model: text('such as "H100" or "H200"; "unknown" when the chip SKU is not in our table'),
-  driverVersion: text('', { measures: true }),
+  deviceId: hex('SHA-256 of the public key that the device was made with'),
+  architecture: text('"HOPPER", "BLACKWELL", "LS10" (a switch), or "unknown"'),
+  model: text('such as "H100"; "unknown" when the chip SKU is not in our table'),
+  driverVersion: text('a switch has none', { measures: true, optional: true }),
   vbiosVersion: text('', { measures: true }),
-  project: text('with the two below: the board'),
-  projectSku: text(''),
-  chipSku: text(''),
-  confidentialMode: flag('confidential computing is on', { unlessNamed: ['true'] }),
-  debug: flag('a debug mode of confidential computing is on', NEVER),
-  driverRimMatched: flag("every measurement of the driver is in NVIDIA's signed list", { unlessNamed: ['true'] }),
+  project: text('with the two below: the board', OPTIONAL),
+  projectSku: text('', OPTIONAL),
+  chipSku: text('', OPTIONAL),
+  mode: text('"single", "multi", "protected-pcie"; "legacy" of firmware that does not say; "unknown"'),
+  confidentialMode: flag("both lists below match: NVIDIA's released firmware makes reports in confidential mode alone", {
+    unlessNamed: ['true'],
+  }),
+  debug: flag('stated, as false, only when both lists match: debug firmware measures differently', OPTIONAL),
+  driverRimMatched: flag("every measurement of the driver is in NVIDIA's signed list; true of a switch, which has no driver", {
+    unlessNamed: ['true'],
+  }),
   vbiosRimMatched: flag("every measurement of the VBIOS is in NVIDIA's signed list", { unlessNamed: ['true'] }),
   revocation,
   collateralStale,

@@ -68,7 +68,7 @@ function recordOf(facts: Facts): CedarValueJson {
 }
 
 function gpuRecord(gpus: readonly Facts[]): Record<keyof typeof GPU_RECORD, CedarValueJson> {
-  const texts = (name: string) => [...new Set(gpus.map((facts) => String(facts[name])))];
+  const texts = (name: string) => [...new Set(gpus.flatMap((facts) => (Object.hasOwn(facts, name) ? [String(facts[name])] : [])))];
   const all = (...names: readonly string[]) => gpus.every((facts) => names.every((name) => facts[name] === true));
   return {
     count: gpus.length,

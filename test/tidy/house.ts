@@ -110,6 +110,8 @@ export const PACKAGE_HOMES: Readonly<Record<string, readonly string[]>> = {
     'attestation/jwt',
     'attestation/body-form.ts',
     'attestation/sev-snp',
+    'attestation/nitro',
+    'attestation/nvidia-gpu',
     'attestation/tdx',
     'vault/enrol.ts',
   ],

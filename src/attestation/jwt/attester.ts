@@ -14,7 +14,12 @@ export type TokenSource =
 
 const COMMAND_MS = 30_000;
 
-export function createJwtAttester(source: TokenSource): Attester {
+export interface JwtAttester extends Attester {
+  readonly kind: 'jwt';
+  attest(binding: Uint8Array): Promise<JwtBody>;
+}
+
+export function createJwtAttester(source: TokenSource): JwtAttester {
   return {
     kind: 'jwt',
     async attest(binding): Promise<JwtBody> {

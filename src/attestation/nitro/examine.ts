@@ -24,22 +24,37 @@ export type NitroWord =
 
 type Claims = Record<string, ClaimValue>;
 
-/** Goes on after a finding as far as something can still be said, so that a person sees all that is wrong. */
+export interface ExaminedDocument {
+  readonly findings: readonly NitroWord[];
+  readonly claims: Claims;
+  /** What could be read; believed only without findings. */
+  readonly document: Partial<NitroDocument>;
+  /** From the signer's certificate up, as far as the links hold. */
+  readonly path: readonly Certificate[];
+}
+
 export function examineNitroDocument(inputs: ExaminationInputs, memo = new IssuerMemo()): Examination<NitroWord> {
+  const { findings, claims, document } = examineParts(inputs, memo);
+  const found = new Set(findings);
+  if (claims['debug'] === true) found.add('debug_enabled');
+  if (!nonceFits(document, inputs.parameters['expected_nonce'])) found.add('nonce_mismatch');
+  return conclude(found, ['debug_enabled'], claims);
+}
+
+/** Goes on after a finding as far as something can still be said, so that a person sees all that is wrong. */
+export function examineParts(inputs: ExaminationInputs, memo: IssuerMemo): ExaminedDocument {
   const found = new Set<NitroWord>();
   const claims: Claims = { product: 'AWS Nitro Enclaves' };
   try {
     const cose = readEnvelope(inputs.evidence, found, claims);
     const read = readDocument(cose.payload);
     describe(read, found, claims);
-    examineKey(cose, read.document, { inputs, memo, found, claims });
-    if (claims['debug'] === true) found.add('debug_enabled');
-    if (!nonceFits(read.document, inputs.parameters['expected_nonce'])) found.add('nonce_mismatch');
+    const path = examineKey(cose, read.document, { inputs, memo, found, claims });
+    return { findings: [...found], claims, document: read.document, path };
   } catch (error) {
     if (!(error instanceof Malformed)) throw error;
-    found.add('malformed');
+    return { findings: [...found, 'malformed'], claims, document: {}, path: [] };
   }
-  return conclude(found, ['debug_enabled'], claims);
 }
 
 function readEnvelope(evidence: Uint8Array, found: Set<NitroWord>, claims: Claims): CoseSign1 {
@@ -76,7 +91,7 @@ function describe({ document, wrong, hasBundle, isEndless }: ReadDocument, found
 }
 
 /** An enclave in debug mode has zeros where its image would be measured; its memory can be read from the host. */
-function isDebug(pcrs: ReadonlyMap<number, Uint8Array>): boolean {
+export function isDebug(pcrs: ReadonlyMap<number, Uint8Array>): boolean {
   return [0, 1, 2].some((index) => pcrs.get(index)?.every((byte) => byte === 0) !== false);
 }
 
@@ -88,16 +103,19 @@ interface KeyQuestion {
 }
 
 /** The signature, and the way from its key to a root of ours. Whatever cannot be asked is a finding too. */
-function examineKey(cose: CoseSign1, { certificate, cabundle }: Partial<NitroDocument>, question: KeyQuestion): void {
-  const { inputs, memo, found, claims } = question;
-  if (certificate === undefined || cabundle === undefined) return; // found before
+function examineKey(
+  cose: CoseSign1,
+  { certificate, cabundle }: Partial<NitroDocument>,
+  { inputs, memo, found, claims }: KeyQuestion,
+): readonly Certificate[] {
+  if (certificate === undefined || cabundle === undefined) return []; // found before
   const leaf = readOrNote(() => readCertificate(certificate), found);
-  if (leaf === undefined) return;
+  if (leaf === undefined) return [];
   claims['leaf_valid_from'] = isoSeconds(leaf.notBefore);
   claims['leaf_valid_until'] = isoSeconds(leaf.notAfter);
   if (!coseVerifies(cose, leaf.publicKey)) found.add('cose_signature_invalid');
   const issuers = readOrNote(() => cabundle.toReversed().map((der) => readIssuer(der, memo)), found);
-  if (issuers === undefined) return;
+  if (issuers === undefined) return [];
   const chain = followChain([leaf, ...issuers], memo);
   claims['valid_from'] = isoSeconds(chain.validity.from);
   claims['valid_until'] = isoSeconds(chain.validity.until);
@@ -106,6 +124,7 @@ function examineKey(cose: CoseSign1, { certificate, cabundle }: Partial<NitroDoc
   if (!isPinned(issuers.at(-1), inputs.roots)) found.add('untrusted_root');
   const outside = outsideValidity(chain, inputs.now);
   if (outside !== undefined) found.add(outside);
+  return chain.linked;
 }
 
 function readOrNote<T>(read: () => T, found: Set<NitroWord>): T | undefined {

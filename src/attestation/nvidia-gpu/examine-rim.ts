@@ -14,7 +14,7 @@ import { readXml, xmlText } from './xml-tree.ts';
 export type RimWord = 'malformed' | 'chain_incomplete' | 'certificate_expired' | 'certificate_not_yet_valid' | 'xml_signature_invalid';
 
 /** The one of the two pinned NVIDIA roots that endorses RIMs. */
-const RIM_ROOT = 'nvidia-corim-signing-root-ca';
+export const RIM_ROOT = 'nvidia-corim-signing-root-ca';
 
 export interface ExaminedRim extends Examination<RimWord> {
   /** Read from the signed text alone; absent when the file is not valid. */

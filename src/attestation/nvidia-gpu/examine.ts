@@ -28,9 +28,9 @@ export type NvidiaWord =
   | 'report_signature_invalid';
 
 /** The one of the two pinned NVIDIA roots that endorses devices. */
-const DEVICE_ROOT = 'nvidia-device-identity-ca';
+export const DEVICE_ROOT = 'nvidia-device-identity-ca';
 /** Five certificates are below 5 KiB of PEM. */
-const MAX_CHAIN_BYTES = 32_768;
+export const MAX_CHAIN_BYTES = 32_768;
 const MAX_CHAIN = 8;
 
 interface Findings {
@@ -38,20 +38,36 @@ interface Findings {
   readonly claims: Record<string, ClaimValue>;
 }
 
-/** Goes on after a finding as far as something can still be said. */
+export interface ExaminedReport extends Findings {
+  /** Absent when it cannot be read; believed only without findings. */
+  readonly report: NvidiaReport | undefined;
+  readonly facts: ReportFacts | undefined;
+  readonly architecture: string | undefined;
+  /** From the certificate that signed up to the root, as they came. */
+  readonly chain: readonly Certificate[];
+}
+
 export function examineNvidiaReport(inputs: ExaminationInputs, memo = new IssuerMemo()): Examination<NvidiaWord> {
+  const { found, claims, report } = examineParts(inputs, memo);
+  if (report !== undefined && !nonceFits(report, inputs.parameters['expected_nonce'])) found.add('nonce_mismatch');
+  return conclude(found, [], claims);
+}
+
+/** Goes on after a finding as far as something can still be said. */
+export function examineParts(inputs: ExaminationInputs, memo: IssuerMemo): ExaminedReport {
   const findings: Findings = { found: new Set(), claims: {} };
-  const { found, claims } = findings;
+  const { found } = findings;
   const report = readOrNote(() => readReport(inputs.evidence), found);
   const chain = readChain(inputs.companions['chain'], memo, found);
-  if (report !== undefined) {
-    const facts = describe(report, chain, findings);
+  const facts = report && factsOf(report.opaque);
+  const architecture = facts && architectureOf(chain ?? [], facts);
+  if (report !== undefined && facts !== undefined) {
+    describe(report, facts, architecture, findings);
     if (report.trailingBytes > 0 && !report.isOnlyPadded) found.add('trailing_bytes');
-    if (!nonceFits(report, inputs.parameters['expected_nonce'])) found.add('nonce_mismatch');
     if (chain !== undefined) examineLeaf(report, facts, chain[0], found);
   }
   if (chain !== undefined) examineChain(chain, inputs, memo, findings);
-  return conclude(found, [], claims);
+  return { ...findings, report, facts, architecture, chain: chain ?? [] };
 }
 
 function readOrNote<T>(read: () => T, found: Set<NvidiaWord>): T | undefined {
@@ -82,9 +98,7 @@ function readCertificates(file: Uint8Array, memo: IssuerMemo): readonly [Certifi
   return [readCertificate(leaf), ...issuers.flatMap((der) => memo.certificates(der))];
 }
 
-function describe(report: NvidiaReport, chain: readonly Certificate[] | undefined, { claims }: Findings): ReportFacts {
-  const facts = factsOf(report.opaque);
-  const arch = architectureOf(chain ?? [], facts);
+function describe(report: NvidiaReport, facts: ReportFacts, arch: string | undefined, { claims }: Findings): void {
   const measurements = [...report.measurements].toSorted(([a], [b]) => a - b);
   const overall = createHash('sha384');
   for (const [, value] of measurements) overall.update(value);
@@ -109,7 +123,6 @@ function describe(report: NvidiaReport, chain: readonly Certificate[] | undefine
     debug: null, // the report has no such bit: only measurements that match a release RIM rule debug firmware out
     revocation: 'unknown', // NVIDIA answers that by OCSP alone, and an appraisal asks nobody
   });
-  return facts;
 }
 
 /** Fits when nobody asked. What is not hex of 32 bytes fits nothing. */

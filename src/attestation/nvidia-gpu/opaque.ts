@@ -10,6 +10,7 @@ const TYPE = {
   projectSku: 18,
   fwid: 20,
   protectedPcie: 21,
+  chipInfo: 35,
   featureFlag: 36,
 } as const;
 
@@ -28,6 +29,8 @@ export interface ReportFacts {
   readonly project: string | null;
   readonly projectSku: string | null;
   readonly chipSku: string | null;
+  /** Blackwell: `GB100`. */
+  readonly chip: string | null;
   /** SHA-384 of the firmware that holds the key, hex; early drivers do not report it. */
   readonly fwid: string | null;
   readonly isNvdec0On: boolean | null;
@@ -43,6 +46,7 @@ export function factsOf(opaque: ReadonlyMap<number, Uint8Array>): ReportFacts {
     project: text(opaque.get(TYPE.project)),
     projectSku: text(opaque.get(TYPE.projectSku)),
     chipSku: text(opaque.get(TYPE.chipSku)),
+    chip: text(opaque.get(TYPE.chipInfo)),
     fwid: fwid === undefined ? null : toHex(fwid),
     isNvdec0On: onOff(opaque.get(TYPE.nvdec0)),
     isPciProtected: onOff(opaque.get(TYPE.protectedPcie)),
