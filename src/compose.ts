@@ -61,6 +61,7 @@ async function startKeys(
   }
   const keeper = await startKeeper({
     ...keeperSettings(config.keeper),
+    ...(config.keeper.formerKeeper !== undefined && { formerKeeper: config.keeper.formerKeeper }),
     socket: keeperSocket,
     ceremony,
     onEvent: (event) => logKeeperEvent(event, log),

@@ -67,6 +67,8 @@ const fileSchema = z.strictObject({
   blobs: z.string().min(1),
   /** `external`: another process, of another user, answers on `keeperSocket`; the vault starts none and knows neither token nor PIN. */
   keeper: z.strictObject({ mode: z.enum(['child', 'external']) }).optional(),
+  /** Socket of the keeper that still holds the older keys, while a vault moves from one HSM to another. */
+  formerKeeper: z.string().min(1).optional(),
   /** What a child keeper is started with: one of the two. */
   token: tokenSettings.optional(),
   kms: kms.optional(),
@@ -99,8 +101,8 @@ export interface Config {
 
 /** Who holds the keys: a child process of the vault, or one that runs by itself and that several vault processes may share. */
 export type Keeper =
-  | { readonly mode: 'child'; readonly token: Token }
-  | { readonly mode: 'child'; readonly kms: Kms }
+  | { readonly mode: 'child'; readonly token: Token; readonly formerKeeper?: string }
+  | { readonly mode: 'child'; readonly kms: Kms; readonly formerKeeper?: string }
   | { readonly mode: 'external'; readonly socket: string };
 
 export type Token = Readonly<z.output<typeof tokenSettings>>;
@@ -155,18 +157,23 @@ export function parseConfig(text: string, folder: string): Config {
 }
 
 /** Throws `configuration_invalid` for settings that say nothing, or two things, about where the keys are. */
-export function keeperOf(file: Pick<ConfigFile, 'keeper' | 'token' | 'kms' | 'keeperSocket'>, path: (value: string) => string): Keeper {
+export function keeperOf(
+  file: Pick<ConfigFile, 'keeper' | 'token' | 'kms' | 'keeperSocket' | 'formerKeeper'>,
+  path: (value: string) => string,
+): Keeper {
   const { keeper, token, kms, keeperSocket } = file;
+  const former = file.formerKeeper === undefined ? {} : { formerKeeper: path(file.formerKeeper) };
   const invalid = (why: string) => new VaultError('configuration_invalid', why);
   if (keeper?.mode === 'external') {
     if (token !== undefined) throw invalid('token: an external keeper has its own, in keeper.json');
     if (kms !== undefined) throw invalid('kms: an external keeper has its own, in keeper.json');
+    if ('formerKeeper' in former) throw invalid('formerKeeper: an external keeper has its own, in keeper.json');
     return { mode: 'external', socket: path(keeperSocket) };
   }
   if (token !== undefined && kms !== undefined) throw invalid('kms: a vault has its keys in a token or in AWS KMS, not in both');
   if (kms !== undefined) {
     const { credentialsFile } = kms;
-    return { mode: 'child', kms: { ...kms, ...(credentialsFile !== undefined && { credentialsFile: path(credentialsFile) }) } };
+    return { mode: 'child', kms: { ...kms, ...(credentialsFile !== undefined && { credentialsFile: path(credentialsFile) }) }, ...former };
   }
   if (token === undefined) throw invalid('token: a child keeper needs one, or kms');
   const { pinFile, softhsmConf } = token;
@@ -177,5 +184,6 @@ export function keeperOf(file: Pick<ConfigFile, 'keeper' | 'token' | 'kms' | 'ke
       ...(pinFile !== undefined && { pinFile: path(pinFile) }),
       ...(softhsmConf !== undefined && { softhsmConf: path(softhsmConf) }),
     },
+    ...former,
   };
 }

@@ -58,6 +58,7 @@ describe('vault.json with AWS KMS', () => {
 
   test('a child keeper is started with it; the path is that from the folder of the file', () => {
     expect(parsed({ kms }).keeper).toEqual({ mode: 'child', kms: { ...kms, credentialsFile: '/aws.json' } });
+    expect(parsed({ kms, formerKeeper: 'old/keeper.sock' }).keeper).toMatchObject({ mode: 'child', formerKeeper: '/v/old/keeper.sock' });
     const { credentialsFile: _, ...role } = kms;
     expect(parsed({ kms: role }).keeper).toEqual({ mode: 'child', kms: role });
   });
@@ -65,6 +66,7 @@ describe('vault.json with AWS KMS', () => {
   test.each([
     ['beside a token', { kms, token }, /kms: a vault has its keys in a token or in AWS KMS/],
     ['with an external keeper', { kms, keeper: { mode: 'external' } }, /kms: an external keeper has its own/],
+    ['and a former keeper with an external one', { formerKeeper: '/s', keeper: { mode: 'external' } }, /formerKeeper: an external/],
     ['without a region', { kms: { aliasPrefix: 'v' } }, /kms\.region/],
     ['with a secret in it', { kms: { ...kms, secretAccessKey: 's' } }, /secretAccessKey/],
   ])('refuses it %s, and names the setting', (_, change, says) => {
@@ -79,7 +81,13 @@ describe('keeper.json of AWS KMS', () => {
   const read = (change: object) => parseKeeperFile(JSON.stringify({ ...kms, ...change }));
 
   test('is what a keeper is started with', () => {
-    const all = { credentialsFile: '/keys/aws.json', deletionDays: 7, endpoint: 'https://vpce.example', socketGroup: 10_003 };
+    const all = {
+      credentialsFile: '/keys/aws.json',
+      formerKeeper: '/run/old.sock',
+      deletionDays: 7,
+      endpoint: 'https://vpce.example',
+      socketGroup: 10_003,
+    };
     expect(read(all)).toEqual({ config: { ...kms, ...all }, softhsmConf: undefined });
     expect(read({})).toEqual({ config: kms, softhsmConf: undefined });
     for (const region of ['us-gov-west-1', 'cn-north-1', 'us-iso-east-1', 'eusc-de-east-1'])
@@ -106,6 +114,9 @@ describe('keeper.json of AWS KMS', () => {
     ['thirty-one days', { deletionDays: 31 }],
     ['days as text', { deletionDays: '7' }],
     ['a relative socket', { socket: 'keeper.sock' }],
+    ['a relative former keeper', { formerKeeper: 'old.sock' }],
+    ['itself as former keeper', { formerKeeper: '/run/keeper/keeper.sock' }],
+    ['a former keeper too long', { formerKeeper: `/${'a'.repeat(107)}` }],
   ])('refuses %s', (_, change) => expect(refusal(() => read(change))).toMatch(/^configuration_invalid/));
 });
 

@@ -3,6 +3,11 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { withCeremonyKeys } from '../../src/compose.ts';
+import { loadConfig } from '../../src/config/config.ts';
+import { systemClock } from '../../src/domain/clock.ts';
+import { createLogger } from '../../src/telemetry/logger.ts';
+import { destroyKeys } from '../../src/vault/destroy-keys.ts';
 import { noKms, startKms, type TestKms } from '../harness/kms.ts';
 import { MODEL, type RealVault, type ServerProcess, startRealVault, wv, wvJson } from './real-vault.ts';
 
@@ -27,6 +32,12 @@ import { MODEL, type RealVault, type ServerProcess, startRealVault, wv, wvJson }
   const config = () => ['--config', join(vault.folder, 'vault.json')];
   const keys = async () => (await wvJson('keys', 'show', ...alice()))['keks'] as Array<{ version: number; state: string; wrapped: number }>;
   const approved = async (...args: string[]) => vault.approve((await wvJson(...args, ...alice())) as never, 'system');
+  /** `wv keys erase` as it would be in so many days: nobody waits here. */
+  const eraseAfterDays = (days: number) => {
+    const settings = loadConfig(join(vault.folder, 'vault.json'));
+    const own = { ...settings, keeperSocket: settings.keeperSocket.replace('.sock', '-erase.sock') };
+    return withCeremonyKeys(own, createLogger(), destroyKeys, { ...systemClock, now: () => new Date(Date.now() + days * 86_400_000) });
+  };
   const fetch = (name: string) =>
     wv('fetch', '--requester', machine, '--model', MODEL, '--version', vault.versionId, '--out', vault.at(name), '--json');
   const expectWhole = (name: string) => {
@@ -80,7 +91,9 @@ import { MODEL, type RealVault, type ServerProcess, startRealVault, wv, wvJson }
 
   test('destroys the old version by two people and a hand beside the keeper: KMS says that it is pending deletion', async () => {
     await approved('keys', 'destroy', '1', '--yes', '--code', await vault.code('alice'));
-    expect(await wvJson('keys', 'erase', ...config(), '--yes')).toMatchObject({ destroyed: [{ id: 'kek-default', version: 1 }] });
+    const version1 = { id: 'kek-default', version: 1 };
+    expect(await wvJson('keys', 'erase', ...config(), '--yes')).toMatchObject({ destroyed: [], waiting: [version1] });
+    expect(await eraseAfterDays(15)).toMatchObject({ gone: [version1], waiting: [] });
     const { KeyMetadata: key } = await kms.admin.describeKey({ KeyId: 'alias/wv-test/kek-default/1' });
     expect(key?.KeyState).toBe('PendingDeletion');
     expect((await fetch('destroyed')).exit).toBe(0);

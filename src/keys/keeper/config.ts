@@ -12,6 +12,8 @@ interface Served {
   readonly socketGroup?: number;
   /** Answer `generate`. */
   readonly ceremony?: boolean;
+  /** Socket of the keeper of the HSM that the vault moves away from (../moving-provider.ts). */
+  readonly formerKeeper?: string;
 }
 
 /** All paths are absolute. */
@@ -25,7 +27,7 @@ export interface AwsKmsKeeperConfig extends Served, AwsKmsConfig {
 
 export type KeeperConfig = Pkcs11KeeperConfig | AwsKmsKeeperConfig;
 
-const SERVED = ['provider', 'socket', 'socketGroup', 'ceremony'];
+const SERVED = ['provider', 'socket', 'socketGroup', 'ceremony', 'formerKeeper'];
 const MEMBERS = {
   pkcs11: new Set([...SERVED, ...PKCS11_SETTINGS]),
   'aws-kms': new Set<string>([...SERVED, ...AWS_KMS_SETTINGS]),
@@ -61,12 +63,25 @@ function checked(value: Record<string, unknown>): KeeperConfig {
 }
 
 function servedOf(value: Record<string, unknown>): Served {
-  const { socket, socketGroup, ceremony } = value;
-  if (typeof socket !== 'string' || !isAbsolute(socket)) throw invalid('keeper setting socket is not an absolute path');
-  if (Buffer.byteLength(socket) > SOCKET_PATH_BYTES) throw invalid('keeper setting socket is longer than 107 bytes');
+  const { socketGroup, ceremony } = value;
+  const socket = socketOf(value, 'socket');
+  const formerKeeper = value['formerKeeper'] === undefined ? undefined : socketOf(value, 'formerKeeper');
+  if (formerKeeper === socket) throw invalid('keeper setting formerKeeper is its own socket');
   if (socketGroup !== undefined && !isGroupId(socketGroup)) throw invalid('keeper setting socketGroup is not the number of a group');
   if (ceremony !== undefined && typeof ceremony !== 'boolean') throw invalid('keeper setting ceremony is not a boolean');
-  return { socket, ...(socketGroup !== undefined && { socketGroup }), ...(ceremony !== undefined && { ceremony }) };
+  return {
+    socket,
+    ...(socketGroup !== undefined && { socketGroup }),
+    ...(ceremony !== undefined && { ceremony }),
+    ...(formerKeeper !== undefined && { formerKeeper }),
+  };
+}
+
+function socketOf(value: Record<string, unknown>, name: string): string {
+  const path = value[name];
+  if (typeof path !== 'string' || !isAbsolute(path)) throw invalid(`keeper setting ${name} is not an absolute path`);
+  if (Buffer.byteLength(path) > SOCKET_PATH_BYTES) throw invalid(`keeper setting ${name} is longer than 107 bytes`);
+  return path;
 }
 
 /** 0 is root's group, which needs no permission. */

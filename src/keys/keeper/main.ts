@@ -7,7 +7,9 @@
  * Standard output: events, one JSON object a line (supervisor.ts). Standard error: what a person should read.
  */
 import { VaultError } from '../../domain/errors.ts';
+import { createMovingKeyProvider } from '../moving-provider.ts';
 import type { KeyProvider } from '../port.ts';
+import { createKeeperClient } from './client.ts';
 import { type KeeperConfig, parseKeeperConfig } from './config.ts';
 import { startKeeperServer } from './server.ts';
 
@@ -46,8 +48,14 @@ function configFromParent(onParentGone: () => void): Promise<string> {
   });
 }
 
-/** Loaded when it is known which: a keeper has one of the two native worlds in its memory, never both. */
 async function providerOf(config: KeeperConfig): Promise<KeyProvider> {
+  const current = await ownProviderOf(config);
+  const { formerKeeper } = config;
+  return formerKeeper === undefined ? current : createMovingKeyProvider({ current, former: createKeeperClient({ socket: formerKeeper }) });
+}
+
+/** Loaded when it is known which: a keeper has one of the two native worlds in its memory, never both. */
+async function ownProviderOf(config: KeeperConfig): Promise<KeyProvider> {
   if (config.provider === 'aws-kms') {
     const { createAwsKmsKeyProvider } = await import('../aws-kms/provider.ts');
     return createAwsKmsKeyProvider(config, report);
