@@ -39,6 +39,8 @@ export interface AppraisalInputs {
   readonly referenceValues: readonly ReferenceValue[];
   /** SHA-256 of the signed document the reference values are from; absent when none is in force, and then nothing can match. */
   readonly referenceValuesDigest: Digest | undefined;
+  /** Names the documents of both, for the record. */
+  readonly appraisalPolicyId: string;
   /** The TLS key the result will be good for; the same key is inside B. */
   readonly spkiDigest: SpkiDigest;
   /** The database's time: reference values expire by it. */
@@ -49,6 +51,11 @@ const mint = claimStage('AttestationResult');
 
 /** Rejects only when it cannot tell, which is when a store does not answer or an anchor of ours cannot be read. */
 export async function appraise(inputs: AppraisalInputs): Promise<AttestationResult | Refusal> {
+  const answer = await weigh(inputs);
+  return isRefusal(answer) ? { ...answer, appraisalPolicyId: inputs.appraisalPolicyId } : answer;
+}
+
+async function weigh(inputs: AppraisalInputs): Promise<AttestationResult | Refusal> {
   const evidenceDigest = digestOf(inputs.evidence);
   if (evidenceDigest === undefined) return refuse('evidence_malformed', 'the evidence has no canonical JSON form');
   const pieces = checkPieces(inputs.evidence);
@@ -63,11 +70,11 @@ export async function appraise(inputs: AppraisalInputs): Promise<AttestationResu
   const beside = await appraiseOthers(others, primary, inputs);
   if (isRefusal(beside)) return { subject, ...beside, evidenceDigest };
 
-  const { referenceValuesDigest, spkiDigest } = inputs;
+  const { referenceValuesDigest, appraisalPolicyId, spkiDigest } = inputs;
   if (referenceValuesDigest === undefined) {
     return refuse('reference_values_missing', 'no reference values are in force', { subject, evidenceDigest });
   }
-  return mintResult([primary, ...beside], { subject, referenceValuesDigest, evidenceDigest, spkiDigest });
+  return mintResult([primary, ...beside], { subject, referenceValuesDigest, appraisalPolicyId, evidenceDigest, spkiDigest });
 }
 
 /** What of a result counts for one model: reference values may be for some models only. */
@@ -78,11 +85,16 @@ export function resultForModel(result: AttestationResult, modelId: ModelId): Att
   }));
   const without = pieces.find(({ matched }) => matched.length === 0);
   if (without === undefined) return mintResult(pieces, result);
-  const { subject, evidenceDigest } = result;
-  return refuse('measurement_mismatch', `the reference values that the ${without.kind} evidence matched are for other models`, {
-    subject,
-    evidenceDigest,
-  });
+  return refuse(
+    'measurement_mismatch',
+    `the reference values that the ${without.kind} evidence matched are for other models`,
+    knownFrom(result),
+  );
+}
+
+/** What a refusal after an affirming appraisal says of it. */
+export function knownFrom({ subject, evidenceDigest, appraisalPolicyId, pieces }: AttestationResult): Parameters<typeof refuse>[2] {
+  return { subject, evidenceDigest, appraisalPolicyId, appraised: pieces };
 }
 
 /** One after the other: what one verifier spends of time and memory is bounded, and so is the sum. */
@@ -98,7 +110,7 @@ async function appraiseOthers(
   const appraised: AppraisedPiece[] = [];
   for (const other of others) {
     const piece = await appraisePiece(other, context, inputs);
-    if (isRefusal(piece)) return piece;
+    if (isRefusal(piece)) return { ...piece, appraised: [primary, ...appraised] };
     if (isSameDevice(piece, appraised)) return refuse('evidence_malformed', `the same ${piece.kind} is shown twice`);
     appraised.push(piece);
   }
@@ -153,11 +165,11 @@ function matchTrusted(claims: VerifiedClaims, subject: EnrolledAttester | undefi
 
 function mintResult(
   pieces: readonly AppraisedPiece[],
-  known: Pick<AttestationResult, 'subject' | 'referenceValuesDigest' | 'evidenceDigest' | 'spkiDigest'>,
+  known: Pick<AttestationResult, 'subject' | 'referenceValuesDigest' | 'appraisalPolicyId' | 'evidenceDigest' | 'spkiDigest'>,
 ): AttestationResult {
   const [primary] = pieces;
   if (primary === undefined) throw new Error('a result without evidence');
-  const { subject, referenceValuesDigest, evidenceDigest, spkiDigest } = known;
+  const { subject, referenceValuesDigest, appraisalPolicyId, evidenceDigest, spkiDigest } = known;
   return mint({
     tier: 'affirming' as const,
     pieces,
@@ -166,7 +178,7 @@ function mintResult(
     subject,
     facts: primary.facts,
     matched: [...new Set(pieces.flatMap(({ matched }) => matched.map(({ id }) => id)))],
-    ...{ referenceValuesDigest, evidenceDigest, spkiDigest },
+    ...{ referenceValuesDigest, appraisalPolicyId, evidenceDigest, spkiDigest },
   });
 }
 

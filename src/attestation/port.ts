@@ -61,6 +61,18 @@ export interface Collateral {
 export interface EvidenceVerifier<Claims extends VerifiedClaims = VerifiedClaims> {
   readonly kind: Claims['kind'];
   verify(body: Readonly<Record<string, unknown>>, context: VerificationContext): Promise<Claims | Refusal>;
+  /**
+   * What `bytes` are, when they are something that this kind's verdicts use and lead to one of `roots` (DER) by their signatures, whatever
+   * their dates; undefined for anything else. Bounds them first and never throws for them. `name` is what its maker calls the file, without
+   * folder and ending: some publications do not say themselves what they are.
+   */
+  readonly identifyCollateral?: (bytes: Uint8Array, name: string, roots: readonly Uint8Array[]) => IdentifiedCollateral | undefined;
+}
+
+/** The dates are the maker's. `expiresAt` is absent for what does not expire. */
+export interface IdentifiedCollateral extends Pick<Collateral, 'type' | 'key'> {
+  readonly issuedAt: Date;
+  readonly expiresAt?: Date | undefined;
 }
 
 /** What a requester answers: both are inside B. For kinds that carry the nonce by itself, or have no room for B. */

@@ -6,7 +6,7 @@ import type { RecordDraft, RecordType } from './record.ts';
 
 /** Words that schema 1 does not know, by the member they stand in. */
 export const SINCE_2 = {
-  type: ['key.created', 'key.compromised', 'rewrap.requested'],
+  type: ['key.created', 'key.compromised', 'rewrap.requested', 'collateral.imported'],
   operation: ['keep-key', 'create-key', 'compromise-key', 'key-periods'],
   document: [],
   stop: ['key'],
@@ -20,13 +20,15 @@ export const SINCE_2 = {
 /** Schema 1 knows evidence of this kind alone. */
 const EVIDENCE_OF_1 = 'tpm2';
 
-export function leafVersion({ type, operation, document, stop, attestation }: RecordDraft): 1 | 2 {
+export function leafVersion({ type, operation, document, stop, attestation, resultDigest }: RecordDraft): 1 | 2 {
   const isNew = (words: readonly string[], word: string | undefined) => word !== undefined && words.includes(word);
   const newWord =
     isNew(SINCE_2.type, type) ||
     isNew(SINCE_2.operation, operation?.kind) ||
     isNew(SINCE_2.document, document?.kind) ||
     isNew(SINCE_2.stop, stop?.scope) ||
+    resultDigest !== undefined ||
+    attestation?.tee !== undefined ||
     (attestation?.kinds.some((kind) => kind !== EVIDENCE_OF_1) ?? false);
   return newWord ? 2 : 1;
 }

@@ -85,7 +85,7 @@ export function parseLeaf(bytes: Uint8Array): LeafSummary {
 function statement(draft: RecordDraft): object {
   const { attestation, object, release } = draft;
   return {
-    ...pick(draft, ['type', 'outcome', 'reason', 'detail', 'evidenceDigest']),
+    ...pick(draft, ['type', 'outcome', 'reason', 'detail', 'evidenceDigest', 'resultDigest']),
     actor: actor(draft.actor),
     request: draft.request && pick(draft.request, ['requestId']),
     object: object && {
@@ -95,7 +95,7 @@ function statement(draft: RecordDraft): object {
     },
     decision: draft.decision && pick(draft.decision, ['policySetDigest', 'determining']),
     attestation: attestation && {
-      ...pick(attestation, ['kinds', 'tier', 'fresh', 'keyBound', 'hardware', 'evidenceDigest', 'referenceValuesDigest', 'matched']),
+      ...pick(attestation, ['kinds', 'tier', 'fresh', 'keyBound', 'hardware', 'tee', 'evidenceDigest', 'referenceValuesDigest', 'matched']),
       facts: Object.fromEntries(Object.entries(attestation.facts).map(([name, value]) => [loggable(name, FACT_NAME_CHARS), value])),
     },
     release: release && {

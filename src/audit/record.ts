@@ -58,6 +58,7 @@ export const RECORD_TYPES = [
   'key.created',
   'key.compromised',
   'rewrap.requested',
+  'collateral.imported',
 ] as const;
 export type RecordType = (typeof RECORD_TYPES)[number];
 
@@ -90,6 +91,8 @@ export interface RecordAttestation {
   readonly fresh: boolean;
   readonly keyBound: boolean;
   readonly hardware: boolean;
+  /** Since schema v2. */
+  readonly tee?: boolean | undefined;
   readonly evidenceDigest: Digest;
   readonly referenceValuesDigest: Digest;
   /** Ids of the reference values that matched. */
@@ -168,6 +171,8 @@ export interface RecordDraft {
   readonly attestation?: RecordAttestation | undefined;
   /** Of evidence that was refused, so that there is no `attestation`. */
   readonly evidenceDigest?: Digest | undefined;
+  /** SHA-256 of the appraisal's result (docs/formats/ear.md), which is kept beside the log. Since schema v2. */
+  readonly resultDigest?: Digest | undefined;
   readonly release?: RecordRelease | undefined;
   readonly operation?: { readonly requestId: RequestId; readonly kind: OperationKind; readonly operationDigest: Digest } | undefined;
   readonly document?: RecordDocument | undefined;

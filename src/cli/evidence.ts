@@ -1,8 +1,9 @@
-/** `wv evidence`: evidence examined by hand, offline. Needs no vault. */
+/** `wv evidence`: evidence examined by hand, offline, without a vault; and what the vault keeps to examine it with. */
 import type { Command } from 'commander';
 import { pinnedRoots } from '../attestation/pinned-roots.ts';
 import { addCommand, addGroup } from './command.ts';
 import { type CheckOptions, check } from './evidence-check.ts';
+import { registerCollateral } from './evidence-collateral.ts';
 import { type ShowOptions, show } from './evidence-show.ts';
 
 export function registerEvidence(program: Command): void {
@@ -24,4 +25,5 @@ export function registerEvidence(program: Command): void {
     .option('--at <time>', 'examine as of then; default: now')
     .option('--format <name>', 'do not guess which it is')
     .action((file: string, options: ShowOptions) => show(file, options, pinnedRoots()));
+  registerCollateral(evidence);
 }

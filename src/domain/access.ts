@@ -20,6 +20,8 @@ export interface AccessRequest {
   /** DER SubjectPublicKeyInfo of the TLS client key that sent the request. */
   readonly spki: Uint8Array;
   readonly remoteAddress: string;
+  /** tls-exporter of the connection (RFC 9266), hex: recorded with the result. */
+  readonly tlsExporter?: string | undefined;
 }
 
 /** PDP's answer when it permits. Made only by policy/decide.ts, out of an AttestationResult and a verified manifest. */

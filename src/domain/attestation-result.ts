@@ -98,6 +98,8 @@ export type AttestationResult = Earned<'AttestationResult'> & {
   /** Ids of the reference values that any piece matched. */
   readonly matched: readonly string[];
   readonly referenceValuesDigest: Digest;
+  /** Names the reference values and trust anchors that it was appraised by, with their counters. */
+  readonly appraisalPolicyId: string;
   /** SHA-256 of the canonical JSON of the evidence list. */
   readonly evidenceDigest: Digest;
   /** Of the first piece. */

@@ -1,5 +1,6 @@
 /** RFC 9334 words: what an Attester shows (Evidence) and what an appraisal earns (AttestationResult). */
 
+import type { AppraisedPiece } from './attestation-result.ts';
 import type { EnrolledAttester } from './attester.ts';
 import { lp, sha256, sha512 } from './bytes.ts';
 import type { ErrorCode } from './errors.ts';
@@ -114,6 +115,9 @@ export interface Refusal {
   readonly evidenceDigest?: Digest;
   /** For the administrator who has to find out; the requester is told only the code. */
   readonly failed?: readonly FailedClaim[];
+  /** Pieces that had been affirmed before. */
+  readonly appraised?: readonly AppraisedPiece[];
+  readonly appraisalPolicyId?: string;
 }
 
 export interface FailedClaim {
@@ -123,7 +127,7 @@ export interface FailedClaim {
   readonly seen?: string;
 }
 
-export function refuse(code: ErrorCode, detail: string, known: Pick<Refusal, 'subject' | 'evidenceDigest' | 'failed'> = {}): Refusal {
+export function refuse(code: ErrorCode, detail: string, known: Omit<Refusal, 'refused' | 'code' | 'detail'> = {}): Refusal {
   return { refused: true, code, detail, ...known };
 }
 

@@ -28,6 +28,12 @@ export function remoteAddressOf(request: Request): string {
   return request.socket.remoteAddress ?? '';
 }
 
+/** RFC 9266 section 4: names this TLS 1.3 connection, the same for both ends and for no other connection. 32 bytes, hex. */
+export function tlsExporterOf(request: Request): string | undefined {
+  const socket = request.socket as TLSSocket;
+  return socket.exportKeyingMaterial?.(32, 'EXPORTER-Channel-Binding', Buffer.alloc(0)).toString('hex'); // both planes listen with TLS only
+}
+
 /**
  * DER SubjectPublicKeyInfo of the key that this very connection proved to hold in its handshake (TLS 1.3 CertificateVerify).
  * Certificates may be self-signed: only the key counts. Throws `client_certificate_missing`.

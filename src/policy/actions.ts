@@ -10,6 +10,7 @@ export const ADMIN_ACTIONS = [
   'setPolicy',
   'setReferenceValues',
   'setTrustAnchors',
+  'importCollateral',
   'enrolRequester',
   'blockRequester',
   'suspend',

@@ -27,7 +27,12 @@ export function decideRelease(question: ReleaseQuestion): Permit | Refusal {
   assertEarned('AttestationResult', attested);
   const ruling = ruleRelease(question);
   if (ruling.decision === 'deny') {
-    return refuse(ruling.code, ruling.detail, { subject: attested.subject, evidenceDigest: attested.evidenceDigest });
+    return refuse(ruling.code, ruling.detail, {
+      subject: attested.subject,
+      evidenceDigest: attested.evidenceDigest,
+      appraisalPolicyId: attested.appraisalPolicyId,
+      appraised: attested.pieces,
+    });
   }
   const { determining, policySetDigest } = ruling;
   return mint({ attested, manifest, versionDigest, delivery, determining, policySetDigest });

@@ -1,4 +1,5 @@
 /** The relational stores of one engine: they share transactions. */
+import type { AttestationStore } from '../attestation/kept/port.ts';
 import type { LogStore } from '../audit/port.ts';
 import type { CatalogStore } from '../catalog/port.ts';
 import type { DocumentStore } from '../documents/port.ts';
@@ -13,6 +14,7 @@ export interface Stores {
   readonly identity: IdentityStore;
   readonly approvals: ApprovalStore;
   readonly releases: ReleaseStore;
+  readonly attestation: AttestationStore;
   readonly log: LogStore;
   close(): Promise<void>;
 }

@@ -1,15 +1,18 @@
 /** The record stage: nothing leaves before the Permit is durable. The only place that makes a RecordedPermit. */
 
+import { knownFrom } from '../attestation/appraise.ts';
+import { type Appraised, earOf } from '../attestation/ear.ts';
 import { loggable } from '../audit/record.ts';
 import { signDocument } from '../documents/document.ts';
 import type { AccessRequest, Permit, RecordedPermit } from '../domain/access.ts';
+import { sha256Hex } from '../domain/bytes.ts';
 import { CLASSES } from '../domain/classes.ts';
 import { addSeconds } from '../domain/clock.ts';
 import { assertEarned, claimStage } from '../domain/earned.ts';
 import { VaultError } from '../domain/errors.ts';
 import type { Refusal } from '../domain/evidence.ts';
 import { factText } from '../domain/facts.ts';
-import { type Digest, isId, newId, type RecordId, type ReleaseId } from '../domain/ids.ts';
+import { type Digest, isId, newId, parseDigest, type RecordId, type ReleaseId } from '../domain/ids.ts';
 import { LruMap } from '../domain/lru-map.ts';
 import type { Tx } from '../domain/unit-of-work.ts';
 import { spkiDigestOf } from '../identity/certificates.ts';
@@ -32,7 +35,7 @@ const mint = claimStage('RecordedPermit');
 const recalled = new LruMap<Digest, RecordedPermit>(10_000);
 
 /** Who asked, as the record names them. */
-export type Recorded = Pick<AccessRequest, 'requestId' | 'namespace' | 'model' | 'version' | 'spki' | 'remoteAddress'>;
+export type Recorded = Pick<AccessRequest, 'requestId' | 'namespace' | 'model' | 'version' | 'spki' | 'remoteAddress' | 'tlsExporter'>;
 
 /**
  * Signs the release document, then writes it, the release row and the `release.begin` record in one transaction: durable when this
@@ -64,11 +67,14 @@ export async function recordPermit(
     expiresAt: addSeconds(createdAt, CLASSES[manifest.class].releaseSeconds).toISOString(),
   };
   const document = await signDocument('release', body, vault.catalogueKey.sign);
+  const result = resultOf(request, { pieces: attested.pieces }, attested, createdAt, vault);
   const row: ReleaseRow = { ...body, documentDigest: document.digest, createdAt, expiresAt: new Date(body.expiresAt) };
   const stopped = await vault.stores.unitOfWork.run(async (tx) => {
     const refused = await refusedByStop({ ...body, ...(await wrapperOfVersion(body, tx, vault)) }, tx, vault);
     if (refused !== undefined) return refused;
     await vault.stores.documents.put(tx, document);
+    await vault.stores.attestation.putResult(tx, result.digest, result.bytes);
+    await vault.stores.attestation.noteMatched(tx, body.namespace, attested.matched);
     if (renews === undefined) await vault.stores.releases.insertRelease(tx, row);
     else if (!(await vault.stores.releases.renewRelease(tx, row.releaseId, renews.documentDigest, row)))
       throw new VaultError('release_ended');
@@ -96,11 +102,13 @@ export async function recordPermit(
         fresh: attested.fresh,
         keyBound: attested.keyBound,
         hardware: attested.hardware,
+        tee: attested.tee,
         evidenceDigest: attested.evidenceDigest,
         referenceValuesDigest: attested.referenceValuesDigest,
         matched: attested.matched.map((id) => loggable(id, 64)),
         facts: Object.fromEntries(Object.entries(attested.facts).map(([name, value]) => [name, loggable(factText(value), 128)])),
       },
+      resultDigest: result.digest,
       release: { releaseId: body.releaseId, expiresAt: row.expiresAt, ...(renews && { begin: body.recordId }) },
       document: { kind: 'release', digest: document.digest },
       personal: { remoteAddress: request.remoteAddress },
@@ -108,8 +116,7 @@ export async function recordPermit(
     return undefined;
   });
   if (stopped !== undefined) {
-    const { subject, evidenceDigest } = attested;
-    return recordDenial(request, { ...stopped, subject, evidenceDigest }, vault);
+    return recordDenial(request, { ...stopped, ...knownFrom(attested) }, vault);
   }
   return earn(row);
 }
@@ -134,9 +141,11 @@ export async function recallPermit(row: ReleaseRow, tx: Tx, vault: Ports): Promi
 
 /** Writes the refusal to the access log. Rejects when that is impossible: an unrecorded refusal is no answer either. */
 export async function recordDenial(request: Recorded, refusal: Refusal, vault: Ports): Promise<Denied> {
-  const { subject, evidenceDigest } = refusal;
-  const recordId = await vault.stores.unitOfWork.run((tx) =>
-    vault.accessLog.append(tx, {
+  const { subject, evidenceDigest, appraised: pieces = [] } = refusal;
+  const recordId = await vault.stores.unitOfWork.run(async (tx) => {
+    const result = evidenceDigest && resultOf(request, { pieces, refusal }, refusal, tx.now, vault);
+    if (result !== undefined) await vault.stores.attestation.putResult(tx, result.digest, result.bytes);
+    return vault.accessLog.append(tx, {
       type: 'release.denied',
       outcome: 'deny',
       reason: refusal.code,
@@ -145,10 +154,24 @@ export async function recordDenial(request: Recorded, refusal: Refusal, vault: P
       actor: { kind: 'requester', spkiDigest: spkiDigestOf(request.spki), ...(subject && { subjectId: subject.subjectId }) },
       request: { requestId: loggable(request.requestId, 64) },
       ...(evidenceDigest && { evidenceDigest }),
+      resultDigest: result?.digest,
       personal: { remoteAddress: request.remoteAddress },
-    }),
-  );
+    });
+  });
   return { ...refusal, recordId };
+}
+
+/** The EAR of an appraisal, and the digest by which the record names it. */
+function resultOf(
+  { tlsExporter }: Recorded,
+  appraised: Appraised,
+  known: Pick<Refusal, 'evidenceDigest' | 'appraisalPolicyId'>,
+  at: Date,
+  { vaultId }: Ports,
+): { readonly digest: Digest; readonly bytes: Uint8Array } {
+  const { evidenceDigest, appraisalPolicyId = 'none' } = known;
+  const bytes = earOf(appraised, { vaultId, at, appraisalPolicyId, evidenceDigest, tlsExporter });
+  return { digest: parseDigest(sha256Hex(bytes)), bytes };
 }
 
 function earn(row: ReleaseRow): RecordedPermit {

@@ -10,7 +10,7 @@
  *
  * Each stage's output is the next one's only accepted input, and can be made by that stage alone (domain/earned.ts).
  */
-import { appraise, resultForModel } from '../attestation/appraise.ts';
+import { appraise, knownFrom, resultForModel } from '../attestation/appraise.ts';
 import type { ModelRow } from '../catalog/port.ts';
 import type { AccessRequest, Permit, RecordedPermit } from '../domain/access.ts';
 import { isTampering, VaultError } from '../domain/errors.ts';
@@ -21,7 +21,7 @@ import type { Tx } from '../domain/unit-of-work.ts';
 import { spkiDigestOf } from '../identity/certificates.ts';
 import { decideRelease } from '../policy/decide.ts';
 import { loadPolicySet } from '../policy/policy-set.ts';
-import { inForce } from './documents.ts';
+import { type InForce, inForce } from './documents.ts';
 import { enrolledAttester } from './enrol.ts';
 import { endRelease } from './outcome.ts';
 import { type Denied, recordDenial, recordPermit } from './record.ts';
@@ -82,7 +82,7 @@ export async function appraiseRequest(request: AppraisedRequest, vault: Ports): 
     anchors: await inForce('trust-anchors', namespace, tx, vault),
     references: await inForce('reference-values', namespace, tx, vault),
   }));
-  const { challenge, references } = known;
+  const { challenge, anchors, references } = known;
   if (typeof challenge === 'string') return refuse(challenge, 'ask for a new challenge with the same TLS key');
 
   const bound = { vaultId: vault.vaultId, challengeNonce: challenge.nonce, spki: request.spki };
@@ -95,24 +95,33 @@ export async function appraiseRequest(request: AppraisedRequest, vault: Ports): 
       spki: request.spki,
       now: known.now,
       namespace,
-      collateral: { find: async () => undefined },
-      anchors: known.anchors?.body.anchors ?? [],
+      collateral: {
+        find: (type, key) => vault.stores.unitOfWork.run((tx) => vault.stores.attestation.newestCollateral(tx, type, key)),
+      },
+      anchors: anchors?.body.anchors ?? [],
       attester: (key) => vault.stores.unitOfWork.run((tx) => enrolledAttester(namespace, key, tx, vault)),
       spendTokenId: (issuer, tokenId, expiresAt) =>
         vault.stores.unitOfWork.run((tx) => vault.stores.releases.spendTokenId(tx, issuer, tokenId, expiresAt)),
     },
     referenceValues: references?.body.values ?? [],
     referenceValuesDigest: references?.digest,
+    appraisalPolicyId: appraisalPolicyId(references, anchors),
     spkiDigest,
     now: known.now,
   });
+}
+
+/** The appraisal policy (RFC 9334) is what two people signed: reference values and trust anchors. */
+function appraisalPolicyId(...documents: ReadonlyArray<InForce<'reference-values' | 'trust-anchors'> | undefined>): string {
+  const [references, anchors] = documents.map((one) => (one === undefined ? 'none' : `${one.counter} ${one.digest}`));
+  return `reference-values ${references}, trust-anchors ${anchors}`;
 }
 
 type DecidedRequest = Pick<AccessRequest, 'namespace' | 'model' | 'version' | 'aliasCounter' | 'delivery'>;
 
 /** Gathers the attributes from signed documents and asks the policy decision point. */
 export async function decideRequest(request: DecidedRequest, attested: AttestationResult, vault: Ports): Promise<Decided | Refusal> {
-  const known = { subject: attested.subject, evidenceDigest: attested.evidenceDigest };
+  const known = knownFrom(attested);
   return vault.stores.unitOfWork.run(async (tx): Promise<Decided | Refusal> => {
     const { namespace, subjectId } = attested.subject;
     const stopped = await refusedByStop({ namespace, subjectId }, tx, vault);

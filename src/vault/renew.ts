@@ -1,4 +1,5 @@
 /** A release gets a later expiry for new evidence: appraised and decided as the first time, for the same version, key and requester. */
+import { knownFrom } from '../attestation/appraise.ts';
 import type { AccessRequest, RecordedPermit } from '../domain/access.ts';
 import { isRefusal, type Refusal, refuse } from '../domain/evidence.ts';
 import type { ReleaseId } from '../domain/ids.ts';
@@ -9,7 +10,10 @@ import { appraiseRequest, decideRequest, refuseTampered } from './release.ts';
 
 type Ports = Parameters<typeof decideRequest>[2];
 
-export type RenewRequest = Pick<AccessRequest, 'requestId' | 'namespace' | 'challengeId' | 'evidence' | 'spki' | 'remoteAddress'> & {
+export type RenewRequest = Pick<
+  AccessRequest,
+  'requestId' | 'namespace' | 'challengeId' | 'evidence' | 'spki' | 'remoteAddress' | 'tlsExporter'
+> & {
   readonly releaseId: ReleaseId;
 };
 
@@ -29,7 +33,7 @@ export async function renew(request: RenewRequest, vault: Ports): Promise<Renewe
 
   const attested = await appraiseRequest(request, vault).catch(refuseTampered);
   if (isRefusal(attested)) return recordDenial(asked, attested, vault);
-  const who = { subject: attested.subject, evidenceDigest: attested.evidenceDigest };
+  const who = knownFrom(attested);
   if (attested.subject.subjectId !== known.row.subjectId) {
     return recordDenial(asked, refuse('release_key_mismatch', 'the evidence is of another requester', who), vault);
   }

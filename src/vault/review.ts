@@ -1,7 +1,9 @@
 /** Reading the access log is itself recorded. What is read verifies without trusting this service (audit/verify.ts). */
 import { loggable } from '../audit/record.ts';
+import { sha256Hex } from '../domain/bytes.ts';
 import { VaultError } from '../domain/errors.ts';
-import { SYSTEM } from '../domain/ids.ts';
+import { type Digest, parseDigest, type RecordId, SYSTEM } from '../domain/ids.ts';
+import { parseCanonicalJson } from '../domain/json.ts';
 import type { Tx } from '../domain/unit-of-work.ts';
 import { type AdminActor, actorOf, authorize, personalOf } from './authorize.ts';
 import type { Vault } from './vault.ts';
@@ -28,6 +30,41 @@ export async function readTile(actor: AdminActor, path: string, vault: Ports): P
     if (path.startsWith('tile/entries/')) await recordRead(actor, path, tx, vault);
     return tile;
   });
+}
+
+export interface ReadRecord {
+  /** As it is hashed and published. */
+  readonly leaf: string;
+  readonly index?: number;
+  /** EAR. */
+  readonly result?: Record<string, unknown>;
+}
+
+/** One record, and the result of the appraisal that it names: `record_unknown` when there is none, `document_invalid` when the result is not the one it names. */
+export async function readRecord(actor: AdminActor, recordId: RecordId, vault: Ports): Promise<ReadRecord> {
+  await authorize(actor, 'readLog', SYSTEM, vault);
+  return vault.stores.unitOfWork.run(async (tx) => {
+    const row = await vault.stores.log.leafByRecord(tx, recordId);
+    if (row === undefined) throw new VaultError('record_unknown', recordId);
+    await recordRead(actor, `record ${recordId}`, tx, vault);
+    const leaf = Buffer.from(row.leaf).toString('utf8');
+    const digest = resultNamedBy(leaf);
+    const result = digest && (await vault.stores.attestation.result(tx, digest));
+    if (digest !== undefined && (result === undefined || sha256Hex(result) !== digest)) {
+      throw new VaultError('document_invalid', `the result of record ${recordId} is not the one it names`);
+    }
+    return {
+      leaf,
+      ...(row.index !== undefined && { index: row.index }),
+      ...(result && { result: parseCanonicalJson(result, 'document_invalid') as Record<string, unknown> }), // written by attestation/ear.ts
+    };
+  });
+}
+
+/** Undefined in records without one, and in what a database writer made of a leaf: `wv log verify` finds those. */
+function resultNamedBy(leaf: string): Digest | undefined {
+  const named = /"resultDigest":"([0-9a-f]{64})"/.exec(leaf)?.[1];
+  return named === undefined ? undefined : parseDigest(named);
 }
 
 async function recordRead(actor: AdminActor, path: string, tx: Tx, vault: Ports): Promise<void> {

@@ -28,6 +28,7 @@ const inputs: AppraisalInputs = {
   context: contextWithout(),
   referenceValues: [asQuoted],
   referenceValuesDigest: 'd'.repeat(64) as Digest,
+  appraisalPolicyId: 'none',
   spkiDigest: 'a'.repeat(64) as Digest,
   now: new Date(captured.at),
 };

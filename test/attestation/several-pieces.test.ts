@@ -105,6 +105,7 @@ const inputs: Omit<AppraisalInputs, 'evidence'> = {
     { id: 'token', kind: 'jwt', issuer: 'i', claims: { a: ['b'] } },
   ],
   referenceValuesDigest: 'd'.repeat(64) as Digest,
+  appraisalPolicyId: 'none',
   spkiDigest: 'a'.repeat(64) as Digest,
   now: new Date('2026-11-24T00:00:00Z'),
 };

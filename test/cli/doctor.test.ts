@@ -5,7 +5,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { setupDevelopmentToken } from '../../softhsm/setup.ts';
-import { type Collateral, policySet, referenceUnnamed, referenceValues, trustAnchors } from '../../src/cli/doctor/collateral.ts';
+import {
+  type Collateral,
+  policySet,
+  publications,
+  referenceUnmatched,
+  referenceUnnamed,
+  referenceValues,
+  trustAnchors,
+} from '../../src/cli/doctor/collateral.ts';
 import { examine, keeperFinding } from '../../src/cli/doctor/examine.ts';
 import { type Facts, machineFacts, type PathFacts } from '../../src/cli/doctor/facts.ts';
 import { diskSpace, fileModes, keysApart, logHeadApart, softwareKeys } from '../../src/cli/doctor/files.ts';
@@ -417,6 +425,26 @@ describe('what releases are decided by', () => {
     const other = [space({ referenceValues: [value('image-1'), value('image-10')] })];
     expect(seen(referenceUnnamed(other))).toBe('default: no policy names image-10');
     expect(severities(referenceUnnamed([space({ policies: undefined })]))).toEqual(['warning']);
+  });
+
+  test('reference values that matched nothing', () => {
+    const since = day(-31);
+    const unmatched = (change: Partial<Collateral>) => referenceUnmatched([space({ referenceValuesSince: since, ...change })], NOW);
+    expect(severities(unmatched({ lastMatched: new Map([['image-1', day(-29)]]) }))).toEqual(['ok']);
+    expect(seen(unmatched({ lastMatched: new Map([['image-1', day(-31)]]) }))).toBe('default: image-1 matched nothing for 30 days');
+    expect(severities(unmatched({ lastMatched: new Map([['image-10', NOW]]) }))).toEqual(['warning']);
+    expect(severities(unmatched({ referenceValuesSince: day(-29) }))).toEqual(['ok']);
+    const many = Array.from({ length: 12 }, (_, at) => value(`image-${at}`));
+    expect(seen(unmatched({ referenceValues: many }))).toContain('image-9 and 2 more matched nothing');
+  });
+
+  test('what makers publish', () => {
+    const list = (expiresAt?: Date) => publications([{ type: 'amd-crl', key: 'Milan', ...(expiresAt && { expiresAt }) }], NOW);
+    expect(severities(list())).toEqual(['ok']);
+    expect(severities(list(day(8)))).toEqual(['ok']);
+    expect(seen(list(day(6)))).toBe('amd-crl Milan: expires in 6 days');
+    expect(seen(list(day(-1)))).toContain('amd-crl Milan: expired');
+    expect(severities(publications([], NOW))).toEqual(['ok']);
   });
 
   test('trust anchors', () => {

@@ -45,6 +45,7 @@ export function unearned(who: Who = {}, facts: Facts = {}) {
     spkiDigest: digest('1'),
     referenceValuesDigest: digest('2'),
     evidenceDigest: digest('3'),
+    appraisalPolicyId: 'none',
     ...facts,
     pieces: (facts.pieces ?? []).map((piece) => ({ ...piece, proved: PROVED, matched: [], endorsements: [] })),
     subject: {

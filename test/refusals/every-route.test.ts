@@ -58,6 +58,7 @@ beforeAll(async () => {
     path: 'a/b.bin',
     object: 'weights.bin',
     tile: '0/000',
+    record: String(vault.lastRecord().recordId),
   });
   thereFor['confirmEnrolment'] = { request: await begunEnrolment() };
 }, 120_000);
@@ -117,6 +118,7 @@ const BODIES: Readonly<Record<string, () => unknown>> = {
   beginEnrolment: () => ({ name: 'gpu-9', attributes: {}, request: captured.enrolment }),
   confirmEnrolment: () => ({ secret: 'AAAA' }),
   enrolTokenRequester: () => ({ name: 'pod-9', attributes: {}, issuer: 'https://issuer.example', subject: 'pod-9' }),
+  importCollateral: () => ({ name: 'crl', bytes: 'AAAA' }),
   enrolWorkload: () => ({ name: 'guest-9', attributes: {}, kind: 'tdx', identity: { fact: 'mrtd', value: 'aa'.repeat(48) } }),
   suspendModel: () => ({}),
   rewrapKeys: () => ({}),

@@ -19,6 +19,7 @@ import { openSqliteStores } from '../../src/stores/sqlite/sqlite-stores.ts';
 import { SqliteTx } from '../../src/stores/sqlite/transaction.ts';
 import { type Limits, SqliteUnitOfWork } from '../../src/stores/sqlite/unit-of-work.ts';
 import { approvalStoreContract } from '../contract/approval-store.ts';
+import { attestationStoreContract } from '../contract/attestation-store.ts';
 import { catalogStoreContract } from '../contract/catalog-store.ts';
 import { documentStoreContract } from '../contract/document-store.ts';
 import { identityStoreContract } from '../contract/identity-store.ts';
@@ -54,6 +55,7 @@ async function openSqlite(): Promise<StoresUnderTest> {
 
 for (const contract of [
   unitOfWorkContract,
+  attestationStoreContract,
   catalogStoreContract,
   documentStoreContract,
   identityStoreContract,

@@ -22,7 +22,15 @@ export const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   domain: [],
   ...Object.fromEntries(MECHANISMS.map((mechanism) => [mechanism, ['domain']])),
   // One engine implements the ports of several mechanisms, because they share its transactions.
-  stores: ['domain', 'audit/port.ts', 'catalog/port.ts', 'documents/port.ts', 'identity/port.ts', 'releases/port.ts'],
+  stores: [
+    'domain',
+    'attestation/kept/port.ts',
+    'audit/port.ts',
+    'catalog/port.ts',
+    'documents/port.ts',
+    'identity/port.ts',
+    'releases/port.ts',
+  ],
   vault: ['domain', ...MECHANISMS],
   http: ['domain', ...MECHANISMS, 'vault'],
   // Runs beside the model server: nothing of the vault's own may come along.

@@ -4,7 +4,7 @@ import { type Config, loadConfig } from '../../config/config.ts';
 import { codeOf, VaultError } from '../../domain/errors.ts';
 import { createKeeperClient } from '../../keys/keeper/client.ts';
 import type { KeyProviderHealth } from '../../keys/port.ts';
-import { policySet, referenceUnnamed, referenceValues, trustAnchors } from './collateral.ts';
+import { policySet, publications, referenceUnmatched, referenceUnnamed, referenceValues, trustAnchors } from './collateral.ts';
 import type { Facts } from './facts.ts';
 import { diskSpace, extractableKeks, fileModes, keysApart, logHeadApart, softwareKeys } from './files.ts';
 import { type Finding, type FindingId, finding } from './findings.ts';
@@ -67,6 +67,8 @@ async function examineVault(config: Config, configFile: string, facts: Facts): P
     ['policy_set', () => policySet(believed(read(store).collateral))],
     ['reference_values', () => referenceValues(believed(read(store).collateral), now)],
     ['reference_unnamed', () => referenceUnnamed(believed(read(store).collateral))],
+    ['reference_unmatched', () => referenceUnmatched(believed(read(store).collateral), now)],
+    ['collateral', () => publications(believed(read(store).publications), now)],
     ['trust_anchors', () => trustAnchors(believed(read(store).collateral), now)],
   ]);
 }

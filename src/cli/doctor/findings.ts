@@ -88,6 +88,14 @@ export const FINDINGS = {
     'reference values that no policy of their namespace names',
     'Name them in a policy, or remove them: what no policy names counts for every model.',
   ],
+  reference_unmatched: [
+    'reference values in force for 30 days that no evidence matched for 30 days',
+    'Remove them, or find out why their machines no longer attest: `wv reference set`.',
+  ],
+  collateral: [
+    'what makers of hardware publish: none past its date, or will be within 7 days',
+    'Download newer ones and bring them in: `wv evidence collateral import`.',
+  ],
   trust_anchors: ['trust anchors: there are some, none has expired or will within 90 days', 'Propose current ones: `wv anchors set`.'],
 } as const satisfies Record<string, readonly [looksAt: string, toDo: string]>;
 

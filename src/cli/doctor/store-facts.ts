@@ -12,7 +12,7 @@ import { inForce } from '../../vault/documents.ts';
 import { keyRings } from '../../vault/key-ring.ts';
 import { knownStops } from '../../vault/stops.ts';
 import { type StoredVault, storedVault, verifyStoredLog } from '../../vault/stored-vault.ts';
-import type { Collateral } from './collateral.ts';
+import type { Collateral, KeptPublication } from './collateral.ts';
 import type { Facts } from './facts.ts';
 import type { KeysRead } from './keys.ts';
 import type { Person } from './people.ts';
@@ -27,6 +27,7 @@ export interface StoreReading {
   readonly people: readonly Person[] | undefined;
   readonly collateral: readonly Collateral[] | undefined;
   readonly keys: KeysRead | undefined;
+  readonly publications: readonly KeptPublication[] | undefined;
 }
 
 /** Rejects as `openSqliteStores` does: `store_unavailable`, `store_schema_newer`, `configuration_invalid`. */
@@ -36,14 +37,14 @@ export async function readStore(config: Config, facts: Facts): Promise<StoreRead
     const stores = await openSqliteStores({ file: config.database, clock: systemClock, readOnly: true });
     try {
       const vault = await storedVault(stores, config).catch((error: unknown) => problemOf(error));
-      if ('code' in vault)
-        return { stored: readRows(connection, facts, vault, undefined), people: undefined, collateral: undefined, keys: undefined };
+      if ('code' in vault) return { stored: readRows(connection, facts, vault, undefined), ...NOT_BELIEVED };
       const logProblem = (await verifyStoredLog(vault))?.problems[0];
       return {
         stored: readRows(connection, facts, logProblem, keptHead(config, facts, vault)),
         people: await readPeople(connection, vault).catch(() => undefined),
         collateral: await readCollateral(connection, vault).catch(() => undefined),
         keys: await readKeys(vault).catch(() => undefined),
+        publications: await stores.unitOfWork.run((tx) => stores.attestation.listCollateral(tx)).catch(() => undefined),
       };
     } finally {
       await stores.close();
@@ -52,6 +53,8 @@ export async function readStore(config: Config, facts: Facts): Promise<StoreRead
     connection.close();
   }
 }
+
+const NOT_BELIEVED = { people: undefined, collateral: undefined, keys: undefined, publications: undefined };
 
 interface Problem {
   readonly code: string;
@@ -121,10 +124,13 @@ async function readCollateral(connection: Connection, vault: StoredVault): Promi
   return vault.stores.unitOfWork.run(async (tx) => {
     const all: Collateral[] = [];
     for (const namespace of names.filter((name) => name !== SYSTEM)) {
+      const values = await inForce('reference-values', namespace, tx, vault);
       all.push({
         namespace,
         policies: (await inForce('policy-set', namespace, tx, vault))?.body.policies,
-        referenceValues: (await inForce('reference-values', namespace, tx, vault))?.body.values,
+        referenceValues: values?.body.values,
+        referenceValuesSince: values && new Date(values.body.createdAt),
+        lastMatched: await vault.stores.attestation.lastMatched(tx, namespace),
         trustAnchors: (await inForce('trust-anchors', namespace, tx, vault))?.body.anchors,
       });
     }

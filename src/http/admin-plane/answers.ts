@@ -1,5 +1,6 @@
 /** The form of every JSON answer of the admin plane. Strict, so that what is documented is all there is. */
 import { z } from 'zod';
+import { COLLATERAL_TYPES } from '../../attestation/port.ts';
 import { CLASS_NAMES } from '../../domain/classes.ts';
 import { WORKLOAD_KINDS } from '../../domain/evidence.ts';
 import { KEY_STATES } from '../../domain/key-state.ts';
@@ -170,6 +171,24 @@ export const stops = z.strictObject({
       createdAt: time,
     }),
   ),
+});
+
+const collateralSummary = z.strictObject({
+  type: z.enum(COLLATERAL_TYPES),
+  key: z.string(),
+  digest,
+  issuedAt: time,
+  expiresAt: time.optional(),
+  importedAt: time,
+});
+export const importedCollateral = z.strictObject({ ...collateralSummary.shape, state: z.enum(['added', 'known', 'older']) });
+export const collateral = z.strictObject({ collateral: z.array(collateralSummary) });
+
+/** `leaf` as it is hashed; `result` is an EAR (docs/formats/ear.md). `index` is absent until a checkpoint covers it. */
+export const record = z.strictObject({
+  leaf: z.string(),
+  index: z.int().min(0).optional(),
+  result: z.record(z.string(), z.unknown()).optional(),
 });
 
 export const administrators = z.strictObject({

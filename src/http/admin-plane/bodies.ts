@@ -72,4 +72,6 @@ export const workloadRequester = z.discriminatedUnion('kind', [
   workload('nitro'),
   workload('spiffe'),
 ]);
+/** A publication as its maker has it, in base64, and what its maker calls the file, without folder and ending. */
+export const collateral = z.strictObject({ name: z.string().max(256), bytes: z.base64().min(4) });
 export const confirm = z.strictObject({ secret: z.string().max(128) });

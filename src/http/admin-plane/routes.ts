@@ -9,6 +9,7 @@ import { withOpenApi } from '../openapi.ts';
 import type { Route } from '../route.ts';
 import { administratorRoutes } from './administrators.ts';
 import { adminCallers } from './callers.ts';
+import { collateralRoutes } from './collateral.ts';
 import { documentRoutes } from './documents.ts';
 import { keyRoutes } from './keys.ts';
 import { logRoutes } from './log.ts';
@@ -29,6 +30,7 @@ export function adminPlaneRoutes(vault: Vault, readiness = createReadiness(vault
     ...publishingRoutes(vault, callers),
     ...namingRoutes(vault, callers),
     ...documentRoutes(vault, callers),
+    ...collateralRoutes(vault, callers),
     ...requestRoutes(vault, callers),
     ...requesterRoutes(vault, callers),
     ...stopRoutes(vault, callers),

@@ -12,13 +12,14 @@ import { finishRelease } from '../../vault/finish.ts';
 import { openObject } from '../../vault/open-object.ts';
 import { createReadiness } from '../../vault/readiness.ts';
 import { readReceipt } from '../../vault/receipt.ts';
+import type { Denied } from '../../vault/record.ts';
 import { release } from '../../vault/release.ts';
 import { renew } from '../../vault/renew.ts';
 import type { Vault } from '../../vault/vault.ts';
 import { healthRoutes } from '../health.ts';
 import { withOpenApi } from '../openapi.ts';
 import { sendProblem } from '../problems.ts';
-import { clientSpki } from '../request.ts';
+import { clientSpki, tlsExporterOf } from '../request.ts';
 import { type Route, routeFor } from '../route.ts';
 import * as answers from './answers.ts';
 import { sendObject } from './send-object.ts';
@@ -48,6 +49,14 @@ export function dataPlaneRoutes(vault: Vault, readiness = createReadiness(vault)
   return withOpenApi('Weight Vault: data plane', [...healthRoutes(readiness), ...releaseRoutes(vault)]);
 }
 
+/**
+ * What a requester is told once its evidence was looked at: the code, and the record that says why. What was expected and seen would tell a
+ * machine that is being tried out how far it got; an administrator reads it with `wv log show`.
+ */
+function opaque({ refused, code, detail, evidenceDigest, recordId }: Denied): Denied {
+  return { refused, code, detail: evidenceDigest === undefined ? detail : '', recordId };
+}
+
 function releaseRoutes(vault: Vault): Route[] {
   return [
     forMachine({
@@ -72,7 +81,7 @@ function releaseRoutes(vault: Vault): Route[] {
       bodyBytes: DEFAULTS.evidenceBodyBytes,
       answers: { 201: answers.release },
       // admit: bytes -> AccessRequest
-      handle: async ({ spki, params, body, requestId, remoteAddress }) => {
+      handle: async ({ spki, params, body, requestId, remoteAddress, request }) => {
         const { namespace } = params;
         const challengeId = body.challengeId === undefined ? undefined : parseId<ChallengeId>(body.challengeId, 'challengeId');
         const wanted = {
@@ -82,8 +91,9 @@ function releaseRoutes(vault: Vault): Route[] {
           aliasCounter: body.aliasCounter,
         };
         const { evidence, delivery } = body;
-        const answer = await release({ requestId, namespace, ...wanted, evidence, delivery, spki, remoteAddress }, vault);
-        if (answer.refused) return answer;
+        const by = { remoteAddress, tlsExporter: tlsExporterOf(request) };
+        const answer = await release({ requestId, namespace, ...wanted, evidence, delivery, spki, ...by }, vault);
+        if (answer.refused) return opaque(answer);
         const { permit, objects, alias } = answer;
         return {
           id: permit.releaseId,
@@ -105,11 +115,12 @@ function releaseRoutes(vault: Vault): Route[] {
       body: renewBody,
       bodyBytes: DEFAULTS.evidenceBodyBytes,
       answers: { 200: answers.renewed },
-      handle: async ({ spki, params, body, requestId, remoteAddress }) => {
+      handle: async ({ spki, params, body, requestId, remoteAddress, request }) => {
         const { namespace, release: releaseId } = params;
         const challengeId = body.challengeId === undefined ? undefined : parseId<ChallengeId>(body.challengeId, 'challengeId');
-        const answer = await renew({ requestId, namespace, releaseId, challengeId, evidence: body.evidence, spki, remoteAddress }, vault);
-        return answer.refused ? answer : { id: answer.permit.releaseId, expires: answer.permit.expiresAt };
+        const by = { remoteAddress, tlsExporter: tlsExporterOf(request) };
+        const answer = await renew({ requestId, namespace, releaseId, challengeId, evidence: body.evidence, spki, ...by }, vault);
+        return answer.refused ? opaque(answer) : { id: answer.permit.releaseId, expires: answer.permit.expiresAt };
       },
     }),
     forMachine({

@@ -1,10 +1,11 @@
 /** Schema versions go forward only: number n of the list takes a database from n-1 to n, in one transaction, and is never edited once released. */
 import type Database from 'better-sqlite3';
 import { VaultError } from '../../domain/errors.ts';
+import { SCHEMA_ATTESTATION } from './attestation.ts';
 import { SCHEMA_1 } from './schema.ts';
 import { SCHEMA_KEYS } from './schema-keys.ts';
 
-export const MIGRATIONS: readonly string[] = [SCHEMA_1, SCHEMA_KEYS];
+export const MIGRATIONS: readonly string[] = [SCHEMA_1, SCHEMA_KEYS, SCHEMA_ATTESTATION];
 
 /** 0 for an empty file. */
 export function schemaVersion(db: Database.Database): number {

@@ -1,6 +1,7 @@
 /** All relational stores on one SQLite file. Several instances, in this process or others, may have the same file open. */
 import type { Stores } from '../port.ts';
 import { sqliteApprovals } from './approvals.ts';
+import { sqliteAttestation } from './attestation.ts';
 import { sqliteCatalog } from './catalog.ts';
 import { type DatabaseOptions, openDatabase } from './database.ts';
 import { sqliteDocuments } from './documents.ts';
@@ -25,6 +26,7 @@ export async function openSqliteStores(options: DatabaseOptions): Promise<Stores
     identity: sqliteIdentity(join),
     approvals: sqliteApprovals(join),
     releases: sqliteReleases(join),
+    attestation: sqliteAttestation(join),
     log: sqliteLog(join),
     close: () => unitOfWork.close(),
   };
