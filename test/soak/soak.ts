@@ -188,16 +188,9 @@ async function suspendAndLift(site: RealVault): Promise<void> {
   await approveBesides(site, asked);
 }
 
-/** bob asked, so carol or dan consents: a refusal of bob himself is no violation, and the next who can is asked. */
-async function approveBesides(site: RealVault, asked: Record<string, unknown>): Promise<void> {
-  for (let tries = 0; tries < 6; tries++) {
-    try {
-      return await site.approve(asked as never);
-    } catch (error) {
-      if (codeOf(error) !== 'approval_self') throw error;
-    }
-  }
-  throw new Error('nobody could approve');
+/** bob asked, so another consents. */
+function approveBesides(site: RealVault, asked: Record<string, unknown>): Promise<void> {
+  return site.approve(asked as never, 'default', 'bob');
 }
 
 /** Whatever an attempt ends in must be a code that the vault or the client knows. */
