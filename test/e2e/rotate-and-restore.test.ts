@@ -56,7 +56,7 @@ describe('rotation', () => {
       await wvJson('publish', ...alice(), '--model', `small-${at}`, '--class', 'internal', folder);
     }
     const before = ciphertext();
-    expect(await keys()).toEqual([expect.objectContaining({ version: 1, state: 'active', wrapped: 8 })]); // four versions, four people
+    expect(await keys()).toEqual([expect.objectContaining({ version: 1, state: 'active', wrapped: 11 })]); // four versions, seven people
 
     await approved('keys', 'rotate');
     await server.kill();
@@ -64,7 +64,7 @@ describe('rotation', () => {
     for (let waited = 0; (await keys())[0]?.wrapped !== 0 && waited < 60; waited++) await sleep(500);
     expect(await keys()).toEqual([
       expect.objectContaining({ version: 1, state: 'deactivated', wrapped: 0 }),
-      expect.objectContaining({ version: 2, state: 'active', wrapped: 8 }),
+      expect.objectContaining({ version: 2, state: 'active', wrapped: 11 }),
     ]);
     expect(ciphertext()).toEqual(before);
     await fetchAll('after-rotation');
