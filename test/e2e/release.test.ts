@@ -294,7 +294,7 @@ describe('a vault process that is killed', () => {
     ]);
     await vault.block('lost'); // ends the release that nobody ended
     expect(await release(machine)).toBeUndefined();
-  });
+  }, 90_000);
 
   test('a block on the admin process cuts the stream of the data process within 5 s', async () => {
     const home = await vault.enrolled('cut-elsewhere');

@@ -131,9 +131,12 @@ export class SqliteUnitOfWork implements UnitOfWork {
     }
   }
 
-  /** Waits by asking again, not by SQLite's busy handler, which would block the event loop for all that time. */
+  /**
+   * Waits by asking again, not by SQLite's busy handler, which would block the event loop for all that time; soon again, because a busy
+   * process leaves the lock free for moments only.
+   */
   async #begin(): Promise<void> {
-    for (let waitedMs = 0, pauseMs = 1; ; waitedMs += pauseMs, pauseMs = Math.min(pauseMs * 2, 20)) {
+    for (let waitedMs = 0, pauseMs = 1; ; waitedMs += pauseMs, pauseMs = Math.min(pauseMs * 2, 5)) {
       try {
         return this.#beginNow();
       } catch (error) {
