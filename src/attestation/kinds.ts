@@ -16,7 +16,7 @@ export interface KindFacts {
   readonly hardware: Proof;
   /** The signer isolates what it measured from the machine's administrator. */
   readonly tee: Proof;
-  /** Upper bound of one body's canonical JSON, bytes. The largest honest tpm2 body (RSA-4096, three banks of 24 PCRs) is below 9 KiB. */
+  /** Upper bound of one body's canonical JSON, bytes. */
   readonly maxBodyBytes: number;
   /** It says which machine or workload asks. The other kinds count only beside evidence that does. */
   readonly standsAlone: boolean;
@@ -28,7 +28,8 @@ const BOUND = { fresh: 'always', keyBound: 'always' } as const;
 const ALONE = { standsAlone: true, maxPieces: 1 } as const;
 
 export const KINDS: Readonly<Record<EvidenceKind, KindFacts>> = {
-  tpm2: { ...BOUND, hardware: 'always', tee: 'never', maxBodyBytes: 16_384, ...ALONE },
+  // A quote with its boot log: one of 128 KiB is long.
+  tpm2: { ...BOUND, hardware: 'always', tee: 'never', maxBodyBytes: 262_144, ...ALONE },
   jwt: { fresh: 'anchor', keyBound: 'anchor', hardware: 'anchor', tee: 'anchor', maxBodyBytes: 65_600, ...ALONE },
   'sev-snp': { ...BOUND, hardware: 'always', tee: 'always', maxBodyBytes: 65_536, ...ALONE },
   // A quote with its event log: a log of 128 KiB is long.

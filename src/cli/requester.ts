@@ -21,6 +21,8 @@ const tpmFile = z.strictObject({
   tcti: z.string().min(1),
   akAlgorithm: z.enum(['ecc', 'rsa']),
   pcrs: z.array(z.int().min(0).max(23)).min(1),
+  /** Sent along with each quote. Written by hand; absent: none. */
+  eventLog: z.string().min(1).optional(),
 });
 const argument = z.string().min(1).max(4096);
 const tokenFile = z.strictObject({ ...where, kind: z.literal('jwt'), tokenFile: argument });
@@ -78,8 +80,8 @@ async function withAttester<A extends Attester, T>(
   }
 }
 
-function tpmAttester(folder: string, { tcti, pcrs, akAlgorithm }: z.output<typeof tpmFile>): Tpm2Attester {
-  return createTpm2Attester({ tcti, stateFolder: join(folder, 'tpm'), pcrs: { sha256: pcrs }, akAlgorithm });
+function tpmAttester(folder: string, { tcti, pcrs, akAlgorithm, eventLog }: z.output<typeof tpmFile>): Tpm2Attester {
+  return createTpm2Attester({ tcti, stateFolder: join(folder, 'tpm'), pcrs: { sha256: pcrs }, akAlgorithm, eventLogFile: eventLog });
 }
 
 /** A token needs nothing before it is asked for. */

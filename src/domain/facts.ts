@@ -46,6 +46,10 @@ const TPM2: FactTable = {
   restartCount: text('TPM restarts and resumes', OPTIONAL),
   safe: text('"true": the clock never went back', OPTIONAL),
   firmwareVersion: text('of the TPM, hex', OPTIONAL),
+  logBank: text('"sha256" or "sha384": a boot log came along, and these quoted PCRs say the same', OPTIONAL),
+  secureBoot: flag('the firmware measured that secure boot is on; from the boot log', OPTIONAL),
+  bootApplications: texts('Authenticode digests of what the firmware started, hex; from the boot log', OPTIONAL),
+  commandLines: texts('what the boot loader handed to the kernel; from the boot log', OPTIONAL),
 };
 
 const SEV_SNP: FactTable = {

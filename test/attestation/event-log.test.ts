@@ -120,48 +120,71 @@ describe('a log is refused', () => {
 
 describe('facts of a log', () => {
   const driverConfig = 0x8000_0001;
-  const on = variable('SecureBoot', Uint8Array.of(1));
-  const facts = (...events: Parameters<typeof event>[1][]) => factsOf(parseEventLog(log(BOTH, ...events)));
+  const [on, off] = [1, 0].map((value) => ({ register: 7, type: driverConfig, data: variable('SecureBoot', Uint8Array.of(value)) }));
+  const end = { register: 7, type: SEPARATOR, data: new Uint8Array(4) };
+  const loader = { register: 4, type: 0x8000_0003, data: latin('path'), measured: latin('the loader itself') };
+  const line = { register: 8, type: 0x0d, data: latin('kernel_cmdline: root=/dev/sda\0'), measured: latin('root=/dev/sda') };
+  if (on === undefined || off === undefined) throw new Error('two values give two events');
+  const facts = (...events: Parameters<typeof event>[1][]) => factsOf(parseEventLog(log(BOTH, ...events)), 'tpm');
 
   test('say what was measured: secure boot, what was started, the command line', () => {
-    const loader = { register: 4, type: 0x8000_0003, data: latin('path'), measured: latin('the loader itself') };
-    const line = { register: 8, type: 0x0d, data: latin('kernel_cmdline: root=/dev/sda\0'), measured: latin('root=/dev/sda') };
-    expect(facts({ register: 7, type: driverConfig, data: on }, loader, line)).toEqual({
+    expect(facts(on, end, loader, line)).toEqual({
       bank: 'sha256',
       secureBoot: true,
       bootApplications: [createHash('sha256').update('the loader itself').digest('hex')],
       commandLines: ['root=/dev/sda'],
     });
+    expect(facts(off, end).secureBoot).toBe(false);
+    const stub = new Uint8Array(Buffer.from('root=/dev/sda\0', 'utf16le'));
+    expect(facts({ register: 12, type: 0x0d, data: stub }).commandLines).toEqual(['root=/dev/sda']);
   });
 
   test('never repeat text that does not hash to its digest', () => {
-    const line = { register: 8, type: 0x0d, data: latin('kernel_cmdline: quiet\0'), measured: latin('init=/bin/sh') };
-    const { secureBoot, commandLines } = facts(
-      { register: 7, type: driverConfig, data: on, measured: variable('SecureBoot', Uint8Array.of(0)) },
-      line,
-    );
-    expect([secureBoot, commandLines]).toEqual([null, []]);
+    const other = { ...line, measured: latin('init=/bin/sh') };
+    expect(facts({ ...on, measured: off.data }, end, other)).toMatchObject({ secureBoot: null, commandLines: [] });
   });
 
   test('do not choose between two answers, nor take one of another length', () => {
-    const off = { register: 7, type: driverConfig, data: variable('SecureBoot', Uint8Array.of(0)) };
-    expect(facts({ register: 7, type: driverConfig, data: on }, off).secureBoot).toBe(null);
-    expect(facts({ register: 7, type: driverConfig, data: variable('SecureBoot', Uint8Array.of(1, 0)) }).secureBoot).toBe(null);
-    expect(facts(off).secureBoot).toBe(false);
+    expect(facts(on, off, end).secureBoot).toBe(null);
+    expect(facts({ ...on, data: variable('SecureBoot', Uint8Array.of(1, 0)) }, end).secureBoot).toBe(null);
+  });
+
+  test('are taken where firmware and boot loader write, and not where the running system can write the same', () => {
+    expect(facts(end, on).secureBoot).toBe(null); // behind the separator
+    expect(facts(on).secureBoot).toBe(null); // without one
+    expect(facts({ ...on, register: 14 }, { ...end, register: 14 }).secureBoot).toBe(null);
+    expect(facts({ ...loader, register: 14 }, { ...line, register: 14 })).toMatchObject({ bootApplications: [], commandLines: [] });
+    expect(facts(off, end, { ...on, register: 14 }).secureBoot).toBe(false);
+  });
+
+  test('of a CCEL stand in the registers that the PCRs are mapped to', () => {
+    const mapped = [
+      { ...on, register: 1 },
+      { ...end, register: 1 },
+      { ...loader, register: 2 },
+      { ...line, register: 3 },
+    ];
+    const parsed = parseEventLog(log(BOTH, ...mapped));
+    expect(factsOf(parsed, 'ccel')).toMatchObject({
+      secureBoot: true,
+      bootApplications: [expect.any(String)],
+      commandLines: ['root=/dev/sda'],
+    });
+    expect(factsOf(parsed, 'tpm')).toMatchObject({ secureBoot: null, bootApplications: [], commandLines: [] });
   });
 
   test('are only of the bank and registers that were signed', () => {
-    const parsed = parseEventLog(log(BOTH, { register: 7, type: driverConfig, data: on }));
-    expect(factsOf(parsed, { bank: 'sha256', registers: [0, 4] }).secureBoot).toBe(null);
-    expect(factsOf(parsed, { bank: 'sha384', registers: [7] })).toMatchObject({ bank: null, secureBoot: null });
-    expect(factsOf(parsed, { bank: 'sha1', registers: [7] })).toMatchObject({ bank: 'sha1', secureBoot: true });
+    const parsed = parseEventLog(log(BOTH, on, end));
+    expect(factsOf(parsed, 'tpm', { bank: 'sha256', registers: [0, 4] }).secureBoot).toBe(null);
+    expect(factsOf(parsed, 'tpm', { bank: 'sha384', registers: [7] })).toMatchObject({ bank: null, secureBoot: null });
+    expect(factsOf(parsed, 'tpm', { bank: 'sha1', registers: [7] })).toMatchObject({ bank: 'sha1', secureBoot: true });
   });
 });
 
 describe('whatever the bytes', () => {
   const isAnswer = (bytes: Uint8Array) => {
     try {
-      factsOf(parseEventLog(bytes));
+      factsOf(parseEventLog(bytes), 'tpm');
       return true;
     } catch (error) {
       return error instanceof UnusableLog;

@@ -61,3 +61,11 @@ export function tpmSignature(bytes: Uint8Array, { scheme, privateKey: key }: Tes
   const padding = scheme === 'rsassa' ? constants.RSA_PKCS1_PADDING : constants.RSA_PKCS1_PSS_PADDING;
   return concat(head, sized(sign('sha256', bytes, { key, padding, saltLength: 32 })));
 }
+
+/** TPM2B_PUBLIC of an ECDSA key on P-256: fixedTPM, fixedParent, sensitiveDataOrigin, userWithAuth, restricted, sign. */
+export function publicArea({ publicKey }: TestAk): Uint8Array {
+  const { x = '', y = '' } = publicKey.export({ format: 'jwk' });
+  const point = [x, y].map((one) => sized(Buffer.from(one, 'base64url')));
+  const algorithms = concat(u16(0x10), u16(0x18), u16(0x0b), u16(0x03), u16(0x10)); // no symmetric, ECDSA with SHA-256, P-256, no KDF
+  return sized(concat(u16(0x23), u16(0x0b), u32(0x0005_0072), u16(0), algorithms, ...point));
+}

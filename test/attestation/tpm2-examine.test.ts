@@ -130,18 +130,23 @@ describe('a quote by a bare key', () => {
 });
 
 describe('a boot log', () => {
-  const measured = { register: 7, type: 0x8000_0001, data: variable('SecureBoot', Uint8Array.of(1)) };
-  const bytes = log(['sha1', 'sha256'], measured);
+  const measured = [
+    { register: 7, type: 0x8000_0001, data: variable('SecureBoot', Uint8Array.of(1)) },
+    { register: 7, type: 4, data: new Uint8Array(4) },
+  ];
+  const bytes = log(['sha1', 'sha256'], ...measured);
   const extended = (bank: 'sha1' | 'sha256') =>
-    createHash(bank)
-      .update(new Uint8Array(bank === 'sha1' ? 20 : 32))
-      .update(createHash(bank).update(measured.data).digest())
-      .digest('hex');
+    measured
+      .reduce(
+        (before, { data }) => createHash(bank).update(before).update(createHash(bank).update(data).digest()).digest(),
+        Buffer.alloc(bank === 'sha1' ? 20 : 32),
+      )
+      .toString('hex');
   const quoted = { sha256: { 0: zeros, 7: extended('sha256') } };
 
   test('whose replay equals the quoted values says what was booted, and which registers it does not know', async () => {
     expect((await real(inputs({ pcrs: quoted }, ak, { eventlog: bytes }))).claims).toMatchObject({
-      event_log_events: 2,
+      event_log_events: 3,
       event_log_unlogged_pcrs: { sha256: [0] },
       boot: [{ bank: 'sha256', secureBoot: true }],
     });

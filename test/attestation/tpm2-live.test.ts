@@ -12,6 +12,7 @@ import { concat, fromBase64, sha256, toBase64, toHex } from '../../src/domain/by
 import { type EnrolledTpm2, isRefusal, type TrustAnchor, tpm2AttesterKey } from '../../src/domain/evidence.ts';
 import type { Digest, Namespace, SubjectId } from '../../src/domain/ids.ts';
 import { type Swtpm, startSwtpm } from '../harness/swtpm.ts';
+import { latin, log } from './log-maker.ts';
 
 const missing = ['swtpm', 'swtpm_setup', 'tpm2_quote'].filter(
   (tool) => !(process.env['PATH'] ?? '').split(':').some((dir) => existsSync(join(dir, tool))),
@@ -57,6 +58,28 @@ if (missing.length > 0) {
       expect((await after.attest(binding)).akPublic).toBe(before.akPublic);
     }, 60_000);
   });
+
+  test('a boot log goes along and is compared with what the TPM holds', async () => {
+    const file = join(home, 'boot.log');
+    const machine = createTpm2Attester({
+      tcti: tpm.tcti,
+      stateFolder: join(home, 'logged'),
+      pcrs: { sha256: [16] },
+      akAlgorithm: 'ecc',
+      eventLogFile: file,
+    });
+    await machine.prepare();
+    const { activation } = await enrol(machine, tpm);
+    const measured = { register: 16, type: 4, data: latin('measured') };
+    await tpm.tool('tpm2_pcrreset', '16');
+    await tpm.tool('tpm2_pcrextend', `16:sha256=${toHex(sha256(measured.data))}`);
+    await writeFile(file, log(['sha256'], measured));
+    expect(await verify(await machine.attest(binding), activation.akName)).toMatchObject({ facts: { logBank: 'sha256' } });
+    await writeFile(file, log(['sha256'], measured, measured));
+    expect(await verify(await machine.attest(binding), activation.akName)).toMatchObject({ code: 'evidence_signature_invalid' });
+    await writeFile(file, new Uint8Array(131_073));
+    await expect(machine.attest(binding)).rejects.toThrow('longer than');
+  }, 60_000);
 
   test('an ECC P-384 endorsement key (SHA-384, AES-256) opens the credentials made for it', async () => {
     const file = (name: string) => join(home, name);

@@ -39,6 +39,8 @@ export interface LoggedEvent {
 
 export interface EventLog {
   readonly banks: readonly LogBank[];
+  /** Register of the first record: 0, or 1 in a CCEL. Unsigned like the rest: whoever has a quote knows which it is. */
+  readonly opensAt: number;
   /** Without the record that opens the log. */
   readonly events: readonly LoggedEvent[];
 }
@@ -68,7 +70,7 @@ export function parseEventLog(bytes: Uint8Array): EventLog {
   }
   const banks = [...algorithms.keys()].flatMap((id) => BANKS.get(id)?.name ?? []);
   if (!banks.some((bank) => bank !== 'sha1')) throw new UnusableLog('no digests but SHA-1', ['legacy_sha1_log']);
-  return { banks, events };
+  return { banks, opensAt: first.register, events };
 }
 
 /** It does not say which digests it has, so it could only be of the time when SHA-1 was the only one. */
@@ -83,12 +85,12 @@ function legacy(bytes: Uint8Array): UnusableLog {
 }
 
 /** TCG_PCClientPCREvent (10.2.1). */
-function readOldRecord(reader: Reader): { readonly type: number; readonly data: Uint8Array } {
+function readOldRecord(reader: Reader): Pick<LoggedEvent, 'register' | 'type' | 'data'> {
   if (reader.left() < OLD_HEADER_BYTES) throw new UnusableLog('shorter than one event');
-  reader.u32(); // its register: 0, or 1 in a CCEL
+  const register = reader.u32();
   const type = reader.u32();
   reader.take(20); // zeros; extended into nothing
-  return { type, data: reader.take(reader.u32()) };
+  return { register, type, data: reader.take(reader.u32()) };
 }
 
 /** TCG_EfiSpecIDEvent (10.4.5.1): digest sizes by algorithm. */

@@ -8,7 +8,7 @@ export function examineEventLog({ evidence }: Pick<ExaminationInputs, 'evidence'
   try {
     const log = parseEventLog(evidence);
     // The record that opens the log counts as an event too.
-    const claims = { events: log.events.length + 1, replayed: replay(log), facts: factsOf(log) };
+    const claims = { events: log.events.length + 1, replayed: replay(log), facts: factsOf(log, log.opensAt === 1 ? 'ccel' : 'tpm') };
     return { valid: true, accept: true, reasons: [], claims };
   } catch (error) {
     if (error instanceof UnusableLog) return { valid: false, accept: false, reasons: error.problems, claims: { problem: error.message } };

@@ -7,6 +7,7 @@ import { equalBytes, toHex } from '../../domain/bytes.ts';
 import type { EventLog, LogBank, LoggedEvent } from './event-log.ts';
 
 /** Event types (TCG PC Client Platform Firmware Profile 1.06, 10.4.1). */
+const EV_SEPARATOR = 4;
 const EV_IPL = 0x0d;
 const EV_EFI_VARIABLE_DRIVER_CONFIG = 0x8000_0001;
 const EV_EFI_BOOT_SERVICES_APPLICATION = 0x8000_0003;
@@ -27,24 +28,46 @@ const STRENGTH: readonly LogBank[] = ['sha512', 'sha384', 'sha256', 'sha1'];
 const MAX_COMMAND_LINES = 16;
 const MAX_COMMAND_LINE_CHARS = 4096;
 
-/** `quoted` says which bank and registers were signed: events of others are nobody's word. Absent: all, by the strongest digests there are. */
-export function factsOf(log: EventLog, quoted?: { readonly bank: LogBank; readonly registers: readonly number[] }): LogFacts {
+/**
+ * Which register firmware and boot loader use for what (TCG PC Client Platform Firmware Profile 1.06, 3.3.4; Intel's guest-hypervisor interface
+ * maps PCRs to registers of a TD). Elsewhere the same event says nothing: the running system can extend what it likes and log what it likes.
+ */
+const LAYOUTS = {
+  tpm: { secureBoot: 7, applications: 4, commandLines: [8, 9, 12] },
+  ccel: { secureBoot: 1, applications: 2, commandLines: [3] },
+} as const;
+export type LogLayout = keyof typeof LAYOUTS;
+
+export interface Quoted {
+  readonly bank: LogBank;
+  /** Events of others are nobody's word. */
+  readonly registers: readonly number[];
+}
+
+/** `quoted` says what was signed. Absent: all, by the strongest digests there are. */
+export function factsOf(log: EventLog, layout: LogLayout, quoted?: Quoted): LogFacts {
   const bank = [quoted?.bank, ...STRENGTH].find((one) => one !== undefined && log.banks.includes(one)) ?? null;
   const missing = bank === null || (quoted !== undefined && bank !== quoted.bank);
   if (missing) return { bank: null, secureBoot: null, bootApplications: [], commandLines: [] };
-  const events = log.events.filter(({ register }) => quoted?.registers.includes(register) ?? true);
-  const applications = events.filter(({ type }) => type === EV_EFI_BOOT_SERVICES_APPLICATION);
+  const { secureBoot, applications, commandLines } = LAYOUTS[layout];
+  const of = (...registers: readonly number[]) =>
+    log.events.filter(({ register }) => registers.includes(register) && (quoted?.registers.includes(register) ?? true));
+  const started = of(applications).filter(({ type }) => type === EV_EFI_BOOT_SERVICES_APPLICATION);
   return {
     bank,
-    secureBoot: secureBootOf(events, bank),
-    bootApplications: applications.flatMap(({ digests }) => digests.get(bank) ?? []).map(toHex),
-    commandLines: events.flatMap((event) => commandLineOf(event, bank) ?? []).slice(0, MAX_COMMAND_LINES),
+    secureBoot: secureBootOf(of(secureBoot), bank),
+    bootApplications: started.flatMap(({ digests }) => digests.get(bank) ?? []).map(toHex),
+    commandLines: of(...commandLines)
+      .flatMap((event) => commandLineOf(event, bank) ?? [])
+      .slice(0, MAX_COMMAND_LINES),
   };
 }
 
-/** Said once, or not at all: two variables of that name are one too many. */
+/** Said once before the separator that ends what the firmware measures by itself: behind it the system it started can extend. */
 function secureBootOf(events: readonly LoggedEvent[], bank: LogBank): boolean | null {
-  const variables = events.filter(({ type }) => type === EV_EFI_VARIABLE_DRIVER_CONFIG).filter((event) => hashes(event, bank, event.data));
+  const end = events.findIndex(({ type }) => type === EV_SEPARATOR);
+  const before = end < 0 ? [] : events.slice(0, end);
+  const variables = before.filter(({ type }) => type === EV_EFI_VARIABLE_DRIVER_CONFIG).filter((event) => hashes(event, bank, event.data));
   const [value, ...more] = variables.flatMap(({ data }) => variableNamed('SecureBoot', data) ?? []);
   return value === undefined || more.length > 0 || value.length !== 1 ? null : value[0] === 1;
 }
@@ -65,8 +88,8 @@ function commandLineOf(event: LoggedEvent, bank: LogBank): string | undefined {
   const text = Buffer.from(event.data).toString('utf8').replace(/\0$/, '');
   const [, grub] = /^kernel_cmdline: (.+)$/su.exec(text) ?? [];
   if (grub !== undefined) return hashes(event, bank, Buffer.from(grub, 'utf8')) ? grub : undefined;
-  if (event.register !== 12 || !hashes(event, bank, event.data)) return undefined;
-  return Buffer.from(event.data).toString('utf16le').replace(/\0+$/, '');
+  const stub = Buffer.from(event.data).toString('utf16le').replace(/\0+$/, '');
+  return hashes(event, bank, event.data) && /^[\x20-\x7e]+$/.test(stub) ? stub : undefined;
 }
 
 function hashes({ digests }: LoggedEvent, bank: LogBank, text: Uint8Array): boolean {

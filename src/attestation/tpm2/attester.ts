@@ -6,7 +6,7 @@ import { type PcrBanks, tpm2ExtraData } from '../../domain/evidence.ts';
 import { SecretBytes } from '../../domain/secret.ts';
 import type { Attester } from '../port.ts';
 import type { EnrolmentCredential, EnrolmentRequest } from './enrolment.ts';
-import type { Tpm2Body } from './evidence.ts';
+import { MAX_EVENT_LOG_BYTES, type Tpm2Body } from './evidence.ts';
 import { type PcrChoice, parsePcrTable, selectionText } from './pcr-text.ts';
 import { parsePublicArea } from './public-area.ts';
 import { coversExactly, parseQuote, pcrDigest } from './quote.ts';
@@ -22,6 +22,8 @@ export interface Tpm2AttesterOptions {
   /** What to quote. */
   readonly pcrs: PcrChoice;
   readonly akAlgorithm: 'ecc' | 'rsa';
+  /** The log of this boot, sent along: /sys/kernel/security/tpm0/binary_bios_measurements, readable for root alone. */
+  readonly eventLogFile?: string | undefined;
 }
 
 export interface Tpm2Attester extends Attester {
@@ -52,7 +54,10 @@ export function createTpm2Attester(options: Tpm2AttesterOptions): Tpm2Attester {
     prepare: () => tools.exclusively((folder) => prepareKey(tools, folder, options)),
     enrolmentRequest: (intermediates) => tools.exclusively((folder) => describeKeys(tools, folder, options.stateFolder, intermediates)),
     activate: (credential) => tools.exclusively((folder) => openCredential(tools, folder, options.stateFolder, credential)),
-    attest: (binding) => tools.exclusively((folder) => quoteTwiceAtMost(tools, folder, options.stateFolder, selection, binding)),
+    attest: async (binding) => ({
+      ...(await tools.exclusively((folder) => quoteTwiceAtMost(tools, folder, options.stateFolder, selection, binding))),
+      ...(options.eventLogFile !== undefined && { eventLog: toBase64(await readLog(options.eventLogFile)) }),
+    }),
     readPcrs: () => tools.exclusively((folder) => readPcrs(tools, folder, selection)),
   };
 }
@@ -139,6 +144,13 @@ async function quoteOnce(
   if (!coversExactly(quote.selection, pcrs) || digest === undefined || !equalBytes(digest, quote.pcrDigest)) return undefined;
   const akPublic = toBase64(await readFile(join(stateFolder, 'ak', 'public')));
   return { quote: toBase64(quoteBytes), signature: toBase64(signatureBytes), akPublic, pcrs };
+}
+
+/** The kernel says that the file has no bytes, so its size is looked at after reading. */
+async function readLog(file: string): Promise<Uint8Array> {
+  const bytes = await readFile(file);
+  if (bytes.length > MAX_EVENT_LOG_BYTES) throw new Error(`the event log ${file} is longer than ${MAX_EVENT_LOG_BYTES} bytes`);
+  return bytes;
 }
 
 async function readPcrs(tools: TpmTools, folder: string, selection: string): Promise<PcrBanks> {

@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { fromBase64 } from '../../domain/bytes.ts';
 import { type PcrBanks, type Refusal, refuse } from '../../domain/evidence.ts';
+import { type EventLog, parseEventLog, UnusableLog } from '../event-log/event-log.ts';
 import { BANK_BYTES, type BankName } from './algorithms.ts';
 import { MAX_PUBLIC_BYTES, type PublicArea, parsePublicArea } from './public-area.ts';
 import { MAX_QUOTE_BYTES, PCR_COUNT, parseQuote, type Quote } from './quote.ts';
@@ -17,6 +18,8 @@ export interface Tpm2Body extends Readonly<Record<string, unknown>> {
   /** TPM2B_PUBLIC of the attestation key. */
   readonly akPublic: string;
   readonly pcrs: PcrBanks;
+  /** The TCG2 log of the boot (docs/formats/event-log.md). */
+  readonly eventLog?: string;
 }
 
 export interface Tpm2Evidence {
@@ -24,7 +27,11 @@ export interface Tpm2Evidence {
   readonly signature: TpmSignature;
   readonly ak: PublicArea;
   readonly pcrs: PcrBanks;
+  readonly eventLog?: EventLog;
 }
+
+/** Bytes; a log of a server is 20 to 60 KiB. */
+export const MAX_EVENT_LOG_BYTES = 131_072;
 
 /** Canonical base64 of at most `maximum` bytes; the length is looked at before the text is decoded. */
 export function base64Bytes(maximum: number) {
@@ -40,19 +47,30 @@ const bodySchema = z.strictObject({
   signature: base64Bytes(MAX_SIGNATURE_BYTES),
   akPublic: base64Bytes(MAX_PUBLIC_BYTES),
   pcrs: z.strictObject({ sha1: bankSchema('sha1'), sha256: bankSchema('sha256'), sha384: bankSchema('sha384') }),
+  eventLog: base64Bytes(MAX_EVENT_LOG_BYTES).optional(),
 });
 
 /** Shape, sizes and every structure of the body; a refusal names the member, never its content. */
 export function parseTpm2Evidence(body: Readonly<Record<string, unknown>>): Tpm2Evidence | Refusal {
   const parsed = bodySchema.safeParse(body);
   if (!parsed.success) return refuse('evidence_malformed', describeIssue(parsed.error));
-  const { quote, signature, akPublic, pcrs } = parsed.data;
+  const { quote, signature, akPublic, pcrs, eventLog } = parsed.data;
   return orRefusal('evidence_malformed', () => ({
     quote: parseQuote(fromBase64(quote)),
     signature: parseSignature(fromBase64(signature)),
     ak: parsePublicArea(fromBase64(akPublic)),
     pcrs: presentBanks(pcrs),
+    ...(eventLog !== undefined && { eventLog: readLog(fromBase64(eventLog)) }),
   }));
+}
+
+function readLog(bytes: Uint8Array): EventLog {
+  try {
+    return parseEventLog(bytes);
+  } catch (error) {
+    if (error instanceof UnusableLog) throw new Malformed(`eventLog: ${error.message}`);
+    throw error;
+  }
 }
 
 /** The first thing wrong: its path in our own words. Paths hold known members only, because unknown ones are reported at their parent. */

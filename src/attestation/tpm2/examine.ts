@@ -6,9 +6,9 @@ import { toHex } from '../../domain/bytes.ts';
 import type { PcrBanks } from '../../domain/evidence.ts';
 import { type EventLog, parseEventLog, UnusableLog } from '../event-log/event-log.ts';
 import { factsOf } from '../event-log/facts.ts';
-import { replay } from '../event-log/replay.ts';
 import type { Examination, ExaminationInputs } from '../examination.ts';
 import { parseStrictObject } from '../strict-json.ts';
+import { compareWithLog, unloggedPcrs } from './boot-log.ts';
 import { readAttestationKeys } from './examine-keys.ts';
 import { examineTrust, type ReportExaminations } from './examine-trust.ts';
 import { Findings, type TpmReason } from './findings.ts';
@@ -121,16 +121,10 @@ function examineLog(quote: Quote, pcrs: PcrBanks | undefined, bytes: Uint8Array 
   if (bytes === undefined) return;
   const log = readLog(bytes, findings);
   if (log === undefined) return;
-  const replayed = replay(log);
-  const isLogged = (bank: string, index: number) => Object.hasOwn(replayed[bank as keyof typeof replayed] ?? {}, String(index));
-  const unlogged = quote.selection.map(({ bank, indexes }) => [bank, indexes.filter((index) => !isLogged(bank, index))]);
-  findings.read({ event_log_events: log.events.length + 1, event_log_unlogged_pcrs: Object.fromEntries(unlogged) });
+  findings.read({ event_log_events: log.events.length + 1, event_log_unlogged_pcrs: unloggedPcrs(log, quote.selection) });
   if (pcrs === undefined) return;
-  const differs = quote.selection.some(({ bank, indexes }) =>
-    indexes.some((index) => isLogged(bank, index) && replayed[bank]?.[String(index)] !== pcrs[bank]?.[String(index)]),
-  );
-  if (differs) findings.found('event_log_mismatch');
-  else findings.read({ boot: quote.selection.map(({ bank, indexes }) => factsOf(log, { bank, registers: indexes })) });
+  if (compareWithLog(log, quote.selection, pcrs).differing.length > 0) findings.found('event_log_mismatch');
+  else findings.read({ boot: quote.selection.map(({ bank, indexes }) => factsOf(log, 'tpm', { bank, registers: indexes })) });
 }
 
 function readLog(bytes: Uint8Array, findings: Findings): EventLog | undefined {

@@ -8,8 +8,10 @@ import {
   tpm2ExtraData,
   type VerifiedTpm2,
 } from '../../domain/evidence.ts';
+import type { Facts } from '../../domain/facts.ts';
 import type { EvidenceVerifier, VerificationContext } from '../port.ts';
-import { parseTpm2Evidence } from './evidence.ts';
+import { compareWithLog, quotedFacts } from './boot-log.ts';
+import { parseTpm2Evidence, type Tpm2Evidence } from './evidence.ts';
 import { hasAttributes, type PublicArea } from './public-area.ts';
 import type { Quote } from './quote.ts';
 import { verifyExtraData, verifyPcrs, verifyQuoteSignature } from './verify-quote.ts';
@@ -31,9 +33,9 @@ async function verifyTpm2(body: Readonly<Record<string, unknown>>, context: Veri
   if (unsigned !== undefined) return unsigned;
 
   // From here on the attester is known to have made the quote, so a refusal may name it. Before, anyone could have borrowed its public key.
-  const wrong = verifyExtraData(quote, tpm2ExtraData(context.binding)) ?? verifyPcrs(evidence, pcrs);
+  const wrong = verifyExtraData(quote, tpm2ExtraData(context.binding)) ?? verifyPcrs(evidence, pcrs) ?? verifyLog(evidence);
   if (wrong !== undefined) return { ...wrong, subject: attester };
-  return { kind: 'tpm2', attester, pcrs, facts: factsOf(quote) };
+  return { kind: 'tpm2', attester, pcrs, facts: { ...factsOf(quote), ...bootFacts(evidence) } };
 }
 
 /**
@@ -67,4 +69,37 @@ function factsOf(quote: Quote): Readonly<Record<string, string>> {
     safe: String(quote.safe),
     firmwareVersion: quote.firmwareVersion,
   };
+}
+
+/** A log is not needed. One that came along says what the TPM says, or somebody altered it. */
+function verifyLog({ eventLog, quote, pcrs }: Tpm2Evidence): Refusal | undefined {
+  const differing = eventLog === undefined ? [] : compareWithLog(eventLog, quote.selection, pcrs).differing;
+  if (differing.length === 0) return undefined;
+  const failed = differing.map(({ pcr, logged, quoted }) => ({
+    claim: `PCR ${pcr} as the event log has it`,
+    expected: [quoted],
+    seen: logged,
+  }));
+  return refuse('evidence_signature_invalid', `the event log is not what the TPM measured: PCR ${differing[0]?.pcr}`, { failed });
+}
+
+/** Texts of a fact: what is longer, or more, is left out as a whole, because a part of it would say something else. */
+const MAX_FACT_TEXTS = 16;
+const MAX_FACT_CHARS = 1024;
+
+function bootFacts({ eventLog, quote }: Tpm2Evidence): Facts {
+  if (eventLog === undefined) return {};
+  const { bank, secureBoot, bootApplications, commandLines } = quotedFacts(eventLog, quote.selection);
+  const fits = (texts: readonly string[]) =>
+    texts.length > 0 && texts.length <= MAX_FACT_TEXTS && texts.reduce((sum, one) => sum + one.length, 0) <= MAX_FACT_CHARS * 2;
+  return {
+    ...(bank !== null && { logBank: bank }),
+    ...(secureBoot !== null && { secureBoot }),
+    ...(fits(bootApplications) && { bootApplications }),
+    ...(fits(commandLines) && commandLines.every((line) => plain(line)) && { commandLines }),
+  };
+}
+
+function plain(text: string): boolean {
+  return text.isWellFormed() && text === text.normalize('NFC') && text.length <= MAX_FACT_CHARS && !/\p{Cc}/u.test(text);
 }
