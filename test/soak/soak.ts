@@ -1,5 +1,5 @@
 /**
- * `npm run soak -- [--minutes N] [--seed S] [--only rewrap]`: a real vault under a mix of work, stops, rotations, backups and killed processes, with everything
+ * `npm run soak -- [--minutes N] [--seed S] [--only rewrap|evidence]`: a real vault under a mix of work, stops, rotations, backups and killed processes, with everything
  * it promises checked all the time and at the end. Exit 0 when every invariant held. docs/soak.md says what is done and what is asked.
  */
 import { readdirSync, readFileSync } from 'node:fs';
@@ -23,9 +23,7 @@ const minutes = Number(values.minutes);
 if (!(minutes > 0 && minutes <= 24 * 60)) throw new Error('--minutes is 1 to 1440');
 const random = generator(Number(values.seed));
 if (values.only !== undefined) {
-  if (values.only !== 'rewrap') throw new Error('--only knows: rewrap');
-  const { killRewraps } = await import('./rewrap-killed.ts');
-  const found = await killRewraps(Number(values.versions), Number(values.kills), random);
+  const found = await only(values.only);
   console.log(found.length === 0 ? 'every invariant held' : `${found.length} violated:\n${found.slice(0, 20).join('\n')}`);
   process.exit(found.length === 0 ? 0 : 1);
 }
@@ -60,6 +58,12 @@ try {
 }
 report();
 process.exitCode = violations.length === 0 ? 0 : 1;
+
+async function only(which: string): Promise<readonly string[]> {
+  if (which === 'rewrap') return (await import('./rewrap-killed.ts')).killRewraps(Number(values.versions), Number(values.kills), random);
+  if (which === 'evidence') return (await import('./flipped-evidence.ts')).flipEvidence(minutes, random);
+  throw new Error('--only knows: rewrap, evidence');
+}
 
 async function soak(site: RealVault): Promise<void> {
   const machines = [await site.enrolled('node-1'), await site.enrolled('node-2', { ak: 'rsa' })];

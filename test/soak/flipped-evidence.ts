@@ -1,0 +1,62 @@
+/** `npm run soak -- --only evidence [--minutes N]`: every bit of every real piece of signed evidence, one after the other (docs/soak.md). */
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { pinnedRoots } from '../../src/attestation/pinned-roots.ts';
+import { EVIDENCE_FORMATS } from '../../src/cli/evidence-formats.ts';
+import { EntryError, type ManifestEntry, readEntryFiles, readManifest } from '../../src/cli/evidence-manifest.ts';
+
+const MANIFEST = fileURLToPath(new URL('../../../shared/vectors/attestation/MANIFEST.json', import.meta.url));
+/** What is signed as a whole. Event logs are not, and lists of revoked certificates are looked at by their own tests. */
+const SIGNED = ['snp-report', 'tdx-quote', 'nitro-cose-sign1', 'nvidia-spdm', 'nvidia-rim-xml', 'tpm2-quote', 'jwt-eat'];
+
+/** Bits are taken in an order of the seed, so that any length of time looks everywhere. Resolves with what was accepted and should not be. */
+export async function flipEvidence(minutes: number, random: () => number): Promise<readonly string[]> {
+  if (!existsSync(MANIFEST)) throw new Error(`the shared vectors are not at ${MANIFEST}`);
+  const entries = await Promise.all((await readManifest(MANIFEST)).flatMap(({ entry }) => (isSigned(entry) ? [prepare(entry)] : [])));
+  const bits = entries.flatMap((entry) => Array.from({ length: entry.files.evidence.length * 8 }, (_, bit) => ({ entry, bit })));
+  shuffle(bits, random);
+  console.log(`${entries.length} pieces of evidence, ${bits.length} bits`);
+  const violated: string[] = [];
+  const deadline = Date.now() + minutes * 60_000;
+  let flipped = 0;
+  for (const { entry, bit } of bits) {
+    if (Date.now() > deadline) break;
+    const { valid, accept } = await entry.examine(bit);
+    if (valid || accept) violated.push(`${entry.id}: bit ${bit % 8} of byte ${Math.floor(bit / 8)} is accepted`);
+    if (++flipped % 20_000 === 0) console.log(`  ${flipped} of ${bits.length}, ${violated.length} accepted`);
+  }
+  console.log(`${flipped} of ${bits.length} bits flipped`);
+  return violated;
+}
+
+function isSigned(entry: ManifestEntry | EntryError): entry is ManifestEntry {
+  return !(entry instanceof EntryError) && SIGNED.includes(entry.format) && entry.expected?.valid === true;
+}
+
+async function prepare(entry: ManifestEntry) {
+  const examine = await EVIDENCE_FORMATS[entry.format]?.load();
+  if (examine === undefined) throw new Error(`${entry.format} is no format of this version`);
+  const files = await readEntryFiles(MANIFEST, entry);
+  const asked = Object.entries(entry.expected ?? {}).filter(([name]) => name.startsWith('expected_'));
+  const parameters = { ...Object.fromEntries(asked), ...entry.parameters };
+  const now = new Date(String(entry.expected?.at));
+  const inputs = { ...files, parameters, roots: pinnedRoots(), now };
+  return {
+    id: entry.id,
+    files,
+    examine(bit: number) {
+      const evidence = files.evidence.slice();
+      const at = Math.floor(bit / 8);
+      evidence[at] = (evidence[at] ?? 0) ^ (1 << (bit % 8));
+      return examine({ ...inputs, evidence });
+    },
+  };
+}
+
+/** Fisher and Yates. */
+function shuffle(items: unknown[], random: () => number): void {
+  for (let at = items.length - 1; at > 0; at--) {
+    const other = Math.floor(random() * (at + 1));
+    [items[at], items[other]] = [items[other], items[at]];
+  }
+}
