@@ -23,7 +23,7 @@ import {
   rimText,
   signRim,
 } from './nvidia-device.ts';
-import { agreesOnEverySharedEntry } from './shared-evidence.ts';
+import { agreesOnEverySharedEntry, describeShared, inputsOf, sharedEntries } from './shared-evidence.ts';
 
 agreesOnEverySharedEntry('nvidia-rim-xml', examineNvidiaRim);
 
@@ -152,7 +152,7 @@ describe('signature wrapping and other tricks with XML', () => {
       'x',
       nested,
       `<a>${'<b/>'.repeat(5000)}</a>`,
-      signed + ' '.repeat(1 << 18),
+      signed + ' '.repeat(1 << 19),
       `${signed}<b/>`,
       `${signed}x`,
     ]) {
@@ -226,6 +226,31 @@ describe('a report held against RIMs', () => {
     expect(compareWithRims(...(await reportOf(decoder(0x55))), [rim]).wrong).toEqual([]);
     expect(compareWithRims(...(await reportOf(decoder(0xaa))), [rim]).wrong).toEqual([36]);
     expect(compareWithRims(...(await reportOf(decoder(0x00))), [rim]).wrong).toEqual([36]);
+  });
+});
+
+describeShared('real reports held against real RIMs', () => {
+  const rimNamed = (part: string) => {
+    const entry = sharedEntries('nvidia-rim-xml').find(({ id, expected }) => id.includes(part) && expected.valid);
+    const { rim } = entry === undefined ? {} : examineNvidiaRim(inputsOf(entry));
+    if (rim === undefined) throw new Error(part);
+    return rim;
+  };
+  const compared = (id: string, rim: Rim) => {
+    const entry = sharedEntries('nvidia-spdm').find((one) => one.id === id);
+    if (entry === undefined) throw new Error(id);
+    const report = readReport(inputsOf(entry).evidence);
+    return compareWithRims(report, factsOf(report.opaque), [rim]);
+  };
+
+  test('a switch agrees with the RIM of its BIOS in all 31 measurements', () => {
+    const rim = rimNamed('NV_SWITCH_BIOS');
+    expect(rim.measurements.filter(({ isActive }) => isActive)).toHaveLength(31);
+    expect(compared('nvidia/nvswitch-ls10', rim)).toEqual({ isMeaningful: true, wrong: [] });
+  });
+
+  test('a GPU with another driver than the RIM’s differs where drivers differ', () => {
+    expect(compared('nvidia/h100-550-chain-case1', rimNamed('550.144.03'))).toEqual({ isMeaningful: true, wrong: [8, 23, 32, 40, 41] });
   });
 });
 

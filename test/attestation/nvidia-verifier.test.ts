@@ -221,6 +221,28 @@ describe('nvidia-gpu evidence', () => {
   });
 });
 
+describe('a RIM that is imported', () => {
+  const roots = anchorsOf(device).map((anchor) => new Uint8Array(Buffer.from('certificate' in anchor ? anchor.certificate : '', 'base64')));
+  const identify = (bytes: Uint8Array, name: string, under = roots) => verifier.identifyCollateral?.(bytes, name, under);
+
+  test('is known by its file’s name and the version that was signed, with the dates of its signer', () => {
+    const dates = { issuedAt: new Date('2025-01-01T00:00:00Z'), expiresAt: new Date('2027-01-01T00:00:00Z') };
+    expect(identify(driver.bytes, DRIVER)).toEqual({ type: 'nvidia-rim', key: DRIVER, ...dates });
+    expect(identify(vbios.bytes, `vbiosRim_${VBIOS.toLowerCase()}`)).toEqual({ type: 'nvidia-rim', key: VBIOS, ...dates });
+  });
+
+  test('is nothing under another name, another version, another root, or when it is no RIM', () => {
+    for (const name of ['', 'driver', 'NV_GPU_DRIVER_GH100_590.13', 'NV_GPU_DRIVER_GH100', VBIOS, `${DRIVER}/../x`]) {
+      expect(identify(driver.bytes, name)).toBeUndefined();
+    }
+    expect(identify(driver.bytes, DRIVER, [])).toBeUndefined();
+    expect(identify(driver.bytes, DRIVER, roots.slice(0, 1))).toBeUndefined();
+    for (const bytes of [new Uint8Array(0), new Uint8Array(1 << 20), driver.bytes.slice(1), driver.bytes.slice(0, -30)]) {
+      expect(identify(bytes, DRIVER)).toBeUndefined();
+    }
+  });
+});
+
 describe('the attester', () => {
   const withTool = async (printed: unknown, challenge = answered) => {
     const folder = await mkdtemp(join(tmpdir(), 'wv-nvattest-'));

@@ -5,13 +5,13 @@ import { endorsementOf } from '../endorsements.ts';
 import type { PinnedRoot } from '../examination.ts';
 import type { CollateralReader } from '../port.ts';
 import type { IssuerMemo } from '../x509/path.ts';
-import { standing, type Validity } from '../x509/validity.ts';
+import { standing } from '../x509/validity.ts';
 import { compareWithRims } from './compare-rims.ts';
-import { examineNvidiaRim } from './examine-rim.ts';
 import type { ReportFacts } from './opaque.ts';
 import type { NvidiaReport } from './report.ts';
 import type { Rim } from './rim.ts';
 import { rimNamesOf } from './rim-names.ts';
+import { readSignedRim } from './signed-rim.ts';
 
 export interface EndorsedState {
   /** Of a switch: true, since it has no driver that could differ. */
@@ -68,25 +68,9 @@ async function findRim(id: string, what: string, version: string | null, questio
   if (found === undefined) return undefined;
   const { roots, now, memo } = question;
   const pinned = roots.map(({ certificate }) => sha256Hex(certificate)).join(' ');
-  const signed = memo.once(`nvidia-rim ${found.digest} ${pinned}`, () => readSigned(found.bytes, question));
+  const signed = memo.once(`nvidia-rim ${found.digest} ${pinned}`, () => readSignedRim(found.bytes, roots, memo));
   if (signed.rim === undefined || signed.rim.version.toUpperCase() !== version?.toUpperCase()) return undefined;
   const where = standing(signed.period, now);
   if (where === 'early') return undefined;
   return { rim: signed.rim, isStale: where === 'late', endorsement: endorsementOf(what, found.bytes, signed.period) };
-}
-
-interface SignedRim {
-  /** Absent when it is not NVIDIA's on any day. */
-  readonly rim: Rim | undefined;
-  readonly period: Validity;
-}
-
-/** Which day it is today is asked afterwards: canonicalizing XML takes milliseconds, and the answer does not change. */
-function readSigned(evidence: Uint8Array, { roots, now, memo }: StateQuestion): SignedRim {
-  const examine = (at: Date) => examineNvidiaRim({ evidence, companions: {}, parameters: {}, roots, now: at }, memo);
-  const { claims } = examine(now);
-  const [from, until] = [claims['valid_from'], claims['valid_until']].map((date) => new Date(String(date)));
-  if (from === undefined || until === undefined || Number.isNaN(until.getTime()))
-    return { rim: undefined, period: { from: now, until: now } };
-  return { rim: examine(until).rim, period: { from, until } };
 }

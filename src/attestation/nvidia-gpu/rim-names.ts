@@ -16,7 +16,10 @@ export function rimNamesOf(facts: ReportFacts, architecture: string | undefined)
   if (driverVersion === null || project === null || projectSku === null || chipSku === null) return undefined;
   const prefix = DRIVER_PREFIX[architecture ?? '']?.(facts.chip);
   if (prefix === undefined) return undefined;
-  return { driver: `${prefix}_${driverVersion}`, vbios: `NV_GPU_VBIOS_${project}_${projectSku}_${chipSku}_${compact}`.toUpperCase() };
+  return {
+    driver: `${prefix}_${driverVersion}`.toUpperCase(),
+    vbios: `NV_GPU_VBIOS_${project}_${projectSku}_${chipSku}_${compact}`.toUpperCase(),
+  };
 }
 
 const DRIVER_PREFIX: Readonly<Record<string, (chip: string | null) => string>> = {

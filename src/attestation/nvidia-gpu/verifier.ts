@@ -15,10 +15,11 @@ import { parseNvidiaEvidence } from './evidence.ts';
 import { DEVICE_ROOT, type ExaminedReport, examineParts, type NvidiaWord } from './examine.ts';
 import { RIM_ROOT } from './examine-rim.ts';
 import type { ReportFacts } from './opaque.ts';
+import { identifyRim } from './signed-rim.ts';
 
 export function createNvidiaVerifier(): EvidenceVerifier<VerifiedGpu> {
   const memo = new IssuerMemo();
-  return { kind: 'nvidia-gpu', verify: (body, context) => verify(body, context, memo) };
+  return { kind: 'nvidia-gpu', verify: (body, context) => verify(body, context, memo), identifyCollateral: identifyRim };
 }
 
 const CODES: Readonly<Record<NvidiaWord, ErrorCode>> = {

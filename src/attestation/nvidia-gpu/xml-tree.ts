@@ -14,8 +14,8 @@ export interface XmlElement {
   readonly source: string;
 }
 
-/** RIMs have 64 to 130 elements, five deep, in 26 KiB. */
-export const MAX_XML_BYTES = 262_144;
+/** RIMs have 64 to 130 elements, five deep, in 26 KiB; with many alternatives they may be some hundred KiB. */
+export const MAX_XML_BYTES = 524_288;
 const MAX_ELEMENTS = 2048;
 const MAX_DEPTH = 16;
 const NAMESPACES = 'http://www.w3.org/2000/xmlns/';
