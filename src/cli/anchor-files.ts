@@ -3,6 +3,7 @@ import { X509Certificate } from 'node:crypto';
 import { dirname, resolve } from 'node:path';
 import { z } from 'zod';
 import { pinnedRoots } from '../attestation/pinned-roots.ts';
+import { derOrPem } from '../attestation/x509/pem.ts';
 import { trustAnchor } from '../documents/anchors.ts';
 import { equalBytes, toBase64 } from '../domain/bytes.ts';
 import { VaultError } from '../domain/errors.ts';
@@ -40,21 +41,36 @@ function readRoot(file: string, bytes: Buffer): TrustAnchor {
   }
 }
 
-const issuerFile = z.looseObject({ jwksFile: z.string().optional(), jwksCaFile: z.string().optional(), jwks: z.unknown().optional() });
+const issuerFile = z.looseObject({
+  jwksFile: z.string().optional(),
+  jwksCaFile: z.string().optional(),
+  x5cRootsFile: z.string().optional(),
+  jwks: z.unknown().optional(),
+});
 
-/** `jwksFile` and `jwksCaFile`, relative to the file, are put inside: what two people sign is whole. */
+/** `jwksFile`, `jwksCaFile` and `x5cRootsFile`, relative to the file, are put inside: what two people sign is whole. */
 async function readIssuer(file: string): Promise<TrustAnchor> {
-  const { jwksFile, jwksCaFile, jwks, ...rest } = await readUserJson(file, issuerFile);
+  const { jwksFile, jwksCaFile, x5cRootsFile, jwks, ...rest } = await readUserJson(file, issuerFile);
   const beside = (name: string) => resolve(dirname(file), name);
   const set = jwksFile === undefined ? jwks : await readUserJson(beside(jwksFile), z.unknown());
   const whole = {
     ...rest,
     ...(set !== undefined && { jwks: publicKeys(set, jwksFile ?? file) }),
+    ...(x5cRootsFile !== undefined && { x5cRoots: certificatesIn(await readUserFile(beside(x5cRootsFile)), x5cRootsFile) }),
     ...(jwksCaFile !== undefined && { jwksCa: (await readUserFile(beside(jwksCaFile))).toString('utf8') }),
   };
   const parsed = trustAnchor.safeParse(whole);
   if (!parsed.success) throw new VaultError('usage', `${file}: ${z.prettifyError(parsed.error).replaceAll('\n', ' ')}`);
   return parsed.data as TrustAnchor; // the schema's form is the domain's, except that absent members may be undefined
+}
+
+/** base64 DER of each. */
+function certificatesIn(bytes: Uint8Array, file: string): string[] {
+  try {
+    return derOrPem(bytes, 'CERTIFICATE', 8).map(toBase64);
+  } catch (cause) {
+    throw new VaultError('usage', `${file} is not PEM of at most eight certificates`, { cause });
+  }
 }
 
 const keySet = z.looseObject({ keys: z.array(z.looseObject({})) });

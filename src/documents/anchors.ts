@@ -22,39 +22,47 @@ const publicJwk = z
 const claimPath = z.array(plain(128)).min(1).max(8);
 
 const tpm2Anchor = z.strictObject({ kind: z.literal('tpm2'), name: z.string().min(1).max(128), certificate: z.base64() });
+const certificate = z.base64().max(16_384).refine(isCertificateDer, 'must be one certificate, base64 DER');
+
+const jwtMembers = {
+  kind: z.literal('jwt'),
+  name: z.string().min(1).max(128),
+  issuer,
+  audience: plain(512).optional(),
+  jwks: z.strictObject({ keys: z.array(publicJwk).min(1).max(100) }).optional(),
+  jwksUrl: z.string().max(1024).refine(isKeySetUrl, 'must be an https address without user, password or fragment').optional(),
+  jwksCa: z.string().max(16_384).refine(isCertificatePem, 'must be certificates in PEM').optional(),
+  algorithms: z.array(z.enum(JWS_ALGORITHM_NAMES)).min(1),
+  typ: z.string().min(1).max(64).optional(),
+  headerKeys: z.literal('ignored').optional(),
+  maxAgeSeconds: z.int().min(1).max(31_536_000).optional(),
+  nonceClaim: claimPath.optional(),
+  subjectClaim: claimPath.optional(),
+  claims: z.record(claimName, claimPath).refine((claims) => Object.keys(claims).length <= 32, 'at most 32 claims'),
+  hardware: z.literal(true).optional(),
+  tee: z.literal(true).optional(),
+};
 const jwtAnchor = z
-  .strictObject({
-    kind: z.literal('jwt'),
-    name: z.string().min(1).max(128),
-    issuer,
-    audience: plain(512).optional(),
-    jwks: z.strictObject({ keys: z.array(publicJwk).min(1).max(100) }).optional(),
-    jwksUrl: z.string().max(1024).refine(isKeySetUrl, 'must be an https address without user, password or fragment').optional(),
-    jwksCa: z.string().max(16_384).refine(isCertificatePem, 'must be certificates in PEM').optional(),
-    algorithms: z.array(z.enum(JWS_ALGORITHM_NAMES)).min(1),
-    typ: z.string().min(1).max(64).optional(),
-    headerKeys: z.literal('ignored').optional(),
-    maxAgeSeconds: z.int().min(1).max(31_536_000).optional(),
-    nonceClaim: claimPath.optional(),
-    subjectClaim: claimPath.optional(),
-    claims: z.record(claimName, claimPath).refine((claims) => Object.keys(claims).length <= 32, 'at most 32 claims'),
-    hardware: z.literal(true).optional(),
-    tee: z.literal(true).optional(),
-  })
+  .strictObject(jwtMembers)
   .refine(({ jwks, jwksUrl }) => (jwks === undefined) !== (jwksUrl === undefined), 'needs either jwks or jwksUrl')
-  .refine(({ jwksUrl, jwksCa }) => jwksCa === undefined || jwksUrl !== undefined, 'jwksCa is for jwksUrl')
-  .refine(({ audience, nonceClaim }) => audience !== undefined || nonceClaim !== undefined, 'needs an audience, or a nonceClaim')
-  .refine(({ hardware, tee }) => tee === undefined || hardware === true, 'what is a TEE is hardware: state both')
+  .refine(caIsForUrl, 'jwksCa is for jwksUrl')
+  .refine(namesThisVault, 'needs an audience, or a nonceClaim')
+  .refine(teeIsHardware, 'what is a TEE is hardware: state both')
+  .refine(usesEveryKey, 'has a key that none of its algorithms uses');
+/** Since version 2: an issuer that is known by its certificates. */
+const jwtAnchorV2 = z
+  .strictObject({ ...jwtMembers, x5cRoots: z.array(certificate).min(1).max(8).optional() })
   .refine(
-    ({ jwks, algorithms }) => jwks === undefined || jwks.keys.every((jwk) => algorithms.some((alg) => JWS_ALGORITHMS[alg].kty === jwk.kty)),
-    {
-      message: 'has a key that none of its algorithms uses',
-    },
-  );
+    ({ jwks, jwksUrl, x5cRoots }) => [jwks, jwksUrl, x5cRoots].filter((one) => one !== undefined).length === 1,
+    'needs either jwks or jwksUrl, or x5cRoots',
+  )
+  .refine(caIsForUrl, 'jwksCa is for jwksUrl')
+  .refine(namesThisVault, 'needs an audience, or a nonceClaim')
+  .refine(teeIsHardware, 'what is a TEE is hardware: state both')
+  .refine(usesEveryKey, 'has a key that none of its algorithms uses');
 /** What version 1 of the document can say. It is frozen: a new member or kind belongs into version 2. */
 const anchorV1 = z.discriminatedUnion('kind', [tpm2Anchor, jwtAnchor]);
 
-const certificate = z.base64().max(16_384).refine(isCertificateDer, 'must be one certificate, base64 DER');
 const anchorName = z.string().min(1).max(128);
 const vendorRoot = <K extends string>(kind: K) =>
   z.strictObject({ kind: z.literal(kind), name: anchorName, certificate, use: z.literal('reference-values').optional() });
@@ -72,7 +80,7 @@ const spiffeAnchor = z
 
 export const trustAnchor = z.discriminatedUnion('kind', [
   tpm2Anchor,
-  jwtAnchor,
+  jwtAnchorV2,
   vendorRoot('sev-snp'),
   vendorRoot('tdx'),
   vendorRoot('nitro'),
@@ -96,6 +104,24 @@ export const trustAnchorListV1 = listOf(anchorV1);
 /** The lowest version of the document that can say this: a vault of before can still read it. */
 export function anchorsVersion(anchors: readonly TrustAnchor[]): 1 | 2 {
   return trustAnchorListV1.safeParse(anchors).success ? 1 : 2;
+}
+
+type JwtMembers = z.output<z.ZodObject<typeof jwtMembers>>;
+
+function caIsForUrl({ jwksUrl, jwksCa }: JwtMembers): boolean {
+  return jwksCa === undefined || jwksUrl !== undefined;
+}
+
+function namesThisVault({ audience, nonceClaim }: JwtMembers): boolean {
+  return audience !== undefined || nonceClaim !== undefined;
+}
+
+function teeIsHardware({ hardware, tee }: JwtMembers): boolean {
+  return tee === undefined || hardware === true;
+}
+
+function usesEveryKey({ jwks, algorithms }: JwtMembers): boolean {
+  return jwks === undefined || jwks.keys.every((jwk) => algorithms.some((alg) => JWS_ALGORITHMS[alg].kty === jwk.kty));
 }
 
 function isUnique(texts: readonly string[]): boolean {

@@ -33,11 +33,13 @@ export interface JwtAnchor {
   readonly issuer: string;
   /** Must be in `aud`. Only an issuer whose tokens answer a nonce may do without: the nonce names this vault. */
   readonly audience?: string | undefined;
-  /** The issuer's keys, signed with this document; or where it publishes them. Exactly one of the two. */
+  /** The issuer's keys, signed with this document; or where it publishes them; or roots its certificates lead to. Exactly one of the three. */
   readonly jwks?: { readonly keys: readonly PublicJwk[] } | undefined;
   readonly jwksUrl?: string | undefined;
   /** PEM: the only authority `jwksUrl` is believed under. Absent: the roots of the system. */
   readonly jwksCa?: string | undefined;
+  /** base64 DER: the chain in the header (`x5c`) must lead to one of them. They are this issuer's alone. */
+  readonly x5cRoots?: readonly string[] | undefined;
   readonly algorithms: readonly JwsAlgorithm[];
   /** Header `typ` must be this. Absent: `JWT`, or no `typ`. */
   readonly typ?: string | undefined;

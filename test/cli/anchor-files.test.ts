@@ -53,6 +53,13 @@ describe('wv anchors set', () => {
     expect(trustAnchorList.safeParse(anchors).success).toBe(true);
   });
 
+  test('puts the roots of an issuer that is known by its certificates inside', async () => {
+    write('roots.pem', pem);
+    const [anchor] = await readAnchors([write('x5c.json', { ...issuer, x5cRootsFile: 'roots.pem' })]);
+    expect(anchor).toMatchObject({ kind: 'jwt', x5cRoots: [pem.replaceAll(/-----[^-]+-----|\s/g, '')] });
+    await expect(readAnchors([write('bad.json', { ...issuer, x5cRootsFile: 'bad.json' })])).rejects.toEqual(usage('is not PEM'));
+  });
+
   test('takes a key set that stands in the file itself', async () => {
     expect(await readAnchors([write('whole.json', NONCE_ANCHOR)])).toEqual([NONCE_ANCHOR]);
   });

@@ -17,8 +17,10 @@ export interface Token {
   readonly alg: string;
   readonly kid: string | undefined;
   readonly typ: string | undefined;
-  /** It carries a key, or says where one is: jku, jwk, x5u, x5c. */
+  /** It carries a key, or says where one is: jku, jwk, x5u. */
   readonly namesKeys: boolean;
+  /** Certificates, of any form; nothing when there are none. */
+  readonly x5c: unknown;
   /** Not verified. */
   readonly claims: JsonObject;
 }
@@ -38,7 +40,7 @@ const headerSchema = z.looseObject({
 
 /** Members that change how the rest is read (RFC 7515 section 4.1.11, RFC 7797): nothing critical is understood here. */
 const CRITICAL = ['crit', 'b64'];
-const KEY_HINTS = ['jku', 'jwk', 'x5u', 'x5c'];
+const KEY_HINTS = ['jku', 'jwk', 'x5u'];
 
 export function parseJwtEvidence(body: Readonly<Record<string, unknown>>): Token | Refusal {
   const parsed = bodySchema.safeParse(body);
@@ -57,7 +59,7 @@ export function parseJwtEvidence(body: Readonly<Record<string, unknown>>): Token
   if (typeof payload === 'string') return malformed(`the claims set ${payload}`);
 
   const { alg, kid, typ } = said.data;
-  return { compact, alg, kid, typ, namesKeys: KEY_HINTS.some((name) => Object.hasOwn(head, name)), claims: payload };
+  return { compact, alg, kid, typ, namesKeys: KEY_HINTS.some((name) => Object.hasOwn(head, name)), x5c: head['x5c'], claims: payload };
 }
 
 function malformed(detail: string): Refusal {

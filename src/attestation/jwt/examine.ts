@@ -5,13 +5,14 @@
 import type { KeyObject } from 'node:crypto';
 import { compactVerify, errors } from 'jose';
 import { sha256Hex } from '../../domain/bytes.ts';
-import { JWS_ALGORITHM_NAMES, JWS_ALGORITHMS, type JwsAlgorithm } from '../../domain/jwk.ts';
+import { JWS_ALGORITHM_NAMES, type JwsAlgorithm } from '../../domain/jwk.ts';
 import type { ClaimValue, Examination, ExaminationInputs } from '../examination.ts';
 import type { JsonObject } from '../strict-json.ts';
 import { isoSeconds } from '../x509/validity.ts';
 import { ACCEPTANCE_WORDS, type AcceptanceWord, acceptanceProblems } from './acceptance.ts';
 import { type CompactToken, readCompact } from './compact.ts';
 import { readDetached } from './detached-eat.ts';
+import { takes } from './keys.ts';
 import { readProduct } from './products.ts';
 import { type KeyProblem, trustedKey } from './trusted-key.ts';
 
@@ -88,15 +89,6 @@ async function verifies({ text }: CompactToken, key: KeyObject, alg: JwsAlgorith
     if (error instanceof errors.JOSEError) return false;
     throw error;
   }
-}
-
-const CURVES: Readonly<Record<string, string>> = { 'P-256': 'prime256v1', 'P-384': 'secp384r1', 'P-521': 'secp521r1' };
-
-/** The type and curve of the key are the algorithm's: a certificate can be about any key. */
-function takes(alg: JwsAlgorithm, { asymmetricKeyType: type, asymmetricKeyDetails: details }: KeyObject): boolean {
-  const wanted = JWS_ALGORITHMS[alg];
-  if (wanted.kty === 'RSA') return type === 'rsa' && (details?.modulusLength ?? 0) >= 2048;
-  return wanted.kty === 'EC' && type === 'ec' && details?.namedCurve === CURVES[wanted.crv];
 }
 
 function headerClaims(header: JsonObject, claims: JsonObject): Record<string, ClaimValue> {

@@ -1,19 +1,20 @@
-/** Which key a token must be signed with: one of its issuer's, named by `kid`, fit for `alg`. Never one that the token brings along. */
+/** Which key a token must be signed with: one of its issuer's, named by `kid`, fit for `alg`; or the leaf of a chain to a root of the issuer. */
+import type { KeyObject } from 'node:crypto';
 import { compactVerify, errors } from 'jose';
-import { type JwtAnchor, type Refusal, refuse } from '../../domain/evidence.ts';
-import { fits, type JwsAlgorithm, keyOf, type PublicJwk } from '../../domain/jwk.ts';
+import { fromBase64 } from '../../domain/bytes.ts';
+import { isRefusal, type JwtAnchor, type Refusal, refuse } from '../../domain/evidence.ts';
+import { fits, JWS_ALGORITHMS, type JwsAlgorithm, keyOf, type PublicJwk } from '../../domain/jwk.ts';
 import type { Token } from './evidence.ts';
 import type { KeySets } from './key-sets.ts';
+import { pinnedCertificate, verifyX5c } from './x5c.ts';
 
 /** Undefined when the token is signed by its issuer. Rejects `issuer_unavailable`. */
-export async function verifySignature(token: Token, anchor: JwtAnchor, keySets: KeySets): Promise<Refusal | undefined> {
+export async function verifySignature(token: Token, anchor: JwtAnchor, keySets: KeySets, now: Date): Promise<Refusal | undefined> {
   const alg = anchor.algorithms.find((one) => one === token.alg);
   if (alg === undefined) return refuse('evidence_signature_invalid', 'the token is signed in a way its issuer does not sign');
-  const find = (keys: readonly PublicJwk[]) => findKey(keys, token.kid, alg);
-  const jwk = find(await keysOf(anchor, keySets, (keys) => find(keys) !== undefined));
-  const key = jwk && keyOf(jwk);
-  if (key === undefined)
-    return refuse('endorsement_untrusted', 'the issuer has no key, or not exactly one, that the token names and that fits');
+  const key = anchor.x5cRoots === undefined ? await keyOfSet(token, anchor, alg, keySets) : keyOfChain(token, anchor.x5cRoots, now);
+  if (isRefusal(key)) return key;
+  if (!takes(alg, key)) return refuse('endorsement_untrusted', 'the certificate of the issuer is about a key of another type');
   try {
     await compactVerify(token.compact, key, { algorithms: [alg] });
     return undefined;
@@ -21,6 +22,34 @@ export async function verifySignature(token: Token, anchor: JwtAnchor, keySets: 
     if (error instanceof errors.JOSEError) return refuse('evidence_signature_invalid', 'the signature of the token does not verify');
     throw error;
   }
+}
+
+const CURVES: Readonly<Record<string, string>> = { 'P-256': 'prime256v1', 'P-384': 'secp384r1', 'P-521': 'secp521r1' };
+
+/** The type and curve of the key are the algorithm's: a certificate can be about any key. */
+export function takes(alg: JwsAlgorithm, { asymmetricKeyType: type, asymmetricKeyDetails: details }: KeyObject): boolean {
+  const wanted = JWS_ALGORITHMS[alg];
+  if (wanted.kty === 'RSA') return type === 'rsa' && (details?.modulusLength ?? 0) >= 2048;
+  if (wanted.kty === 'OKP') return type === 'ed25519';
+  return type === 'ec' && details?.namedCurve === CURVES[wanted.crv];
+}
+
+async function keyOfSet(token: Token, anchor: JwtAnchor, alg: JwsAlgorithm, keySets: KeySets): Promise<KeyObject | Refusal> {
+  const find = (keys: readonly PublicJwk[]) => findKey(keys, token.kid, alg);
+  const jwk = find(await keysOf(anchor, keySets, (keys) => find(keys) !== undefined));
+  const key = jwk && keyOf(jwk);
+  return key ?? refuse('endorsement_untrusted', 'the issuer has no key, or not exactly one, that the token names and that fits');
+}
+
+/** The chain comes with the token; what makes it count is the root that two people put in force for this issuer. */
+function keyOfChain({ x5c }: Token, roots: readonly string[], now: Date): KeyObject | Refusal {
+  const trust = { roots: roots.map((root) => pinnedCertificate(fromBase64(root))), helpers: [] };
+  const { problems, leaf } = verifyX5c(x5c, trust, now);
+  if (leaf !== undefined && problems.length === 0) return leaf.publicKey;
+  const dated = problems.some((problem) => problem === 'certificate_expired' || problem === 'certificate_not_yet_valid');
+  return dated
+    ? refuse('evidence_expired', 'a certificate of the issuer is not valid at this time')
+    : refuse('endorsement_untrusted', `the chain in the header does not lead to a root of the issuer: ${problems.join(', ')}`);
 }
 
 async function keysOf(anchor: JwtAnchor, keySets: KeySets, suits: (keys: readonly PublicJwk[]) => boolean): Promise<readonly PublicJwk[]> {

@@ -54,7 +54,7 @@ export async function verifyToken(
   if (anchor === undefined) return refuse('endorsement_untrusted', 'the issuer of the token is no trust anchor, or stands in two of them');
   const misplaced = checkHeader(token, anchor);
   if (misplaced !== undefined) return misplaced;
-  const wrong = (await verifySignature(token, anchor, keySets)) ?? checkAudience(token.claims, anchor);
+  const wrong = (await verifySignature(token, anchor, keySets, now)) ?? checkAudience(token.claims, anchor);
   if (wrong !== undefined) return wrong;
   const end = endOf(token.claims, anchor, now);
   return isRefusal(end) ? end : { anchor, end };
@@ -68,11 +68,12 @@ function anchorOf({ claims }: Token, anchors: VerificationContext['anchors']): J
 }
 
 /** A token made for something else (RFC 8725 section 3.11), or one that brings its own key. */
-function checkHeader({ typ, namesKeys }: Token, anchor: JwtAnchor): Refusal | undefined {
+function checkHeader({ typ, namesKeys, x5c }: Token, anchor: JwtAnchor): Refusal | undefined {
   if (mediaType(typ ?? 'JWT') !== mediaType(anchor.typ ?? 'JWT') || (anchor.typ !== undefined && typ === undefined)) {
     return refuse('evidence_malformed', `the typ of the token is not ${anchor.typ ?? 'JWT'}`);
   }
-  if (namesKeys && anchor.headerKeys !== 'ignored') {
+  const strange = namesKeys || (x5c !== undefined && anchor.x5cRoots === undefined);
+  if (strange && anchor.headerKeys !== 'ignored') {
     return refuse('evidence_malformed', 'the header brings a key, or an address of one, and the anchor does not say to ignore that');
   }
   return undefined;
