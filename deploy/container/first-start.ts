@@ -4,7 +4,8 @@
  *
  *   node deploy/container/first-start.ts --keys DIR --handover DIR --socket PATH [--socket-group GID] -- OPTIONS OF wv init
  *
- * DIR of --keys       token/ (a SoftHSM token, unless token.json is there already and names another), token.json, keeper.json
+ * DIR of --keys       token/ (a SoftHSM token, unless token.json is there already and names another, or kms.json names AWS KMS), token.json,
+ *                     keeper.json
  * DIR of --handover   vault/, readable for the group of the folder until settle.ts has taken it
  */
 import { spawn } from 'node:child_process';
@@ -37,14 +38,27 @@ const keys = resolve(values.keys);
 const vault = join(resolve(values.handover), 'vault');
 process.umask(0o077);
 
-const token = await tokenOf();
+const kmsFile = join(keys, 'kms.json');
+const provider = existsSync(kmsFile) ? ofKms() : ofToken(await tokenOf());
 const exit = await runInit();
 if (exit === 0) {
-  writeKeeperFile(token);
+  writeKeeperFile();
   makeExternal();
   openForGroup(vault, statSync(values.handover).gid);
 }
 process.exitCode = exit;
+
+interface Provider {
+  /** How `wv init` is told of it. */
+  readonly option: readonly string[];
+  /** Its part of keeper.json. */
+  readonly settings: object;
+}
+
+function ofKms(): Provider {
+  const settings = JSON.parse(readFileSync(kmsFile, 'utf8')); // `wv init` checks its form
+  return { option: ['--kms', kmsFile], settings: { provider: 'aws-kms', ...settings } };
+}
 
 /** The one that token.json names: written by hand for an HSM, or here for a new SoftHSM token. */
 async function tokenOf(): Promise<Token> {
@@ -55,8 +69,19 @@ async function tokenOf(): Promise<Token> {
   return made;
 }
 
+function ofToken({ module, label, serial, pinFile, conf }: Token): Provider {
+  const settings = {
+    module,
+    tokenLabel: label,
+    ...(serial !== undefined && { tokenSerial: serial }),
+    pinFile,
+    ...(conf !== undefined && { softhsmConf: conf }),
+  };
+  return { option: ['--token', join(keys, 'token.json')], settings };
+}
+
 function runInit(): Promise<number> {
-  const args = [WV, 'init', '--folder', vault, '--token', join(keys, 'token.json'), ...positionals];
+  const args = [WV, 'init', '--folder', vault, ...provider.option, ...positionals];
   const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', ...args], { stdio: 'inherit' });
   return new Promise((done, fail) => {
     child.once('error', fail);
@@ -64,24 +89,20 @@ function runInit(): Promise<number> {
   });
 }
 
-function writeKeeperFile({ module, label, serial, pinFile, conf }: Token): void {
+function writeKeeperFile(): void {
   const group = values['socket-group'];
   const keeper = {
-    module,
-    tokenLabel: label,
-    ...(serial !== undefined && { tokenSerial: serial }),
-    pinFile,
+    ...provider.settings,
     socket: resolve(values.socket),
     ...(group !== undefined && { socketGroup: Number(group) }),
-    ...(conf !== undefined && { softhsmConf: conf }),
   };
   writeFileSync(join(keys, 'keeper.json'), `${JSON.stringify(keeper, null, 2)}\n`, { mode: 0o600 });
 }
 
-/** From here on the vault starts no keeper and knows of no token. */
+/** From here on the vault starts no keeper and knows of no token, and of no AWS. */
 function makeExternal(): void {
   const file = join(vault, 'vault.json');
-  const { token: _, ...config } = JSON.parse(readFileSync(file, 'utf8'));
+  const { token: _, kms: __, ...config } = JSON.parse(readFileSync(file, 'utf8'));
   const external = { ...config, keeper: { mode: 'external' }, keeperSocket: resolve(values.socket) };
   writeFileSync(file, `${JSON.stringify(external, null, 2)}\n`);
 }

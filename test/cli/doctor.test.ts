@@ -248,6 +248,17 @@ describe('files', () => {
     expect(severities(keysApart(on({ '/token/pin': undefined, '/token/softhsm2.conf': undefined }), soft))).toEqual(['unknown']);
   });
 
+  test('keys in AWS KMS: no software, not beside the data, and the file of its credentials is for one user', () => {
+    const role = configOf({ kms: { region: 'eu-central-1', aliasPrefix: 'v' } });
+    const byFile = configOf({ kms: { region: 'eu-central-1', aliasPrefix: 'v', credentialsFile: '/token/pin' } });
+    expect(severities(softwareKeys(role))).toEqual(['ok']);
+    expect([severities(keysApart(on(), role)), severities(keysApart(on(), byFile))]).toEqual([['ok'], ['info']]);
+    expect(severities(modes(on(), byFile))).toEqual(['ok']);
+    expect(severities(modes(on({ '/token/pin': { mode: 0o640 } }), byFile))).toEqual(['critical']);
+    expect(seen(modes(on({ '/token/pin': { mode: 0o640 } }), byFile))).toContain('the file of AWS credentials is open to its group');
+    expect(severities(modes(on({ '/token/pin': { mode: 0o640 } }), role))).toEqual(['ok']);
+  });
+
   test('software keys', () => {
     expect(severities(softwareKeys(soft))).toEqual(['warning']);
     expect(severities(softwareKeys(configOf({ token: { ...token, module: '/usr/lib/softhsm/libsofthsm2.so' } })))).toEqual(['warning']);

@@ -76,14 +76,16 @@ import { MODEL, type RealVault, type ServerProcess, startRealVault, wv, wvJson }
   }, 60_000);
 
   test('rotates to a KMS key of its own, and rewraps inside KMS', async () => {
+    const wrapped = (await keys())[0]?.wrapped ?? 0; // one version, and the seed of each person
     kms.asked.length = 0;
     await approved('keys', 'rotate');
     for (let waited = 0; (await keys())[0]?.wrapped !== 0 && waited < 60; waited++) await sleep(500);
     expect(await keys()).toEqual([
       expect.objectContaining({ version: 1, state: 'deactivated', wrapped: 0 }),
-      expect.objectContaining({ version: 2, state: 'active', wrapped: 5 }), // one version, four people
+      expect.objectContaining({ version: 2, state: 'active', wrapped }),
     ]);
-    expect(kms.asked.filter(({ operation }) => operation === 'ReEncrypt')).toHaveLength(5);
+    expect(kms.asked.filter(({ operation }) => operation === 'ReEncrypt')).toHaveLength(wrapped);
+    expect(wrapped).toBeGreaterThan(4);
     expect(kms.asked.filter(({ operation }) => operation === 'CreateKey')).toHaveLength(1);
     expect((await fetch('rotated')).exit).toBe(0);
     expectWhole('rotated');

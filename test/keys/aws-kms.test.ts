@@ -1,4 +1,5 @@
 /** AWS KMS: the suite of every provider, what KMS is told, and keys that must not be used. */
+import { execFileSync } from 'node:child_process';
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -266,6 +267,13 @@ describe('the credentials file', () => {
     expect(error).toMatchObject({ code: 'configuration_invalid', message: expect.stringMatching(says) });
     expect(JSON.stringify([error.message, String(error.cause)])).not.toContain('s3cr3t');
     await provider.close();
+  });
+
+  test('that is a pipe nobody writes to is refused, and not waited for', async () => {
+    const credentialsFile = join(folder, 'pipe');
+    execFileSync('mkfifo', ['-m', '600', credentialsFile]);
+    const config = { region: 'eu-west-2', endpoint: 'http://127.0.0.1:9', credentialsFile, aliasPrefix: 'wv' };
+    await refuses(createAwsKmsKeyProvider(config).random(16), 'configuration_invalid');
   });
 
   test('that is missing is refused', async () => {

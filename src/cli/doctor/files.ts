@@ -51,7 +51,7 @@ function keptFiles(facts: Facts, config: Config, configFile: string): readonly K
 function filesOfKeys(facts: Facts, keeper: Config['keeper'], one: (name: string, path: string, closed: number, secret?: boolean) => Kept) {
   if (keeper.mode === 'external') return [];
   if ('kms' in keeper)
-    return keeper.kms.credentialsFile === undefined ? [] : [one('the AWS credentials', keeper.kms.credentialsFile, PRIVATE, true)];
+    return keeper.kms.credentialsFile === undefined ? [] : [one('the file of AWS credentials', keeper.kms.credentialsFile, PRIVATE, true)];
   return [
     ...(keeper.token.pinFile === undefined ? [] : [one('the PIN file', keeper.token.pinFile, PRIVATE, true)]),
     ...(keeper.token.softhsmConf === undefined ? [] : [one('the configuration of SoftHSM', keeper.token.softhsmConf, NOT_WRITABLE)]),

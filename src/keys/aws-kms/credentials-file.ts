@@ -5,6 +5,7 @@
  *
  * It is read for every request, so a file that was replaced counts at once. Better than a file is a role of the machine: then there is none.
  */
+import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { VaultError } from '../../domain/errors.ts';
 
@@ -22,7 +23,8 @@ export interface AwsCredentials {
 export async function readCredentials(path: string): Promise<AwsCredentials> {
   let file: FileHandle | undefined;
   try {
-    file = await open(path, 'r').catch((cause) => {
+    // A pipe in its place must not be waited for.
+    file = await open(path, constants.O_RDONLY | constants.O_NOCTTY | constants.O_NONBLOCK).catch((cause) => {
       throw invalid('cannot be opened', cause);
     });
     const stat = await file.stat();
