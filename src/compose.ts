@@ -28,8 +28,7 @@ import type { Stores } from './stores/port.ts';
 import { openSqliteStores } from './stores/sqlite/sqlite-stores.ts';
 import type { Logger } from './telemetry/logger.ts';
 import { createMetrics, type Metrics } from './telemetry/metrics.ts';
-import { readDocument } from './vault/documents.ts';
-import { CATALOGUE_KEY, type CeremonyInputs, type CeremonyResult, ceremony } from './vault/init.ts';
+import { type CeremonyInputs, type CeremonyResult, ceremony } from './vault/init.ts';
 import { activeOf, keyRing } from './vault/key-ring.ts';
 import { measuredKeys, measuredLog, measuredMeter } from './vault/measure.ts';
 import { createReleaseMeter } from './vault/meter.ts';
@@ -38,6 +37,7 @@ import { recollect } from './vault/recollect.ts';
 import { createRevocations } from './vault/revoke.ts';
 import { createRewrapper } from './vault/rewrap.ts';
 import { startRewrapping } from './vault/rewrapping.ts';
+import { storedVault } from './vault/stored-vault.ts';
 import type { CatalogueKey, Vault } from './vault/vault.ts';
 
 const HOUSEKEEPING_MS = 1_000;
@@ -49,7 +49,7 @@ export interface RunningVault {
 }
 
 /** The keeper and a client to it. `ceremony` lets it make keys; an external one must have been started for it. */
-async function startKeys(
+export async function startKeys(
   config: Pick<Config, 'keeper' | 'keeperSocket'>,
   log: Logger,
   ceremony = false,
@@ -173,14 +173,15 @@ export async function startVault(
 
 /** The signed vault document must be this configuration's, and its keys must be the ones the HSM really holds. */
 async function verifyIdentity(config: Config, keys: KeyProvider, stores: Stores) {
-  const catalogue = await keys.describe(CATALOGUE_KEY);
+  const { identity } = await storedVault(stores, config); // vault.json names it by its digest
+  const { id, version } = identity.catalogueKey;
+  const catalogue = await keys.describe({ id, version });
   if (catalogue.publicKey === undefined) throw new VaultError('key_unknown', 'the catalogue key has no public key');
   const catalogueKey: CatalogueKey = {
     publicKey: createPublicKey({ key: Buffer.from(catalogue.publicKey), format: 'der', type: 'spki' }),
-    sign: (message) => keys.sign(CATALOGUE_KEY, message),
+    sign: (message) => keys.sign({ id, version }, message),
   };
   const ports = { vaultId: config.vaultId, stores, catalogueKey };
-  const identity = await stores.unitOfWork.run((tx) => readDocument('vault', config.vaultDocument, tx, ports));
   const log = await keys.describe(identity.logKey);
   const same =
     identity.catalogueKey.publicKey === toBase64(catalogue.publicKey) &&

@@ -6,9 +6,17 @@ import type { RecordDraft, RecordType } from './record.ts';
 
 /** Words that schema 1 does not know, by the member they stand in. */
 export const SINCE_2 = {
-  type: ['key.created', 'key.compromised', 'rewrap.requested', 'collateral.imported'],
-  operation: ['keep-key', 'create-key', 'compromise-key', 'key-periods'],
-  document: [],
+  type: [
+    'key.created',
+    'key.compromised',
+    'rewrap.requested',
+    'collateral.imported',
+    'version.erased',
+    'version.destroyed',
+    'vault.recovered',
+  ],
+  operation: ['keep-key', 'create-key', 'compromise-key', 'key-periods', 'recovery-key', 'destroy-version'],
+  document: ['recovery-key', 'version-destruction'],
   stop: ['key'],
 } as const satisfies {
   readonly type: readonly RecordType[];
@@ -20,7 +28,7 @@ export const SINCE_2 = {
 /** Schema 1 knows evidence of this kind alone. */
 const EVIDENCE_OF_1 = 'tpm2';
 
-export function leafVersion({ type, operation, document, stop, attestation, resultDigest }: RecordDraft): 1 | 2 {
+export function leafVersion({ type, operation, document, stop, attestation, resultDigest, destruction }: RecordDraft): 1 | 2 {
   const isNew = (words: readonly string[], word: string | undefined) => word !== undefined && words.includes(word);
   const newWord =
     isNew(SINCE_2.type, type) ||
@@ -29,6 +37,7 @@ export function leafVersion({ type, operation, document, stop, attestation, resu
     isNew(SINCE_2.stop, stop?.scope) ||
     resultDigest !== undefined ||
     attestation?.tee !== undefined ||
+    destruction !== undefined ||
     (attestation?.kinds.some((kind) => kind !== EVIDENCE_OF_1) ?? false);
   return newWord ? 2 : 1;
 }

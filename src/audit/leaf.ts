@@ -106,6 +106,10 @@ function statement(draft: RecordDraft): object {
     document: draft.document && pick(draft.document, ['kind', 'digest', 'counter', 'item']),
     key: draft.key && pick(draft.key, ['id', 'version']),
     stop: draft.stop && pick(draft.stop, ['stopId', 'kind', 'scope', 'target']),
+    destruction: draft.destruction && {
+      keks: draft.destruction.keks,
+      remains: draft.destruction.remains.map(({ what, id, until }) => ({ what, id, until: until?.toISOString() })),
+    },
   };
 }
 

@@ -61,6 +61,8 @@ export interface LogStore {
   /** Replaces tiles of the same path and sets the head; false (and no change) when the head's size is not `previous` or would not grow. */
   publish(tx: Tx, previous: TreeSize, head: PublishedHead, tiles: readonly TileRow[]): Promise<boolean>;
   head(tx: Tx): Promise<PublishedHead | undefined>;
+  /** Replaces the checkpoint by one of the same size, of another key; false when the size is another. Only for a recovery. */
+  resignHead(tx: Tx, head: PublishedHead): Promise<boolean>;
   tile(tx: Tx, path: string): Promise<Uint8Array | undefined>;
   leafByRecord(tx: Tx, recordId: RecordId): Promise<{ readonly leaf: Uint8Array; readonly index?: LeafIndex } | undefined>;
   disclosures(tx: Tx, recordId: RecordId): Promise<readonly Disclosure[]>;

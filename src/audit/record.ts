@@ -59,6 +59,9 @@ export const RECORD_TYPES = [
   'key.compromised',
   'rewrap.requested',
   'collateral.imported',
+  'version.erased',
+  'version.destroyed',
+  'vault.recovered',
 ] as const;
 export type RecordType = (typeof RECORD_TYPES)[number];
 
@@ -125,7 +128,9 @@ export type DocumentWord =
   | 'alias'
   | 'class-change'
   | 'key-ring'
-  | 'lift';
+  | 'lift'
+  | 'recovery-key'
+  | 'version-destruction';
 
 export interface RecordDocument {
   readonly kind: DocumentWord;
@@ -134,6 +139,19 @@ export interface RecordDocument {
   readonly counter?: number | undefined;
   /** The model, alias or person it is about, where a namespace has several of the kind. */
   readonly item?: Loggable | undefined;
+}
+
+/** What became unreadable, and what could still open a copy of it. */
+export interface RecordDestruction {
+  /** Key versions that are destroyed in the HSM, and with them all that was wrapped under no other. */
+  readonly keks: readonly KeyName[];
+  /** Nothing: then no copy can be opened any more. */
+  readonly remains: ReadonlyArray<{
+    /** A recovery wrap in a backup, for whoever has enough shares; a key that its provider could bring back until then. */
+    readonly what: 'recovery-wrap-in-backups' | 'cancellable-deletion';
+    readonly id: Loggable;
+    readonly until?: Date | undefined;
+  }>;
 }
 
 /** All that a process needs to put a stop in force again whose row is gone. */
@@ -178,5 +196,6 @@ export interface RecordDraft {
   readonly document?: RecordDocument | undefined;
   readonly key?: { readonly id: KeyId; readonly version: number } | undefined;
   readonly stop?: RecordStop | undefined;
+  readonly destruction?: RecordDestruction | undefined;
   readonly personal?: PersonalData | undefined;
 }

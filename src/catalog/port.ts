@@ -26,7 +26,16 @@ export interface VersionRow {
   readonly promotionDigest?: Digest;
 }
 
-export type WrappedDek = Pick<VersionRow, 'namespace' | 'modelId' | 'versionId' | 'wrappedDek'>;
+export type WrappedDek = Pick<VersionRow, 'namespace' | 'modelId' | 'versionId' | 'wrappedDek'> & {
+  /** The recovery key that it is wrapped for too. */
+  readonly recoveryKeyId?: string;
+};
+
+/** docs/formats/recovery.md. */
+export interface RecoveryWrap {
+  readonly keyId: string;
+  readonly wrapped: Uint8Array;
+}
 
 /** How far the keys of the vault have been rewrapped: for whoever watches, and for the process that goes on. The blobs themselves are the truth. */
 export interface RewrapJob {
@@ -69,9 +78,17 @@ export interface CatalogStore {
   objects(tx: Tx, versionId: VersionId): Promise<readonly ManifestObject[]>;
   /** uploading -> quarantined, with the digest of the signed manifest; false when the version was not uploading. Drops the uploaded-object rows. */
   quarantine(tx: Tx, namespace: Namespace, versionId: VersionId, versionDigest: Digest): Promise<boolean>;
-  /** Of every version there is, in order of id, at most `limit` after `after`: what a rotation goes through. */
+  /** Of every version that has one, in order of id, at most `limit` after `after`: what a rotation goes through. */
   wrappedDeks(tx: Tx, limit: number, after?: VersionId): Promise<readonly WrappedDek[]>;
+  /** Those that have a wrapped DEK. */
   countVersions(tx: Tx): Promise<number>;
+  recoveryWrap(tx: Tx, versionId: VersionId): Promise<RecoveryWrap | undefined>;
+  /** Replaces the one there is. */
+  putRecoveryWrap(tx: Tx, versionId: VersionId, wrap: RecoveryWrap): Promise<void>;
+  countRecoveryWraps(tx: Tx, keyId: string): Promise<number>;
+  dropRecoveryWraps(tx: Tx): Promise<void>;
+  /** Forgets the wrapped DEK of a version, which then is empty, and its recovery wrap. */
+  eraseKeys(tx: Tx, versionId: VersionId): Promise<void>;
   /** The one job there is, or was last; undefined before the first. */
   rewrapJob(tx: Tx): Promise<RewrapJob | undefined>;
   /** Replaces it as a whole. */

@@ -24,6 +24,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Register>>> = {
   promote: async () => (await import('./names.ts')).registerPromote,
   alias: async () => (await import('./names.ts')).registerAlias,
   class: async () => (await import('./names.ts')).registerClass,
+  destroy: async () => (await import('./names.ts')).registerDestroy,
   keys: async () => (await import('./keys.ts')).registerKeys,
   reference: async () => (await import('./reference.ts')).registerReference,
   anchors: async () => (await import('./reference.ts')).registerAnchors,

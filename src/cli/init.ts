@@ -54,7 +54,7 @@ export function registerInit(program: Command): void {
 }
 
 /** As softhsm/setup.ts prints it: there SOFTHSM2_CONF is `conf`. */
-const tokenFile = tokenSettings.omit({ softhsmConf: true }).extend({ conf: z.string().optional() });
+export const tokenFile = tokenSettings.omit({ softhsmConf: true }).extend({ conf: z.string().optional() });
 
 const kmsFile = z.strictObject({
   region: z.string(),

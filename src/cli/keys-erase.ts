@@ -26,15 +26,27 @@ async function erase(options: EraseOptions): Promise<void> {
   const { withCeremonyKeys } = await import('../compose.ts');
   const { createLogger } = await import('../telemetry/logger.ts');
   const { destroyKeys } = await import('../vault/destroy-keys.ts');
+  const { destroyVersions } = await import('../vault/destroy-versions.ts');
   const config = loadConfig(options.config);
   await confirm(options, 'Erasing keys from the HSM', 'erase');
   // The keeper of a vault that serves destroys nothing, and owns the socket. One that is no child of ours runs as `wv keeper --ceremony`.
   const socket = config.keeperSocket.replace(/(?:\.sock)?$/, '-erase.sock');
   const own = config.keeper.mode === 'child' ? { ...config, keeperSocket: socket } : config;
-  const { gone, waiting } = await withCeremonyKeys(own, createLogger(), destroyKeys);
+  const { keys, versions } = await withCeremonyKeys(own, createLogger(), async (vault) => {
+    const keys = await destroyKeys(vault);
+    return { keys, versions: await destroyVersions(vault) };
+  });
+  const { gone, waiting } = keys;
   const lines = [
     ...gone.map(({ id, version }) => `${id} version ${version} is gone for good.`),
     ...waiting.map(({ id, version, destroyAfter }) => `${id} version ${version} waits until ${destroyAfter}.`),
+    ...versions.destroyed.map(
+      (versionId) => `Version ${versionId} is destroyed: no copy of the database opens it. The record says what remains.`,
+    ),
+    ...versions.pending.map(
+      ({ versionId, keks }) => `Version ${versionId} is erased here; a backup opens it until ${keks.join(', ')} are destroyed.`,
+    ),
+    ...versions.waiting.map(({ versionId, destroyAfter }) => `Version ${versionId} waits until ${destroyAfter}.`),
   ];
-  print(options, { destroyed: gone, waiting }, lines.length === 0 ? ['Nothing was decided that is not done.'] : lines);
+  print(options, { destroyed: gone, waiting, versions }, lines.length === 0 ? ['Nothing was decided that is not done.'] : lines);
 }

@@ -1,9 +1,11 @@
 /** `wv keys`: key-encryption keys (KEK) in the HSM, what becomes of each version, and what is wrapped under it. */
 import type { Command } from 'commander';
+import { z } from 'zod';
 import { asked, steppedUp } from './asked.ts';
 import type { CodeOptions } from './code.ts';
 import { addAdminCommand, addGroup } from './command.ts';
 import { confirm, confirmOption } from './confirm.ts';
+import { registerCeremony } from './keys-ceremony.ts';
 import { registerErase } from './keys-erase.ts';
 import { registerRewrap } from './keys-rewrap.ts';
 import { listRings, showRing } from './keys-shown.ts';
@@ -19,10 +21,12 @@ export function registerKeys(program: Command): void {
   const keys = addGroup(program, 'keys', 'Key-encryption keys (KEK) in the HSM, and what they wrap');
   registerSeen(keys);
   registerRings(keys);
+  registerMigrate(keys);
   registerStops(keys);
   registerEnds(keys);
   registerRewrap(keys);
   registerErase(keys);
+  registerCeremony(keys);
 }
 
 function registerSeen(keys: Command): void {
@@ -69,6 +73,34 @@ function registerRings(keys: Command): void {
     .action((options: KeyOptions & { cryptoperiodDays?: string; destructionWaitDays?: string }) =>
       ask('PUT', `${path(options)}/periods`, { ...days('cryptoperiodDays', options), ...days('destructionWaitDays', options) }, options),
     );
+}
+
+const movedRings = z.object({
+  rings: z.array(z.object({ namespace: z.string(), keks: z.array(z.looseObject({ ringState: z.string() })) })),
+});
+
+/** New versions are made where the keeper makes keys now; the rewrap takes everything there. */
+function registerMigrate(keys: Command): void {
+  steppedUp(
+    keys,
+    'migrate',
+    'Ask for a next version of every KEK: with a keeper that also reaches the former HSM, the rewrap moves all of it into the new one (docs/operating.md)',
+    ['wv keys migrate --kit kits/carol', 'wv keys migrate --kit kits/carol --json'],
+    OF,
+  ).action((options: KeyOptions) =>
+    withKit(options.kit, async (kit) => {
+      const { rings } = movedRings.parse(await kit.call('GET', '/v1/keys'));
+      const requests = [];
+      for (const { namespace } of rings.filter(({ keks }) => keks.some(({ ringState }) => ringState === 'active'))) {
+        const answer = await callSteppedUp(kit, 'POST', `${path({ ...options, namespace })}/rotate`, undefined, options);
+        requests.push({ namespace, requestId: String(answer['requestId']), operationDigest: String(answer['operationDigest']) });
+      }
+      const lines = requests.map(
+        ({ namespace, requestId, operationDigest }) => `wv approve --namespace ${namespace} ${requestId} ${operationDigest}`,
+      );
+      print(options, { requests }, ['Each waits for another administrator:', ...lines]);
+    }),
+  );
 }
 
 function registerStops(keys: Command): void {

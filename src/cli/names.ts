@@ -1,8 +1,9 @@
-/** `wv promote`, `wv alias`, `wv class`: what changes about a model without a byte of it being rewritten. */
+/** `wv promote`, `wv alias`, `wv class`, `wv destroy`: what changes about a model without a byte of it being rewritten. */
 import type { Command } from 'commander';
 import { asked, steppedUp } from './asked.ts';
 import type { CodeOptions } from './code.ts';
 import { addAdminCommand, addGroup } from './command.ts';
+import { confirm, confirmOption } from './confirm.ts';
 import { type AdminOptions, withKit } from './kit.ts';
 import { print } from './output.ts';
 import { callSteppedUp } from './step-up.ts';
@@ -43,6 +44,24 @@ export function registerPromote(program: Command): void {
       asked(await callSteppedUp(kit, 'POST', path, undefined, options), options);
     }),
   );
+}
+
+export function registerDestroy(program: Command): void {
+  confirmOption(
+    steppedUp(
+      program,
+      'destroy <version>',
+      'Ask for a version of a model to be unreadable for ever, after the waiting period, or (--keep) not',
+      [
+        'wv destroy --kit kits/alice 01890000-0000-7000-8000-000000000000',
+        'wv destroy --kit kits/alice --keep --json 01890000-0000-7000-8000-000000000000',
+      ],
+    ).option('--keep', 'take the decision back, while it waits'),
+  ).action(async (versionId: string, options: AdminOptions & CodeOptions & { yes?: boolean; keep?: boolean }) => {
+    if (options.keep !== true) await confirm(options, `Destroying version ${versionId}`, versionId);
+    const path = `${namespaceOf(options)}/versions/${encodeURIComponent(versionId)}/${options.keep === true ? 'keep' : 'destroy'}`;
+    await withKit(options.kit, async (kit) => asked(await callSteppedUp(kit, 'POST', path, undefined, options), options));
+  });
 }
 
 export function registerClass(program: Command): void {

@@ -68,15 +68,22 @@ const consent = z.strictObject({ administratorId: id<AdministratorId>(), authent
 const ONE_SPELLING = 'version 1 can say this';
 const list = { ...head, namespace: name<Namespace>(), counter: count, consents: z.array(consent) };
 
+const signingKey = z.strictObject({ ...keyRef.shape, publicKey: base64 });
+const vaultIdentity = {
+  ...head,
+  origin: z.string().min(1).max(256),
+  kek: keyRef,
+  catalogueKey: signingKey,
+  logKey: signingKey,
+  administrators: z.array(digest()).min(2),
+};
+
 export const BODY_SCHEMAS = {
-  vault: z.strictObject({
-    ...head,
-    origin: z.string().min(1).max(256),
-    kek: keyRef,
-    catalogueKey: z.strictObject({ ...keyRef.shape, publicKey: base64 }),
-    logKey: z.strictObject({ ...keyRef.shape, publicKey: base64 }),
-    administrators: z.array(digest()).min(2),
-  }),
+  vault: z.discriminatedUnion('v', [
+    z.strictObject(vaultIdentity),
+    /** After a recovery: other keys than the vault was made with, and the document that named those. */
+    z.strictObject({ ...vaultIdentity, v: z.literal(2), succeeds: digest() }),
+  ]),
   administrator: z.strictObject({
     ...head,
     administratorId: id<AdministratorId>(),
@@ -231,6 +238,32 @@ export const BODY_SCHEMAS = {
       consents: z.array(consent),
     }),
   ]),
+  'recovery-key': z.strictObject({
+    ...head,
+    namespace: name<Namespace>(),
+    counter: count,
+    keyId: z.string().regex(/^[0-9a-f]{16}$/),
+    /** X25519, 32 bytes. Its private part is on paper, in shares. */
+    publicKey: base64,
+    shares: z.int().min(2).max(16),
+    needed: z.int().min(2).max(16),
+    state: z.enum(['active', 'withdrawn']),
+    consents: z.array(consent).min(2),
+  }),
+  'version-destruction': z.strictObject({
+    ...head,
+    namespace: name<Namespace>(),
+    counter: count,
+    modelId: id<ModelId>(),
+    versionId: id<VersionId>(),
+    /** Absent when it was never finished. */
+    versionDigest: digest().optional(),
+    /** `kept`: taken back. `erased`: its wrapped key is gone here; `destroyed`: every KEK version that may have wrapped it is, too. */
+    state: z.enum(['decided', 'kept', 'erased', 'destroyed']),
+    destroyAfter: time,
+    /** Of whoever decided last; what carries it out repeats them. */
+    consents: z.array(consent).min(2),
+  }),
   lift: z.strictObject({
     ...head,
     namespace: name<Namespace>(),

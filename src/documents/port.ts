@@ -17,6 +17,8 @@ export const DOCUMENT_KINDS = [
   'class-change',
   'key-ring',
   'lift',
+  'recovery-key',
+  'version-destruction',
 ] as const;
 export type DocumentKind = (typeof DOCUMENT_KINDS)[number];
 
@@ -32,7 +34,16 @@ export interface SignedDocument {
 }
 
 /** Documents of which one at a time is in force: one per namespace, or one for each item (an alias, a model, a person). */
-export type SlotKind = 'policy-set' | 'reference-values' | 'trust-anchors' | 'administrator' | 'alias' | 'class-change' | 'key-ring';
+export type SlotKind =
+  | 'policy-set'
+  | 'reference-values'
+  | 'trust-anchors'
+  | 'administrator'
+  | 'alias'
+  | 'class-change'
+  | 'key-ring'
+  | 'recovery-key'
+  | 'version-destruction';
 
 /** Where the pointer to the one in force stands: the kind, and the item where a namespace has several. */
 export type Slot = SlotKind | `${SlotKind}:${string}`;
@@ -50,6 +61,10 @@ export interface DocumentStore {
   /** Compare-and-set: succeeds (true) only when the slot's counter is exactly `counter - 1`, an empty slot counting as 0. */
   point(tx: Tx, namespace: Namespace, slot: Slot, pointer: SlotPointer): Promise<boolean>;
   current(tx: Tx, namespace: Namespace, slot: Slot): Promise<SlotPointer | undefined>;
-  /** Namespaces whose slot points at something, in order. */
-  namespacesWith(tx: Tx, slot: Slot): Promise<readonly Namespace[]>;
+  /** Every slot of the kind that points at something, by namespace and item. */
+  slots(tx: Tx, kind: SlotKind): Promise<ReadonlyArray<{ readonly namespace: Namespace; readonly item?: string }>>;
+  /** Documents in order of digest, at most `limit` after `after`; of all kinds, or of one. */
+  page(tx: Tx, limit: number, after?: Digest, kind?: DocumentKind): Promise<readonly SignedDocument[]>;
+  /** Replaces the signature, and keeps the one before it. What the signature is of never changes. */
+  resign(tx: Tx, digest: Digest, signature: Uint8Array): Promise<void>;
 }

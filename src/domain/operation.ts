@@ -14,6 +14,8 @@ export const OPERATION_KINDS = [
   'create-key',
   'compromise-key',
   'key-periods',
+  'recovery-key',
+  'destroy-version',
   'lift',
 ] as const;
 export type OperationKind = (typeof OPERATION_KINDS)[number];

@@ -103,6 +103,8 @@ export interface ReleaseStore {
   stops(tx: Tx): Promise<readonly StopRow[]>;
   /** Says that `node` lives until `leaseUntil`. */
   renewNode(tx: Tx, node: Incarnation, leaseUntil: Date): Promise<void>;
+  /** True when some node's does. */
+  anyNodeLives(tx: Tx): Promise<boolean>;
   /** True when the node's lease reaches past the database's now. */
   nodeLives(tx: Tx, node: Incarnation): Promise<boolean>;
 }

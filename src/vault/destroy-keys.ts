@@ -1,8 +1,10 @@
 /** Carries out what two people decided, when its waiting period is over: destroys key versions in the HSM, and says so in ring and log. */
+import { loggable } from '../audit/record.ts';
 import { signDocument } from '../documents/document.ts';
 import { codeOf, VaultError } from '../domain/errors.ts';
 import type { Tx } from '../domain/unit-of-work.ts';
-import type { KeyRef } from '../keys/port.ts';
+import type { Destroyed, KeyRef } from '../keys/port.ts';
+import { remaining } from './destroy-versions.ts';
 import { type KeyRing, type KeyVersion, kekName, keyRing, keyRings, sameKey } from './key-ring.ts';
 import { timeAfterLog } from './time-after-log.ts';
 import type { Vault } from './vault.ts';
@@ -10,7 +12,7 @@ import { wrappedUnder } from './wrapped-under.ts';
 
 type Ports = Pick<Vault, 'vaultId' | 'stores' | 'catalogueKey' | 'kek' | 'keys' | 'accessLog'>;
 
-export interface Destroyed {
+export interface KeysDestroyed {
   /** Gone now, and there before. */
   readonly gone: readonly KeyRef[];
   /** Decided, and not to be done before `destroyAfter`. */
@@ -22,7 +24,7 @@ export interface Destroyed {
  * gone and goes on. Needs a keeper started for a ceremony. Throws `clock_regressed` when the clock stands before the log, and `key_in_use` when
  * something was wrapped under a version since it was decided.
  */
-export async function destroyKeys(vault: Ports): Promise<Destroyed> {
+export async function destroyKeys(vault: Ports): Promise<KeysDestroyed> {
   const { rings, now } = await vault.stores.unitOfWork.run(async (tx) => ({
     rings: await keyRings(tx, vault),
     now: await timeAfterLog(tx, vault),
@@ -43,8 +45,8 @@ export async function destroyKeys(vault: Ports): Promise<Destroyed> {
 /** False when it was destroyed and recorded before. */
 async function destroyKey(namespace: KeyRing['namespace'], kek: KeyVersion, vault: Ports): Promise<boolean> {
   const ref = { id: kek.id, version: kek.version };
-  const was = await assertUnused(kek, vault).then(() => isThere(ref, vault));
-  if (!was && kek.state === 'destroyed') return false;
+  const was = await assertUnused(kek, vault).then(() => destroyIn(ref, vault));
+  if (was === undefined && kek.state === 'destroyed') return false;
   const { ring, now } = await vault.stores.unitOfWork.run(async (tx) => ({ ring: await keyRing(namespace, tx, vault), now: tx.now }));
   const document = kek.state === 'destroyed' ? undefined : await signDestroyed(ring, ref, now, vault);
   await vault.stores.unitOfWork.run(async (tx) => {
@@ -54,6 +56,7 @@ async function destroyKey(namespace: KeyRing['namespace'], kek: KeyVersion, vaul
       outcome: 'success',
       actor: { kind: 'system' },
       key: ref,
+      destruction: { keks: [kekName(ref)], remains: [...(await remaining(tx, vault)), ...cancellable(ref, was)] },
       ...(document && { document: { kind: 'key-ring', digest: document.digest, counter: ring.counter + 1 } }),
       ...(document && namespace !== 'system' && { namespace }),
     });
@@ -67,15 +70,18 @@ async function assertUnused(kek: KeyVersion, vault: Ports): Promise<void> {
   if (left > 0) throw new VaultError('key_in_use', `${left} keys are wrapped under ${kekName(kek)}`);
 }
 
-/** Destroys it. False when the HSM, in good health, says that there is none. */
-function isThere(ref: KeyRef, vault: Ports): Promise<boolean> {
-  return vault.keys.destroy(ref).then(
-    () => true,
-    (error) => {
-      if (codeOf(error) !== 'key_unknown') throw error;
-      return false;
-    },
-  );
+/** Destroys it. Undefined when the HSM, in good health, says that there is none. */
+function destroyIn(ref: KeyRef, vault: Ports): Promise<Destroyed | undefined> {
+  return vault.keys.destroy(ref).catch((error) => {
+    if (codeOf(error) !== 'key_unknown') throw error;
+    return undefined;
+  });
+}
+
+/** Until that day the provider's own administrators could bring it back. */
+function cancellable(ref: KeyRef, destroyed: Destroyed | undefined) {
+  const until = destroyed?.cancellableUntil;
+  return until === undefined ? [] : [{ what: 'cancellable-deletion' as const, id: loggable(kekName(ref), 128), until }];
 }
 
 /** With the consents of those who decided it. */

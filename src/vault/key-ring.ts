@@ -41,7 +41,7 @@ export async function keyRing(namespace: Namespace, tx: Tx, vault: Ports): Promi
 
 /** Every ring there is, the vault's first. */
 export async function keyRings(tx: Tx, vault: Ports): Promise<readonly KeyRing[]> {
-  const others = (await vault.stores.documents.namespacesWith(tx, 'key-ring')).filter((namespace) => namespace !== SYSTEM);
+  const others = (await vault.stores.documents.slots(tx, 'key-ring')).map(({ namespace }) => namespace).filter((one) => one !== SYSTEM);
   const rings = [];
   for (const namespace of [SYSTEM, ...others]) rings.push(await keyRing(namespace, tx, vault));
   return rings;

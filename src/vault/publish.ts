@@ -19,6 +19,7 @@ import {
 } from '../domain/ids.ts';
 import { type Manifest, type ManifestObject, SEGMENTS_PER_UNIT, type Unit } from '../domain/model.ts';
 import { newDek } from '../keys/dek.ts';
+import { wrapForRecovery } from '../keys/recovery-wrap.ts';
 import { decodeWrappedKey, dekWrapAad, encodeWrappedKey } from '../keys/wrapped-key.ts';
 import { floeAad, objectKey } from '../sealed/object-key.ts';
 import { sealStream } from '../sealed/stream.ts';
@@ -27,6 +28,7 @@ import { requestApproval } from './approve.ts';
 import { type AdminActor, actorOf, authorize, personalOf } from './authorize.ts';
 import { assertSeals, sameKey, wrappingKek } from './key-ring.ts';
 import type { OperationPorts } from './operations/operation.ts';
+import { recoveryKeyInForce } from './recovery.ts';
 import { assertUnits } from './segment-source.ts';
 import type { Vault } from './vault.ts';
 
@@ -61,9 +63,10 @@ export async function createModel(
 /** Starts a version under a new DEK. Its id is chosen before the first byte is sealed. */
 export async function startVersion(actor: AdminActor, namespace: Namespace, modelName: string, vault: Ports): Promise<VersionRow> {
   await authorize(actor, 'publishVersion', namespace, vault);
-  const { model, kek, now } = await vault.stores.unitOfWork.run(async (tx) => ({
+  const { model, kek, recovery, now } = await vault.stores.unitOfWork.run(async (tx) => ({
     model: await vault.stores.catalog.modelByName(tx, namespace, modelName),
     kek: await wrappingKek(namespace, tx, vault),
+    recovery: await recoveryKeyInForce(tx, vault),
     now: tx.now,
   }));
   if (model === undefined) throw new VaultError('model_unknown', modelName);
@@ -71,11 +74,14 @@ export async function startVersion(actor: AdminActor, namespace: Namespace, mode
   const context = { vaultId: vault.vaultId, namespace, modelId: model.modelId, versionId };
   using dek = await newDek(vault.keys);
   const wrappedDek = encodeWrappedKey(await vault.keys.wrap(kek, dek, dekWrapAad(context, kek)));
+  const forRecovery = recovery && { keyId: recovery.keyId, wrapped: await wrapForRecovery(dek, recovery, context) };
   const row: VersionRow = { namespace, modelId: model.modelId, versionId, state: 'uploading', createdAt: now, wrappedDek };
   await vault.stores.unitOfWork.run(async (tx) => {
     // A rotation may have gone by meanwhile: what its pass over the versions did not see must not be wrapped under the old key.
     if (!sameKey(await wrappingKek(namespace, tx, vault), kek)) throw new VaultError('key_rotating');
+    if ((await recoveryKeyInForce(tx, vault))?.counter !== recovery?.counter) throw new VaultError('key_rotating');
     await vault.stores.catalog.insertVersion(tx, row);
+    if (forRecovery !== undefined) await vault.stores.catalog.putRecoveryWrap(tx, versionId, forRecovery);
   });
   return row;
 }

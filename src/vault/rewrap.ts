@@ -4,15 +4,17 @@
  * leaves it under exactly one version. How far it came is kept too, so that the next process goes on and people can watch; what is still to be
  * done the blobs say.
  */
-import type { RewrapJob, WrappedDek } from '../catalog/port.ts';
+import type { RecoveryWrap, RewrapJob, WrappedDek } from '../catalog/port.ts';
 import { addSeconds } from '../domain/clock.ts';
 import { VaultError } from '../domain/errors.ts';
 import { type Namespace, SYSTEM } from '../domain/ids.ts';
 import { KEYS_PER_SECOND } from '../domain/key-state.ts';
 import type { Tx } from '../domain/unit-of-work.ts';
 import type { KeyRef } from '../keys/port.ts';
-import { decodeWrappedKey, dekWrapAad, encodeWrappedKey } from '../keys/wrapped-key.ts';
+import { type RecoveryKey, wrapForRecovery } from '../keys/recovery-wrap.ts';
+import { type DekContext, decodeWrappedKey, dekWrapAad, encodeWrappedKey, type WrappedKey } from '../keys/wrapped-key.ts';
 import { activeOf, kekName, keyRings, sameKey } from './key-ring.ts';
+import { recoveryKeyInForce } from './recovery.ts';
 import { rewrapSeed } from './rewrap-seed.ts';
 import { knownStops } from './stops.ts';
 import type { Vault } from './vault.ts';
@@ -58,6 +60,7 @@ interface Targets {
   readonly system: KeyRef | undefined;
   readonly own: ReadonlyMap<Namespace, KeyRef>;
   readonly suspended: ReadonlySet<string>;
+  readonly recovery: RecoveryKey | undefined;
 }
 
 interface Work {
@@ -81,8 +84,9 @@ function add(to: Counts, more: Counts): void {
 /** The next versions to look at, with the lease on the job; undefined when all is done or another process has it. */
 async function nextBatch(tx: Tx, vault: Ports): Promise<Work | undefined> {
   const rings = await keyRings(tx, vault);
-  if (rings.every(({ counter }) => counter === 0)) return undefined;
-  const target = rings.map(({ namespace, counter }) => `${namespace}:${counter}`).join(' ');
+  const recovery = await recoveryKeyInForce(tx, vault);
+  if (rings.every(({ counter }) => counter === 0) && recovery === undefined) return undefined;
+  const target = [...rings.map(({ namespace, counter }) => `${namespace}:${counter}`), recovery?.keyId ?? ''].join(' ').trimEnd();
   const found = await vault.stores.catalog.rewrapJob(tx);
   if (found !== undefined && found.holder !== vault.node && found.leaseUntil > tx.now) return undefined;
   const same = found?.target === target ? found : undefined;
@@ -101,6 +105,7 @@ async function nextBatch(tx: Tx, vault: Ports): Promise<Work | undefined> {
     targets: {
       system: system && activeOf(system),
       own: new Map(own),
+      recovery,
       suspended: new Set(stops.map((stop) => String(stop.target))),
     },
     page: await vault.stores.catalog.wrappedDeks(tx, BATCH, job.after),
@@ -126,8 +131,9 @@ async function newJob(target: string, keysPerSecond: number | undefined, tx: Tx,
 
 interface Rewrapped {
   readonly row: WrappedDek;
-  readonly to: KeyRef;
-  readonly blob: Uint8Array;
+  /** Absent when only the recovery wrap is new. */
+  readonly under?: { readonly kek: KeyRef; readonly blob: Uint8Array };
+  readonly forRecovery?: RecoveryWrap;
 }
 
 async function rewrapBatch({ page, targets }: Work, vault: Ports, onFailure: (what: string, error: unknown) => void): Promise<Counts> {
@@ -143,7 +149,7 @@ async function rewrapBatch({ page, targets }: Work, vault: Ports, onFailure: (wh
   for (const { row, outcome } of await Promise.all(asked)) {
     if (outcome === 'right') continue;
     if (outcome === 'waits') counts.waiting++;
-    else if ('blob' in outcome) ready.push(outcome);
+    else if ('row' in outcome) ready.push(outcome);
     else if (outcome.error instanceof VaultError && outcome.error.retryable) away ??= outcome.error;
     else fail(row, outcome.error);
   }
@@ -155,30 +161,45 @@ async function rewrapBatch({ page, targets }: Work, vault: Ports, onFailure: (wh
   return counts;
 }
 
-async function rewrapDek(row: WrappedDek, { system, own, suspended }: Targets, vault: Ports): Promise<Rewrapped | 'right' | 'waits'> {
+async function rewrapDek(
+  row: WrappedDek,
+  { system, own, suspended, recovery }: Targets,
+  vault: Ports,
+): Promise<Rewrapped | 'right' | 'waits'> {
   const wrapped = decodeWrappedKey(row.wrappedDek);
   const to = own.get(row.namespace) ?? system;
   if (to === undefined || suspended.has(kekName(to)) || suspended.has(kekName(wrapped.kek))) return 'waits';
-  if (sameKey(wrapped.kek, to)) return 'right';
   const context = { vaultId: vault.vaultId, namespace: row.namespace, modelId: row.modelId, versionId: row.versionId };
+  const unprotected = recovery !== undefined && row.recoveryKeyId !== recovery.keyId;
+  if (sameKey(wrapped.kek, to) && !unprotected) return 'right';
+  const forRecovery = unprotected && { forRecovery: await wrapAgain(wrapped, recovery, context, vault) };
+  if (sameKey(wrapped.kek, to)) return { row, ...forRecovery };
   const again = await vault.keys.rewrap(wrapped, dekWrapAad(context, wrapped.kek), to, dekWrapAad(context, to));
-  return { row, to, blob: encodeWrappedKey(again) };
+  return { row, under: { kek: to, blob: encodeWrappedKey(again) }, ...forRecovery };
+}
+
+/** The one place where a DEK of a stored version is in this process without a release: for as long as it takes to wrap it. */
+async function wrapAgain(wrapped: WrappedKey, recovery: RecoveryKey, context: DekContext, vault: Ports): Promise<RecoveryWrap> {
+  using dek = await vault.keys.unwrap(wrapped, dekWrapAad(context, wrapped.kek));
+  return { keyId: recovery.keyId, wrapped: await wrapForRecovery(dek, recovery, context) };
 }
 
 /** Each by its own compare-and-set with its own record, all in one transaction. Resolves with how many were not changed by somebody else meanwhile. */
 function putAll(ready: readonly Rewrapped[], vault: Ports): Promise<number> {
   return vault.stores.unitOfWork.run(async (tx) => {
     let put = 0;
-    for (const { row, to, blob } of ready) {
-      if (!(await vault.stores.catalog.rewrap(tx, row.versionId, row.wrappedDek, blob))) continue; // another process was quicker
+    for (const { row, under, forRecovery } of ready) {
+      if (under !== undefined && !(await vault.stores.catalog.rewrap(tx, row.versionId, row.wrappedDek, under.blob))) continue; // another was quicker
       put++;
+      if (forRecovery !== undefined) await vault.stores.catalog.putRecoveryWrap(tx, row.versionId, forRecovery);
+      if (under === undefined) continue;
       await vault.accessLog.append(tx, {
         type: 'key.rewrapped',
         outcome: 'success',
         namespace: row.namespace,
         actor: { kind: 'system' },
         object: { modelId: row.modelId, versionId: row.versionId },
-        key: to,
+        key: under.kek,
       });
     }
     return put;

@@ -27,6 +27,8 @@ const TO_REQUEST: Partial<Record<OperationKind, 'recent' | 'bound'>> = {
   'rotate-key': 'recent',
   'compromise-key': 'recent',
   'key-periods': 'recent',
+  'recovery-key': 'bound',
+  'destroy-version': 'bound',
   'destroy-key': 'bound',
   'keep-key': 'recent',
   lift: 'recent',

@@ -19,6 +19,8 @@ export interface StoredVault {
   readonly vaultId: VaultId;
   readonly stores: Stores;
   readonly identity: Bodies['vault'];
+  /** Of `identity`. */
+  readonly document: Digest;
   /** Of the signed vault document: verifies, and cannot sign. */
   readonly catalogueKey: CatalogueKey;
 }
@@ -37,7 +39,7 @@ export async function storedVault(
   const identity = verifyDocument(document, { kind: 'vault', digest: named.vaultDocument }, publicKey);
   if (identity.vaultId !== named.vaultId) throw new VaultError('document_invalid', 'the vault document is of another vault');
   const sign = () => Promise.reject(new VaultError('keeper_unavailable', 'a stored vault signs nothing'));
-  return { vaultId: named.vaultId, stores, identity, catalogueKey: { publicKey, sign } };
+  return { vaultId: named.vaultId, stores, identity, document: named.vaultDocument, catalogueKey: { publicKey, sign } };
 }
 
 const PAGE = 200;

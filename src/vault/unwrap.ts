@@ -16,6 +16,7 @@ export async function unwrapDek(permit: RecordedPermit, vault: Ports): Promise<D
   const wrapped = await vault.stores.unitOfWork.run(async (tx) => {
     const row = await vault.stores.catalog.version(tx, permit.namespace, permit.versionId);
     if (row === undefined) throw new VaultError('manifest_mismatch', `version ${permit.versionId} has no row`);
+    if (row.wrappedDek.length === 0) throw new VaultError('version_destroyed', permit.versionId);
     const blob = decodeWrappedKey(row.wrappedDek);
     await assertNotSuspended(blob.kek, tx, vault);
     return blob;

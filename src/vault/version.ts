@@ -10,6 +10,7 @@ import type { Manifest } from '../domain/model.ts';
 import type { Tx } from '../domain/unit-of-work.ts';
 import { inForce, readDocument } from './documents.ts';
 import type { Vault } from './vault.ts';
+import { isDestroyed } from './version-destruction.ts';
 
 type Ports = Pick<Vault, 'vaultId' | 'stores' | 'catalogueKey'>;
 
@@ -29,6 +30,7 @@ export async function promotedVersion(model: ModelRow, versionId: VersionId, tx:
   if (row.versionDigest === undefined) return refuse('version_quarantined', 'it is still being uploaded');
   const manifest = await readManifest(row, tx, vault);
   if (row.promotionDigest === undefined) return refuse('version_quarantined', 'it waits for approval');
+  if (await isDestroyed(row.namespace, versionId, tx, vault)) return refuse('version_destroyed', versionId);
   const promotion = await readDocument('promotion', row.promotionDigest, tx, vault);
   assertPromotes(promotion, row, manifest);
   return { row, manifest, versionDigest: row.versionDigest, class: await classInForce(manifest, tx, vault) };

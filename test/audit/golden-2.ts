@@ -105,4 +105,29 @@ export const GOLDEN_2: Readonly<Record<string, RecordDraft>> = {
     actor: administrator,
     request: { requestId: loggable('req-4', 64) },
   },
+  'a version is destroyed, and one thing remains': {
+    recordId: id<RecordId>(25),
+    namespace: parseName<Namespace>('research', 'namespace'),
+    type: 'version.destroyed',
+    outcome: 'success',
+    actor: { kind: 'system' },
+    object: { modelId: id<ModelId>(5), versionId: id<VersionId>(6), versionDigest: digest('manifest') },
+    document: { kind: 'version-destruction', digest: digest('destruction'), counter: 3, item: loggable(id<VersionId>(6), 64) },
+    destruction: {
+      keks: ['kek-default/1' as KeyName, 'kek-default/2' as KeyName],
+      remains: [
+        { what: 'recovery-wrap-in-backups', id: loggable('630dcd2966c43366', 64) },
+        { what: 'cancellable-deletion', id: loggable('kek-default/2', 64), until: new Date('2026-07-08T12:00:00.000Z') },
+      ],
+    },
+  },
+  'a vault is recovered into another HSM': {
+    recordId: id<RecordId>(26),
+    type: 'vault.recovered',
+    outcome: 'success',
+    actor: { kind: 'system' },
+    detail: loggable('12 versions recovered, 0 lost', 256),
+    document: { kind: 'vault', digest: digest('vault') },
+    key: { ...kek, version: 3 },
+  },
 };

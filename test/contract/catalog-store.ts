@@ -1,8 +1,21 @@
 import { beforeEach, describe, expect, it } from '@jest/globals';
 import type { ModelRow } from '../../src/catalog/port.ts';
-import { type BlobName, foldPath, type ModelId, type ObjectPath, type VersionId } from '../../src/domain/ids.ts';
+import { type BlobName, foldPath, type Incarnation, type ModelId, type ObjectPath, type VersionId } from '../../src/domain/ids.ts';
 import type { ManifestObject } from '../../src/domain/model.ts';
-import { digest, freshStores, id, later, model, NS, type OpenStores, OTHER_NS, SOME_TIME, version, within } from './stores-under-test.ts';
+import {
+  bytes,
+  digest,
+  freshStores,
+  id,
+  later,
+  model,
+  NS,
+  type OpenStores,
+  OTHER_NS,
+  SOME_TIME,
+  version,
+  within,
+} from './stores-under-test.ts';
 
 export function catalogStoreContract(name: string, open: OpenStores): void {
   describe(`CatalogStore: ${name}`, () => {
@@ -29,6 +42,53 @@ export function catalogStoreContract(name: string, open: OpenStores): void {
       await expect(twice).rejects.toMatchObject({ code: 'model_exists' });
       await within(stores, (tx) => stores.catalog.insertModel(tx, model('taken', OTHER_NS)));
       expect(await within(stores, (tx) => stores.catalog.modelByName(tx, NS, 'taken'))).toEqual(first);
+    });
+
+    it('keeps a recovery wrap beside a wrapped DEK, says whose it is, and forgets both when the version is erased', async () => {
+      const { stores, reopen } = use();
+      const owner = model();
+      const [one, two] = [version(owner), version(owner)];
+      await within(stores, async (tx) => {
+        await stores.catalog.insertModel(tx, owner);
+        for (const row of [one, two]) await stores.catalog.insertVersion(tx, row);
+        await stores.catalog.putRecoveryWrap(tx, one.versionId, { keyId: 'old', wrapped: bytes(80) });
+        await stores.catalog.putRecoveryWrap(tx, one.versionId, { keyId: 'new', wrapped: new Uint8Array([0, 1, 255]) });
+      });
+      const again = await reopen();
+      await within(again, async (tx) => {
+        expect(await again.catalog.recoveryWrap(tx, one.versionId)).toEqual({ keyId: 'new', wrapped: new Uint8Array([0, 1, 255]) });
+        expect(await again.catalog.recoveryWrap(tx, two.versionId)).toBeUndefined();
+        const deks = await again.catalog.wrappedDeks(tx, 10);
+        expect(new Map(deks.map((dek) => [dek.versionId, dek.recoveryKeyId]))).toEqual(
+          new Map([
+            [one.versionId, 'new'],
+            [two.versionId, undefined],
+          ]),
+        );
+        expect([await again.catalog.countVersions(tx), await again.catalog.countRecoveryWraps(tx, 'new')]).toEqual([2, 1]);
+        await again.catalog.eraseKeys(tx, one.versionId);
+        expect((await again.catalog.wrappedDeks(tx, 10)).map(({ versionId }) => versionId)).toEqual([two.versionId]);
+        expect(await again.catalog.recoveryWrap(tx, one.versionId)).toBeUndefined();
+        expect((await again.catalog.version(tx, NS, one.versionId))?.wrappedDek).toHaveLength(0);
+        expect(await again.catalog.countVersions(tx)).toBe(1);
+        await again.catalog.putRecoveryWrap(tx, two.versionId, { keyId: 'new', wrapped: bytes(80) });
+        await again.catalog.dropRecoveryWraps(tx);
+        expect(await again.catalog.recoveryWrap(tx, two.versionId)).toBeUndefined();
+      });
+    });
+
+    it('keeps the one rewrap job as a whole, also after reopening', async () => {
+      const { stores, reopen } = use();
+      expect(await within(stores, (tx) => stores.catalog.rewrapJob(tx))).toBeUndefined();
+      const counts = { total: 9, done: 3, rewrapped: 2, failed: 1, waiting: 0, keysPerSecond: 200 };
+      const times = { startedAt: SOME_TIME, updatedAt: later(SOME_TIME, 1), leaseUntil: later(SOME_TIME, 2) };
+      const job = { target: 'system:1', after: id<VersionId>(), ...counts, ...times, holder: id<Incarnation>() };
+      await within(stores, (tx) => stores.catalog.putRewrapJob(tx, job));
+      const again = await reopen();
+      expect(await within(again, (tx) => again.catalog.rewrapJob(tx))).toEqual(job);
+      const { after: _, ...rest } = job;
+      await within(again, (tx) => again.catalog.putRewrapJob(tx, { ...rest, finishedAt: SOME_TIME }));
+      expect(await within(again, (tx) => again.catalog.rewrapJob(tx))).toEqual({ ...rest, finishedAt: SOME_TIME });
     });
 
     it('lists models in order of name, at most `limit`, and continues after a name that need not exist', async () => {

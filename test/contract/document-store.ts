@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { DOCUMENT_KINDS, type SignedDocument, type Slot } from '../../src/documents/port.ts';
+import { DOCUMENT_KINDS, type SignedDocument, type Slot, type SlotKind } from '../../src/documents/port.ts';
 import { sha256Hex, utf8 } from '../../src/domain/bytes.ts';
 import type { Digest, Namespace } from '../../src/domain/ids.ts';
 import type { Stores } from '../../src/stores/port.ts';
@@ -58,6 +58,41 @@ export function documentStoreContract(name: string, open: OpenStores): void {
       expect(await current(again, NS, 'reference-values')).toEqual({ digest: b, counter: 1 });
       expect(await current(again, OTHER_NS)).toEqual({ digest: c, counter: 1 });
       expect(await current(again, NS, 'trust-anchors')).toBeUndefined();
+    });
+
+    it('lists the slots of a kind with their items, and of no other kind', async () => {
+      const { stores } = use();
+      const [a, b, c, d] = await held(stores, 'a', 'b', 'c', 'd');
+      await point(stores, a, 1, OTHER_NS, 'key-ring');
+      await point(stores, b, 1, NS, 'alias:m:prod');
+      await point(stores, c, 1, NS, 'alias:m:canary');
+      await point(stores, d, 1, NS, 'key-ring');
+      const slots = (kind: SlotKind) => within(stores, (tx) => stores.documents.slots(tx, kind));
+      expect(await slots('key-ring')).toEqual([{ namespace: NS }, { namespace: OTHER_NS }]);
+      expect(await slots('alias')).toEqual([
+        { namespace: NS, item: 'm:canary' },
+        { namespace: NS, item: 'm:prod' },
+      ]);
+      expect(await slots('class-change')).toEqual([]);
+    });
+
+    it('pages through all documents, or those of a kind, and replaces a signature and nothing else', async () => {
+      const { stores } = use();
+      const documents = [document('1'), document('2', 'lift'), document('3')];
+      await within(stores, async (tx) => {
+        for (const each of documents) await stores.documents.put(tx, each);
+      });
+      const sorted = documents.toSorted((one, other) => (one.digest < other.digest ? -1 : 1));
+      const page = (limit: number, after?: Digest, kind?: SignedDocument['kind']) =>
+        within(stores, (tx) => stores.documents.page(tx, limit, after, kind));
+      expect(await page(2)).toEqual(sorted.slice(0, 2));
+      expect(await page(2, sorted[1]?.digest)).toEqual(sorted.slice(2));
+      expect(await page(9, undefined, 'lift')).toEqual([documents[1]]);
+      const [first] = sorted;
+      if (first === undefined) throw new Error('three were put');
+      const signature = bytes(64);
+      await within(stores, (tx) => stores.documents.resign(tx, first.digest, signature));
+      expect(await page(1)).toEqual([{ ...first, signature }]);
     });
 
     it('lets exactly one of many concurrent changes win, on two nodes', async () => {

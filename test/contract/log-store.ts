@@ -109,6 +109,18 @@ export function logStoreContract(name: string, open: OpenStores): void {
       expect(new Set(leaves.map((leaf) => leaf.recordId)).size).toBe(60);
     });
 
+    it('knows the leaf that was appended last, with an index or without', async () => {
+      const { stores } = use();
+      const newest = () => within(stores, (tx) => stores.log.newestLeaf(tx));
+      expect(await newest()).toBeUndefined();
+      for (const leaf of [bytes(), bytes()]) {
+        await within(stores, (tx) => stores.log.append(tx, id<RecordId>(), leaf, []));
+        expect(await newest()).toEqual(leaf);
+        await within(stores, (tx) => stores.log.assign(tx, 10));
+        expect(await newest()).toEqual(leaf);
+      }
+    });
+
     it('reads leaves [start, end) in order, fewer only where they do not exist', async () => {
       const { stores } = use();
       const records = await append(stores, 6);
@@ -173,6 +185,17 @@ export function logStoreContract(name: string, open: OpenStores): void {
       expect(await head(again)).toEqual(next);
       expect(await tile(again, 'tile/0/000')).toEqual(whole.bytes);
       expect(await tile(again, 'tile/entries/000.p/3')).toEqual(entries.bytes);
+    });
+
+    it('replaces the checkpoint by one of the same size, and by no other', async () => {
+      const { stores } = use();
+      const resign = (size: number) => within(stores, (tx) => stores.log.resignHead(tx, headOf(size)));
+      expect(await resign(4)).toBe(false);
+      await publish(stores, 0, headOf(4), []);
+      expect([await resign(3), await resign(5)]).toEqual([false, false]);
+      const next = { ...headOf(4), checkpoint: utf8('by another key') };
+      expect(await within(stores, (tx) => stores.log.resignHead(tx, next))).toBe(true);
+      expect(await head(stores)).toEqual(next);
     });
 
     it("answers false and changes nothing when the head's size is not `previous` or would not grow", async () => {

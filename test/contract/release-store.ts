@@ -275,8 +275,10 @@ export function releaseStoreContract(name: string, open: OpenStores): void {
       await renew();
       await advance(10_000);
       expect(await lives()).toBe(true);
+      expect(await within(other, (tx) => other.releases.anyNodeLives(tx))).toBe(true);
       await advance(5_000);
       expect(await lives()).toBe(false);
+      expect(await within(other, (tx) => other.releases.anyNodeLives(tx))).toBe(false);
       const atNow = await within(stores, async (tx) => {
         await stores.releases.renewNode(tx, node, tx.now);
         return stores.releases.nodeLives(tx, node);

@@ -89,6 +89,12 @@ export function createMemoryLog(): MemoryLog {
       state.tiles = new Map([...state.tiles, ...tiles.map(({ path, bytes }) => [path, bytes] as const)]);
       return true;
     },
+    async resignHead(tx, head) {
+      const state = at(tx);
+      if (state.head?.size !== head.size) return false;
+      state.head = head;
+      return true;
+    },
     head: async (tx) => at(tx).head,
     tile: async (tx, path) => at(tx).tiles.get(path),
     async leafByRecord(tx, recordId) {

@@ -7,10 +7,11 @@ import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals
 import type { RecordType } from '../../src/audit/record.ts';
 import { documentMessage } from '../../src/documents/document.ts';
 import { DOCUMENT_KINDS, type DocumentKind } from '../../src/documents/port.ts';
-import { sha256Hex } from '../../src/domain/bytes.ts';
+import { sha256Hex, toBase64 } from '../../src/domain/bytes.ts';
 import type { ErrorCode } from '../../src/domain/errors.ts';
 import { type Digest, type KeyId, SYSTEM } from '../../src/domain/ids.ts';
 import { canonicalJson, type Json, parseCanonicalJson } from '../../src/domain/json.ts';
+import { newRecoveryKey } from '../../src/keys/recovery-wrap.ts';
 import { approve } from '../../src/vault/approve.ts';
 import { blockSubject } from '../../src/vault/block.ts';
 import { startVersion } from '../../src/vault/publish.ts';
@@ -46,6 +47,13 @@ beforeAll(async () => {
   await vault.twoPeople({ kind: 'class-change', namespace, modelId, class: 'restricted', counter: 2 });
   await vault.twoPeople({ kind: 'policy-set', namespace, counter: 2, policies: starterPolicies('restricted', 'internal') });
   await vault.twoPeople({ kind: 'rotate-key', namespace: SYSTEM, counter: 1, keyId: 'kek-default' as KeyId, version: 2 });
+  for (const counter of [1, 2]) {
+    const { keyId, publicKey } = await newRecoveryKey();
+    const key = { keyId, publicKey: toBase64(publicKey), shares: 3, needed: 2, state: 'active' as const };
+    await vault.twoPeople({ kind: 'recovery-key', namespace: SYSTEM, counter, ...key });
+  }
+  for (const [at, state] of (['decided', 'kept'] as const).entries())
+    await vault.twoPeople({ kind: 'destroy-version', namespace, counter: at + 1, modelId, versionId, versionDigest, state });
   for (const one of [stopped, await vault.machine('gpu-3')]) {
     const stop = await blockSubject(await vault.as('bob'), PROD, one.name, vault.vault);
     await vault.stepUp('alice');
@@ -136,6 +144,13 @@ const DECIDED: Readonly<Record<DocumentKind, Decided>> = {
     use: async (node) => codeFrom(startVersion(await vault.as('alice'), PROD, 'falcon', node.vault)),
     refused: 'document_invalid',
   },
+  'recovery-key': {
+    pointer: slot('recovery-key', () => 'recovery-key', SYSTEM),
+    use: async (node) => codeFrom(startVersion(await vault.as('alice'), PROD, 'falcon', node.vault)),
+    refused: 'document_invalid',
+  },
+  // Decided and taken back: without it nobody could tell which.
+  'version-destruction': { pointer: slot('version-destruction', () => `version-destruction:${version.versionId}`), ...asked() },
   // What does not verify lifts nothing: the machine is stopped as before.
   lift: {
     pointer: row('stops', 'lift_digest', 'target', () => stopped.subjectId),

@@ -122,6 +122,7 @@ const BODIES: Readonly<Record<string, () => unknown>> = {
   enrolWorkload: () => ({ name: 'guest-9', attributes: {}, kind: 'tdx', identity: { fact: 'mrtd', value: 'aa'.repeat(48) } }),
   suspendModel: () => ({}),
   rewrapKeys: () => ({}),
+  setRecoveryKey: () => ({ keyId: 'a'.repeat(16), publicKey: 'AAAA', shares: 3, needed: 2 }),
   setKeyPeriods: () => ({ cryptoperiodDays: 90 }),
 };
 

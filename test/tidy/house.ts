@@ -38,8 +38,9 @@ export const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   console: ['domain', 'http'],
   'compose.ts': ['domain', ...MECHANISMS, 'vault'],
   'compose-backup.ts': ['domain', ...MECHANISMS, 'vault'],
+  'compose-recovery.ts': ['domain', ...MECHANISMS, 'vault', 'compose.ts'],
   'main.ts': ['domain', 'config', 'telemetry', 'vault', 'http', 'compose.ts'],
-  cli: ['domain', ...MECHANISMS, 'vault', 'agent', 'compose.ts', 'compose-backup.ts', 'main.ts'],
+  cli: ['domain', ...MECHANISMS, 'vault', 'agent', 'compose.ts', 'compose-backup.ts', 'compose-recovery.ts', 'main.ts'],
 };
 
 /** Folders that hold a concrete adapter. Only compose.ts names them. */
@@ -62,6 +63,8 @@ export const ADAPTER_EXCEPTIONS: ReadonlyArray<{ readonly file: string; readonly
   { file: 'compose-backup.ts', imports: 'stores/sqlite', why: 'composition root of backup and restore, which run without an HSM' },
   { file: 'compose-backup.ts', imports: 'blobs/fs', why: 'the same' },
   { file: 'compose-backup.ts', imports: 'audit/head-file', why: 'the same' },
+  { file: 'compose-recovery.ts', imports: 'stores/sqlite', why: 'composition root of a recovery, which works on a copy of the database' },
+  { file: 'compose-recovery.ts', imports: 'audit/head-file', why: 'the same' },
   { file: 'cli/doctor/examine.ts', imports: 'keys/keeper', why: 'the doctor asks the keeper without a vault in between' },
   { file: 'cli/doctor/store-facts.ts', imports: 'stores/sqlite', why: 'the doctor reads the database of a vault that may be stopped' },
   { file: 'cli/evidence-formats.ts', imports: 'attestation/tpm2/examine.ts', why: 'composition root of examining evidence by hand' },
@@ -98,9 +101,11 @@ export const PACKAGE_HOMES: Readonly<Record<string, readonly string[]>> = {
   commander: ['cli'],
   express: ['http'],
   helmet: ['http'],
+  hpke: ['keys'],
   jose: ['attestation/jwt'],
   otplib: ['identity'],
   pkcs11js: ['keys/pkcs11'],
+  'shamir-secret-sharing': ['keys'],
   qrcode: ['cli'],
   'prom-client': ['telemetry'],
   saxes: ['attestation/nvidia-gpu'],

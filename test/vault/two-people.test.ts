@@ -3,9 +3,10 @@
  * carries them. A new kind needs an example here, or the first test asks for it.
  */
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
-import { sha256Hex } from '../../src/domain/bytes.ts';
+import { sha256Hex, toBase64 } from '../../src/domain/bytes.ts';
 import { type AdministratorId, type Digest, type KeyId, newId, SYSTEM } from '../../src/domain/ids.ts';
 import { canonicalJson } from '../../src/domain/json.ts';
+import { newRecoveryKey } from '../../src/keys/recovery-wrap.ts';
 import { type ApprovalAnswer, approve, cancelRequest, pendingApprovals, requestApproval } from '../../src/vault/approve.ts';
 import type { AdminActor } from '../../src/vault/authorize.ts';
 import { blockSubject } from '../../src/vault/block.ts';
@@ -67,6 +68,15 @@ const EXAMPLES: { readonly [K in Operation['kind']]: () => Promise<Extract<Opera
   },
   'create-key': async () => ({ kind: 'create-key', namespace: PROD, counter: 1, keyId: 'ns.prod' as KeyId, version: 1 }),
   'compromise-key': async () => ({ kind: 'compromise-key', namespace: SYSTEM, counter: 1, keyId: KEK.id, version: 1 }),
+  'recovery-key': async () => {
+    const { keyId, publicKey } = await newRecoveryKey();
+    const key = { keyId, publicKey: toBase64(publicKey), shares: 3, needed: 2 };
+    return { kind: 'recovery-key', namespace: SYSTEM, counter: 1, ...key, state: 'active' };
+  },
+  'destroy-version': async () => {
+    const { modelId, versionId, versionDigest } = await vault.publish('falcon', 'internal');
+    return { kind: 'destroy-version', namespace: PROD, counter: 1, modelId, versionId, versionDigest, state: 'decided' };
+  },
   'key-periods': async () => ({ kind: 'key-periods', namespace: SYSTEM, counter: 1, cryptoperiodDays: 90, destructionWaitDays: 7 }),
   lift: async () => {
     await vault.machine('gpu-1');

@@ -158,6 +158,20 @@ export const rewrap = z.strictObject({
   updatedAt: time,
   finishedAt: time.optional(),
 });
+/** Absent: there never was one. */
+export const recovery = z.strictObject({
+  recovery: z
+    .strictObject({
+      keyId: z.string(),
+      state: z.enum(['active', 'withdrawn']),
+      shares: z.int(),
+      needed: z.int(),
+      since: time,
+      wrapped: z.int(),
+      versions: z.int(),
+    })
+    .optional(),
+});
 export const allKeys = z.strictObject({ rings: z.array(ring), unreadable: z.int().min(0), rewrap: rewrap.optional() });
 export const blocked = z.strictObject({ blocked: name, stopId: id });
 export const placed = z.strictObject({ stopId: id, scope: z.enum(STOP_SCOPES), namespace: name, target: z.string().optional() });

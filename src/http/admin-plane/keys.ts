@@ -11,6 +11,7 @@ import {
   suspendKey,
 } from '../../vault/keys.ts';
 import { OPERATION_ACTIONS } from '../../vault/operations/registry.ts';
+import { readRecovery, requestRecoveryKey, requestRecoveryWithdrawal } from '../../vault/recovery.ts';
 import { requestRewrap } from '../../vault/rewrap-request.ts';
 import type { Vault } from '../../vault/vault.ts';
 import type { Route } from '../route.ts';
@@ -23,7 +24,7 @@ const KEYS = `${NAMESPACE}/keys` as const;
 const VERSION = `${KEYS}/:keyVersion` as const;
 
 export function keyRoutes(vault: Vault, callers: AdminCallers): Route[] {
-  return [...ringRoutes(vault, callers), ...versionRoutes(vault, callers)];
+  return [...ringRoutes(vault, callers), ...versionRoutes(vault, callers), ...recoveryRoutes(vault, callers)];
 }
 
 function ringRoutes(vault: Vault, { forAdministrator }: AdminCallers): Route[] {
@@ -135,6 +136,40 @@ function versionRoutes(vault: Vault, { forAdministrator }: AdminCallers): Route[
       summary: 'Ask for the decision to destroy a version of the KEK to be taken back, while it waits',
       answers: { 201: answers.approval },
       handle: ({ actor, params }) => requestChange(actor, 'keep-key', numbered(params), vault),
+    }),
+  ];
+}
+
+function recoveryRoutes(vault: Vault, { forAdministrator }: AdminCallers): Route[] {
+  const recovery = '/v1/keys/recovery' as const;
+  return [
+    forAdministrator({
+      method: 'get',
+      path: recovery,
+      action: 'readCatalogue',
+      operationId: 'readRecoveryKey',
+      summary: 'The recovery key that was decided last, and how many versions are wrapped for it',
+      answers: { 200: answers.recovery },
+      handle: async ({ actor }) => ({ recovery: await readRecovery(actor, vault) }),
+    }),
+    forAdministrator({
+      method: 'put',
+      path: recovery,
+      action: OPERATION_ACTIONS['recovery-key'],
+      operationId: 'setRecoveryKey',
+      summary: 'Ask for every data key to be wrapped for this offline recovery key too; the vault is given its public part only',
+      body: bodies.recoveryKey,
+      answers: { 201: answers.approval },
+      handle: ({ actor, body }) => requestRecoveryKey(actor, body, vault),
+    }),
+    forAdministrator({
+      method: 'delete',
+      path: recovery,
+      action: OPERATION_ACTIONS['recovery-key'],
+      operationId: 'withdrawRecoveryKey',
+      summary: 'Ask for the recovery key to be withdrawn; its wraps are deleted here, and backups keep theirs',
+      answers: { 201: answers.approval },
+      handle: ({ actor }) => requestRecoveryWithdrawal(actor, vault),
     }),
   ];
 }

@@ -2,6 +2,7 @@
 import { readAlias, requestAlias, requestClassChange, requestPromotion } from '../../vault/naming.ts';
 import { OPERATION_ACTIONS } from '../../vault/operations/registry.ts';
 import type { Vault } from '../../vault/vault.ts';
+import { requestVersionDestruction } from '../../vault/version-destruction.ts';
 import type { Route } from '../route.ts';
 import * as answers from './answers.ts';
 import * as bodies from './bodies.ts';
@@ -17,6 +18,24 @@ export function namingRoutes(vault: Vault, { forAdministrator }: AdminCallers): 
       summary: 'Ask again for a quarantined version to be promoted; publishing asks once by itself',
       answers: { 201: answers.approval },
       handle: ({ actor, params }) => requestPromotion(actor, params, vault),
+    }),
+    forAdministrator({
+      method: 'post',
+      path: `${NAMESPACE}/versions/:version/destroy`,
+      action: OPERATION_ACTIONS['destroy-version'],
+      operationId: 'destroyVersion',
+      summary: 'Ask for a version to be destroyed after the waiting period; once approved it is released to nobody',
+      answers: { 201: answers.approval },
+      handle: ({ actor, params }) => requestVersionDestruction(actor, params, 'decided', vault),
+    }),
+    forAdministrator({
+      method: 'post',
+      path: `${NAMESPACE}/versions/:version/keep`,
+      action: OPERATION_ACTIONS['destroy-version'],
+      operationId: 'keepVersion',
+      summary: 'Ask for the decision to destroy a version to be taken back, while it waits',
+      answers: { 201: answers.approval },
+      handle: ({ actor, params }) => requestVersionDestruction(actor, params, 'kept', vault),
     }),
     forAdministrator({
       method: 'get',

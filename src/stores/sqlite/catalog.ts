@@ -1,4 +1,4 @@
-import type { CatalogStore, ModelRow, VersionRow, WrappedDek } from '../../catalog/port.ts';
+import type { CatalogStore, ModelRow, RecoveryWrap, VersionRow, WrappedDek } from '../../catalog/port.ts';
 import { VaultError } from '../../domain/errors.ts';
 import type { Digest, ModelId, Namespace, VersionId } from '../../domain/ids.ts';
 import type { ManifestObject, VersionState } from '../../domain/model.ts';
@@ -68,12 +68,42 @@ export function sqliteCatalog(join: Join): CatalogStore {
     },
 
     async wrappedDeks(tx, limit, after) {
-      const rows = join(tx).all<WrappedDek>(WRAPPED_DEKS, { limit, after: after ?? '' });
-      return rows.map((row) => ({ ...row, wrappedDek: bytesOf(row.wrappedDek) }));
+      const rows = join(tx).all<StoredDek>(WRAPPED_DEKS, { limit, after: after ?? '' });
+      return rows.map(({ recoveryKeyId, ...row }) => ({
+        ...row,
+        wrappedDek: bytesOf(row.wrappedDek),
+        ...(recoveryKeyId !== null && { recoveryKeyId }),
+      }));
     },
 
     async countVersions(tx) {
-      return join(tx).get<{ n: number }>('SELECT count(*) AS n FROM versions', {})?.n ?? 0;
+      return join(tx).get<{ n: number }>('SELECT count(*) AS n FROM versions WHERE length(wrapped_dek) > 0', {})?.n ?? 0;
+    },
+
+    async recoveryWrap(tx, versionId) {
+      const row = join(tx).get<RecoveryWrap>(SELECT_RECOVERY, { versionId });
+      return row && { ...row, wrapped: bytesOf(row.wrapped) };
+    },
+
+    async putRecoveryWrap(tx, versionId, { keyId, wrapped }) {
+      join(tx).run('INSERT OR REPLACE INTO recovery_wraps (version_id, key_id, wrapped) VALUES (:versionId, :keyId, :wrapped)', {
+        versionId,
+        keyId,
+        wrapped,
+      });
+    },
+
+    async countRecoveryWraps(tx, keyId) {
+      return join(tx).get<{ n: number }>('SELECT count(*) AS n FROM recovery_wraps WHERE key_id = :keyId', { keyId })?.n ?? 0;
+    },
+
+    async dropRecoveryWraps(tx) {
+      join(tx).run('DELETE FROM recovery_wraps', {});
+    },
+
+    async eraseKeys(tx, versionId) {
+      join(tx).run('DELETE FROM recovery_wraps WHERE version_id = :versionId', { versionId });
+      join(tx).run("UPDATE versions SET wrapped_dek = x'' WHERE version_id = :versionId", { versionId });
     },
 
     async rewrapJob(tx) {
@@ -100,6 +130,8 @@ export function sqliteCatalog(join: Join): CatalogStore {
     },
   };
 }
+
+const SELECT_RECOVERY = 'SELECT key_id AS keyId, wrapped FROM recovery_wraps WHERE version_id = :versionId';
 
 const SELECT_MODEL = 'SELECT namespace, model_id AS modelId, name, class FROM models';
 
@@ -132,8 +164,11 @@ const PROMOTE = `
 
 /** Every id is greater than the empty text. */
 const WRAPPED_DEKS = `
-  SELECT namespace, model_id AS modelId, version_id AS versionId, wrapped_dek AS wrappedDek
-  FROM versions WHERE version_id > :after ORDER BY version_id LIMIT :limit`;
+  SELECT v.namespace, v.model_id AS modelId, v.version_id AS versionId, v.wrapped_dek AS wrappedDek, r.key_id AS recoveryKeyId
+  FROM versions v LEFT JOIN recovery_wraps r ON r.version_id = v.version_id
+  WHERE v.version_id > :after AND length(v.wrapped_dek) > 0 ORDER BY v.version_id LIMIT :limit`;
+
+type StoredDek = Omit<WrappedDek, 'recoveryKeyId'> & { readonly recoveryKeyId: string | null };
 
 interface StoredVersion {
   readonly namespace: Namespace;

@@ -29,11 +29,19 @@ export function sqliteDocuments(join: Join): DocumentStore {
       });
     },
 
-    async namespacesWith(tx, slot) {
-      const sql = 'SELECT namespace FROM document_slots WHERE slot = :slot ORDER BY namespace';
-      return join(tx)
-        .all<{ namespace: Namespace }>(sql, { slot })
-        .map(({ namespace }) => namespace);
+    async slots(tx, kind) {
+      const rows = join(tx).all<{ namespace: Namespace; slot: string }>(SLOTS, { kind, from: `${kind}:`, to: `${kind};` });
+      return rows.map(({ namespace, slot }) => ({ namespace, ...(slot !== kind && { item: slot.slice(kind.length + 1) }) }));
+    },
+
+    async page(tx, limit, after, kind) {
+      const rows = join(tx).all<SignedDocument>(PAGE, { limit, after: after ?? '', kind });
+      return rows.map((row) => ({ ...row, bytes: bytesOf(row.bytes), signature: bytesOf(row.signature) }));
+    },
+
+    async resign(tx, digest, signature) {
+      join(tx).run(KEEP_SIGNATURE, { digest });
+      join(tx).run('UPDATE documents SET signature = :signature WHERE digest = :digest', { digest, signature });
     },
   };
 }
@@ -41,6 +49,17 @@ export function sqliteDocuments(join: Join): DocumentStore {
 const FILL_SLOT = `
   INSERT INTO document_slots (namespace, slot, digest, counter) VALUES (:namespace, :slot, :digest, :counter)
   ON CONFLICT (namespace, slot) DO NOTHING`;
+
+/** ';' comes after ':'. */
+const SLOTS = `
+  SELECT namespace, slot FROM document_slots WHERE slot = :kind OR (slot > :from AND slot < :to) ORDER BY namespace, slot`;
+
+const PAGE = `
+  SELECT digest, kind, bytes, signature FROM documents
+  WHERE digest > :after AND (:kind IS NULL OR kind = :kind) ORDER BY digest LIMIT :limit`;
+
+const KEEP_SIGNATURE = `
+  INSERT INTO former_signatures (digest, signature) SELECT digest, signature FROM documents WHERE digest = :digest ON CONFLICT DO NOTHING`;
 
 const MOVE_SLOT = `
   UPDATE document_slots SET digest = :digest, counter = :counter

@@ -80,7 +80,7 @@ function assignedSize(tx: SqliteTx): TreeSize {
   return row?.size ?? (0 as TreeSize); // an aggregate always has a row
 }
 
-function published(join: Join): Part<'publish' | 'head' | 'tile'> {
+function published(join: Join): Part<'publish' | 'resignHead' | 'head' | 'tile'> {
   return {
     async publish(tx, previous, head, tiles) {
       const joinedTx = join(tx);
@@ -89,6 +89,9 @@ function published(join: Join): Part<'publish' | 'head' | 'tile'> {
       if (joinedTx.run(sql, { ...head, previous }) === 0) return false;
       for (const tile of tiles) joinedTx.run(PUT_TILE, { ...tile });
       return true;
+    },
+    async resignHead(tx, { size, checkpoint }) {
+      return join(tx).run('UPDATE log_head SET checkpoint = :checkpoint WHERE one = 1 AND size = :size', { size, checkpoint }) === 1;
     },
     async head(tx) {
       const row = join(tx).get<PublishedHead>('SELECT size, checkpoint FROM log_head');

@@ -178,7 +178,7 @@ function stopRow({ createdAt, ...row }: StoredStop): StopRow {
   return { ...said, createdAt: new Date(createdAt) } as StopRow; // NOT NULL holds the rest
 }
 
-function nodes(join: Join): Part<'renewNode' | 'nodeLives'> {
+function nodes(join: Join): Part<'renewNode' | 'anyNodeLives' | 'nodeLives'> {
   return {
     async renewNode(tx, node, leaseUntil) {
       join(tx).run(
@@ -186,6 +186,9 @@ function nodes(join: Join): Part<'renewNode' | 'nodeLives'> {
          ON CONFLICT (node) DO UPDATE SET lease_until = excluded.lease_until`,
         { node, leaseUntil },
       );
+    },
+    async anyNodeLives(tx) {
+      return join(tx).get('SELECT 1 FROM nodes WHERE lease_until > :now', { now: tx.now }) !== undefined;
     },
     async nodeLives(tx, node) {
       return join(tx).get('SELECT 1 FROM nodes WHERE node = :node AND lease_until > :now', { node, now: tx.now }) !== undefined;

@@ -1,4 +1,7 @@
-/** The life of keys: how far a rewrap has come. What is wrapped under which key the wrapped blobs say; this is for whoever watches and goes on. */
+/**
+ * The life of keys. How far a rewrap has come: what is wrapped under which key the wrapped blobs say, this is for whoever watches and goes on. The second
+ * wrap of each DEK, for the day the HSM is lost; after that day documents are signed again by a new key, and what was signed before is kept beside.
+ */
 export const SCHEMA_KEYS = `
 CREATE TABLE rewrap_job (
   one             INTEGER PRIMARY KEY CHECK (one = 1),
@@ -16,4 +19,20 @@ CREATE TABLE rewrap_job (
   holder          TEXT NOT NULL,
   lease_until     INTEGER NOT NULL
 ) STRICT;
+
+CREATE TABLE recovery_wraps (
+  version_id TEXT PRIMARY KEY REFERENCES versions (version_id),
+  key_id     TEXT NOT NULL,
+  wrapped    BLOB NOT NULL
+) STRICT;
+
+CREATE TABLE former_signatures (
+  digest    TEXT NOT NULL REFERENCES documents (digest),
+  signature BLOB NOT NULL,
+  PRIMARY KEY (digest, signature)
+) STRICT;
+DROP TRIGGER documents_never_change;
+CREATE TRIGGER documents_never_change BEFORE UPDATE ON documents
+WHEN old.digest <> new.digest OR old.kind <> new.kind OR old.bytes <> new.bytes
+BEGIN SELECT RAISE(ABORT, 'documents never change'); END;
 `;

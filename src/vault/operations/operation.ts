@@ -75,6 +75,22 @@ export interface SetKeyPeriods extends Next<'key-periods'> {
   readonly cryptoperiodDays: number;
   readonly destructionWaitDays: number;
 }
+/** The public part of a recovery key that every DEK is wrapped for too, or the end of one. */
+export interface SetRecoveryKey extends Next<'recovery-key'> {
+  readonly keyId: string;
+  /** base64. */
+  readonly publicKey: string;
+  readonly shares: number;
+  readonly needed: number;
+  readonly state: 'active' | 'withdrawn';
+}
+/** Makes one version unreadable for ever, after the waiting period; or takes that decision back. */
+export interface DestroyVersion extends Next<'destroy-version'> {
+  readonly modelId: ModelId;
+  readonly versionId: VersionId;
+  readonly versionDigest?: Digest;
+  readonly state: 'decided' | 'kept';
+}
 /** Lifts a block, a suspension or a lockdown. Says what it stops, so that whoever consents sees it. */
 export interface Lift extends Of<'lift'>, Pick<Stop, 'stopId' | 'scope' | 'target'> {}
 
@@ -92,6 +108,8 @@ export type Operation =
   | DestroyKey
   | KeepKey
   | SetKeyPeriods
+  | SetRecoveryKey
+  | DestroyVersion
   | Lift;
 
 /** One person's consent to one exact operation. */

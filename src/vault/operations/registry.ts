@@ -6,11 +6,13 @@ import { setAdministrator } from './administrator.ts';
 import { setAlias } from './alias.ts';
 import { changeClass } from './class-change.ts';
 import { destroyKey, keepKey } from './destroy-key.ts';
+import { destroyVersion } from './destroy-version.ts';
 import { setKeyPeriods } from './key-periods.ts';
 import { lift } from './lift.ts';
 import { setPolicySet, setReferenceValues, setTrustAnchors } from './namespace-documents.ts';
 import type { Consent, Operation, OperationPorts, OperationSpec } from './operation.ts';
 import { promote } from './promote.ts';
+import { setRecoveryKey } from './recovery-key.ts';
 import { compromiseKey, createKey, rotateKey } from './rotate-key.ts';
 
 type Registry = { readonly [K in Operation['kind']]: OperationSpec<Extract<Operation, { kind: K }>> };
@@ -29,6 +31,8 @@ const OPERATIONS: Registry = {
   'destroy-key': destroyKey,
   'keep-key': keepKey,
   'key-periods': setKeyPeriods,
+  'recovery-key': setRecoveryKey,
+  'destroy-version': destroyVersion,
   lift,
 };
 

@@ -38,6 +38,14 @@ export function summaryOf(operation: Operation): string {
       return `Destroy version ${operation.version} of ${operation.keyId} for good, once the waiting period is over`;
     case 'keep-key':
       return `Keep version ${operation.version} of ${operation.keyId}, which waits to be destroyed`;
+    case 'recovery-key':
+      return operation.state === 'active'
+        ? `Wrap every data key for the recovery key ${operation.keyId} too: any ${operation.needed} of its ${operation.shares} shares open all weights`
+        : `Withdraw the recovery key ${operation.keyId}: a lost HSM is then a lost vault`;
+    case 'destroy-version':
+      return operation.state === 'decided'
+        ? `Destroy version ${operation.versionId} for good once the waiting period is over; it is released to nobody from now on`
+        : `Keep version ${operation.versionId}, which waits to be destroyed`;
     case 'lift':
       return `Lift the stop ${operation.stopId}`;
   }
