@@ -10,13 +10,13 @@ import { signDocument } from '../../src/documents/document.ts';
 import { systemClock } from '../../src/domain/clock.ts';
 import { type Incarnation, type ModelId, type Namespace, newId, SYSTEM, type VersionId } from '../../src/domain/ids.ts';
 import { SecretBytes } from '../../src/domain/secret.ts';
+import { spkiDigestOf } from '../../src/identity/certificates.ts';
 import { decodeWrappedKey, dekWrapAad, encodeWrappedKey } from '../../src/keys/wrapped-key.ts';
 import type { Stores } from '../../src/stores/port.ts';
 import { openSqliteStores } from '../../src/stores/sqlite/sqlite-stores.ts';
 import { CATALOGUE_KEY, type CeremonyResult, ceremony, KEK } from '../../src/vault/init.ts';
 import { sameKey } from '../../src/vault/key-ring.ts';
 import { startTestKeeper, type TestKeeper } from '../keys/keeper-harness.ts';
-import { workstationOf } from '../vault/test-vault.ts';
 
 const CHILD = fileURLToPath(new URL('./rewrap-child.ts', import.meta.url));
 const NAMESPACE = 'prod' as Namespace;
@@ -48,7 +48,7 @@ export async function startRewrapSite(versions: number): Promise<RewrapSite> {
   const made = await ceremony(
     {
       origin: 'vault.example/rewrap',
-      administrators: ['alice', 'bob'].map((name) => ({ name, roles: ['approver'], workstation: workstationOf(name) })),
+      administrators: ['alice', 'bob'].map((name) => ({ name, roles: ['approver'], workstation: spkiDigestOf(Buffer.from(name)) })),
       policies: {},
       now: new Date(),
     },

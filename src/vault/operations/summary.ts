@@ -40,7 +40,7 @@ export function summaryOf(operation: Operation): string {
       return `Keep version ${operation.version} of ${operation.keyId}, which waits to be destroyed`;
     case 'recovery-key':
       return operation.state === 'active'
-        ? `Wrap every data key for the recovery key ${operation.keyId} too: any ${operation.needed} of its ${operation.shares} shares open all weights`
+        ? `Wrap every data key for the recovery key ${operation.keyId} too: whoever has ${operation.needed} of its ${operation.shares} shares opens all weights`
         : `Withdraw the recovery key ${operation.keyId}: a lost HSM is then a lost vault`;
     case 'destroy-version':
       return operation.state === 'decided'
