@@ -40,7 +40,7 @@ export interface RewrapSite {
 }
 
 export async function startRewrapSite(versions: number): Promise<RewrapSite> {
-  const keeper = await startTestKeeper({ client: { queue: 4096, deadlineMs: 120_000 } });
+  const keeper = await startTestKeeper({ hangMs: 300_000, client: { queue: 4096, deadlineMs: 300_000 } });
   const folder = join(keeper.hsm.folder, 'vault');
   mkdirSync(folder);
   const database = join(folder, 'vault.db');
