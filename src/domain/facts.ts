@@ -117,6 +117,8 @@ const TDX: FactTable = {
   advisoryIds: texts('advisories that apply to the level that matched'),
   fmspc: hex('family, model, stepping, platform type and custom SKU, 6 bytes'),
   ppid: hex('of the processor package, 16 bytes', { ...IDENTITY, optional: true }),
+  secureBoot: flag('by an event log that equals the registers: the firmware started only what is signed', OPTIONAL),
+  bootApplications: texts('by such a log: SHA-384 (Authenticode) of what the firmware started', OPTIONAL),
   revocation,
   collateralStale,
 };

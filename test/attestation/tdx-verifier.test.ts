@@ -1,5 +1,8 @@
 /** TDX evidence as the vault takes it: bound to the challenge, under the anchors in force, judged by what the vault keeps. */
+import { createHash } from 'node:crypto';
 import { describe, expect, test } from '@jest/globals';
+import { parseEventLog } from '../../src/attestation/event-log/event-log.ts';
+import { replay } from '../../src/attestation/event-log/replay.ts';
 import type { VerificationContext } from '../../src/attestation/port.ts';
 import { createTdxVerifier } from '../../src/attestation/tdx/verifier.ts';
 import { readCertificate } from '../../src/attestation/x509/certificate.ts';
@@ -7,6 +10,7 @@ import { toBase64 } from '../../src/domain/bytes.ts';
 import { isRefusal, teeReportData } from '../../src/domain/evidence.ts';
 import { evidenceVerifierContract } from '../contract/evidence-verifier.ts';
 import { issueCrl } from './crl-maker.ts';
+import { latin, log, variable } from './log-maker.ts';
 import {
   type BundleWishes,
   FMSPC,
@@ -88,6 +92,46 @@ describe('a quote', () => {
   test('is judged by the last collateral that was known when that is past its date, and says so', async () => {
     const stale = { revocation: 'unknown', collateralStale: true, tcbStatus: 'UpToDate' };
     expect(await verify(genuine, { now: new Date('2026-03-01T00:00:00Z') })).toMatchObject({ facts: stale });
+  });
+});
+
+describe('an event log beside a quote', () => {
+  const events = [
+    { register: 1, type: 0x8000_0001, data: variable('SecureBoot', Uint8Array.of(1)) },
+    { register: 2, type: 0x8000_0003, data: latin('boot loader') },
+    { register: 3, type: 0x0d, data: latin('command line') },
+  ];
+  const ccel = log(['sha384'], ...events);
+  const replayed = replay(parseEventLog(ccel)).sha384 ?? {};
+  const rtmr = [1, 2, 3].map((register) => new Uint8Array(Buffer.from(replayed[register] ?? '', 'hex')));
+  const afterBoot = new Uint8Array(48).fill(5);
+  const withLog = (eventLog: Uint8Array, registers: readonly Uint8Array[]) => ({
+    ...quote({ rtmr: registers }),
+    eventLog: toBase64(eventLog),
+  });
+
+  test('that replays to its RTMRs adds what was started, and need not know what the guest extended into RTMR 3', async () => {
+    const started = createHash('sha384').update('boot loader').digest('hex');
+    for (const registers of [rtmr, [...rtmr, afterBoot]]) {
+      expect(await verify(withLog(ccel, registers))).toMatchObject({ facts: { secureBoot: true, bootApplications: [started] } });
+    }
+    expect(await verify(quote({ rtmr }))).not.toHaveProperty('facts.secureBoot');
+  });
+
+  test('that replays to anything else is refused: altered, cut, longer, of another guest or empty', async () => {
+    const cut = log(['sha384'], ...events.slice(0, 2));
+    const longer = log(['sha384'], ...events, { register: 1, type: 0x0d, data: latin('more') });
+    const altered = log(['sha384'], { ...events[0], register: 1, type: 0x8000_0001, data: variable('SecureBoot', Uint8Array.of(0)) });
+    for (const wrong of [cut, longer, altered, log(['sha384'])]) expect(await codeOf(withLog(wrong, rtmr))).toBe('measurement_mismatch');
+    expect(await codeOf(withLog(ccel, [afterBoot, ...rtmr.slice(1)]))).toBe('measurement_mismatch');
+    const runtime = log(['sha384'], ...events, { register: 4, type: 0x0d, data: latin('application') });
+    expect(await codeOf(withLog(runtime, [...rtmr, afterBoot]))).toBe('measurement_mismatch');
+  });
+
+  test('that is none, or has no SHA-384, is malformed', async () => {
+    for (const wrong of [latin('no log'), log(['sha256'], { register: 1, type: 0x0d, data: latin('x') })]) {
+      expect(await codeOf(withLog(wrong, rtmr))).toBe('evidence_malformed');
+    }
   });
 });
 

@@ -6,6 +6,7 @@ import { isoSeconds, overlap, type Validity } from '../x509/validity.ts';
 import { type Certified, certify } from './certified.ts';
 import { judgedClaims, reportClaims } from './claims.ts';
 import { type Collateral, type CollateralTrust, dateFindings, verifyCollateral } from './collateral.ts';
+import { checkEventLog } from './event-log.ts';
 import { type QeReport, type QuotedReport, readQeReport, readQuotedReport, readQuoteSignature } from './quote.ts';
 import { checkQuoteSignatures } from './signatures.ts';
 import { judgeTcb, sameUnder, type TcbVerdict } from './tcb.ts';
@@ -50,7 +51,7 @@ interface QuoteParts {
 }
 
 /** Structure, PCK chain, the three signatures, and debug. */
-export function examineQuoteAlone({ evidence, roots, now }: ExaminationInputs, memo: IssuerMemo): ExaminedQuote {
+export function examineQuoteAlone({ evidence, companions, roots, now }: ExaminationInputs, memo: IssuerMemo): ExaminedQuote {
   const quoted = orUndefined(() => readQuotedReport(evidence));
   if (quoted === undefined) return { findings: ['malformed'], claims: {}, periods: [], parts: undefined };
   const signature = orUndefined(() => readQuoteSignature(evidence, quoted));
@@ -60,12 +61,14 @@ export function examineQuoteAlone({ evidence, roots, now }: ExaminationInputs, m
   const pinned = roots.filter(({ vendor }) => vendor === 'intel').flatMap(({ certificate }) => memo.certificates(certificate));
   const certified = certify(signature.pckChain, { roots: pinned, memo, now });
   const qe = readQeReport(signature.qeReport);
+  const log = companions['event_log'] && checkEventLog(companions['event_log'], quoted.report);
   return {
     findings: [
       ...(signature.trailing.isZero ? [] : (['trailing_bytes'] as const)),
       ...certified.findings,
       ...checkQuoteSignatures(quoted, signature, qe, certified.pck),
       ...debugFindings(quoted),
+      ...(log?.problem === undefined ? [] : [log.problem]),
     ],
     claims: { ...reportClaims(quoted), ...certified.claims, trailing_bytes: signature.trailing.length },
     periods: certified.periods,

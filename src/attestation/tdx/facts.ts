@@ -1,6 +1,7 @@
 /** The facts of a verified quote (domain/facts.ts). */
 import { toHex } from '../../domain/bytes.ts';
 import type { Facts } from '../../domain/facts.ts';
+import type { LogFacts } from '../event-log/facts.ts';
 import type { Pck } from './pck.ts';
 import type { QuotedReport } from './quote.ts';
 import type { TcbVerdict } from './tcb.ts';
@@ -11,10 +12,12 @@ export interface Known {
   readonly tcbEvaluationDataNumber: number;
   readonly revocation: 'good' | 'unknown';
   readonly collateralStale: boolean;
+  /** Of an event log that equals the registers. */
+  readonly log: LogFacts | undefined;
 }
 
 export function tdxFacts({ version, report }: QuotedReport, known: Known): Facts {
-  const { pck, verdict, tcbEvaluationDataNumber, revocation, collateralStale } = known;
+  const { pck, verdict, tcbEvaluationDataNumber, revocation, collateralStale, log } = known;
   const attributes = Buffer.from(report.tdAttributes).readBigUInt64LE();
   const bit = (at: bigint) => ((attributes >> at) & 1n) === 1n;
   const [rtmr0, rtmr1, rtmr2, rtmr3] = report.rtmr.map(toHex);
@@ -47,5 +50,11 @@ export function tdxFacts({ version, report }: QuotedReport, known: Known): Facts
     ppid: pck.ppid,
     revocation,
     collateralStale,
+    ...logFacts(log),
   };
+}
+
+function logFacts(log: LogFacts | undefined): Facts {
+  if (log === undefined) return {};
+  return { ...(log.secureBoot !== null && { secureBoot: log.secureBoot }), bootApplications: log.bootApplications };
 }

@@ -3,12 +3,14 @@ import { equalBytes } from '../../domain/bytes.ts';
 import type { ErrorCode } from '../../domain/errors.ts';
 import { isRefusal, type Refusal, refuse, teeReportData, type VerifiedWorkload } from '../../domain/evidence.ts';
 import { certificateEndorsements, endorsementOf } from '../endorsements.ts';
+import type { LogFacts } from '../event-log/facts.ts';
 import type { EvidenceVerifier, VerificationContext } from '../port.ts';
 import { rootsOf } from '../vendor-roots.ts';
 import { findWorkload } from '../workload.ts';
 import { orUndefined } from '../x509/der.ts';
 import { IssuerMemo } from '../x509/path.ts';
 import { overlap } from '../x509/validity.ts';
+import { checkEventLog } from './event-log.ts';
 import { parseTdxEvidence } from './evidence.ts';
 import { type ExaminedQuote, examineQuoteAlone, examineUnderCollateral, type UnderCollateral } from './examine.ts';
 import { tdxFacts } from './facts.ts';
@@ -73,10 +75,17 @@ async function verify(
   if (!equalBytes(partsOf(quote).quoted.report.reportData, teeReportData(context.binding))) {
     return refuse('evidence_binding_mismatch', 'report data is not SHA-512 of the binding');
   }
-  return judge(quote, context);
+  const log = evidence.eventLog && checkEventLog(evidence.eventLog, partsOf(quote).quoted.report);
+  if (log?.problem === 'event_log_malformed') return refuse('evidence_malformed', 'the event log is none, or has no SHA-384');
+  if (log?.problem !== undefined) return refuse('measurement_mismatch', 'the event log does not replay to the RTMRs of the quote');
+  return judge(quote, log?.facts, context);
 }
 
-async function judge(quote: ExaminedQuote, context: VerificationContext): Promise<VerifiedWorkload<'tdx'> | Refusal> {
+async function judge(
+  quote: ExaminedQuote,
+  log: LogFacts | undefined,
+  context: VerificationContext,
+): Promise<VerifiedWorkload<'tdx'> | Refusal> {
   const { fmspc } = pckOf(quote);
   const kept = await context.collateral.find('tdx-collateral', fmspc);
   if (kept === undefined) return refuse('collateral_missing', `no TCB information of FMSPC ${fmspc} is kept`);
@@ -84,7 +93,7 @@ async function judge(quote: ExaminedQuote, context: VerificationContext): Promis
   if (under === undefined) return refuse('collateral_missing', `what is kept of FMSPC ${fmspc} is no collateral`);
   const refusal = refusalOf(under, fmspc);
   if (refusal !== undefined) return refusal;
-  return claimsOf(quote, under, kept.bytes, context);
+  return claimsOf(quote, { ...under, log, bundle: kept.bytes }, context);
 }
 
 function refusalOf({ findings }: UnderCollateral, fmspc: string): Refusal | undefined {
@@ -98,8 +107,14 @@ function refusalOf({ findings }: UnderCollateral, fmspc: string): Refusal | unde
 
 async function claimsOf(
   quote: ExaminedQuote,
-  { findings, verdict, collateral, periods }: UnderCollateral,
-  bundle: Uint8Array,
+  {
+    findings,
+    verdict,
+    collateral,
+    periods,
+    log,
+    bundle,
+  }: UnderCollateral & { readonly log: LogFacts | undefined; readonly bundle: Uint8Array },
   context: VerificationContext,
 ): Promise<VerifiedWorkload<'tdx'> | Refusal> {
   const { info } = collateral;
@@ -110,6 +125,7 @@ async function claimsOf(
     tcbEvaluationDataNumber: info.tcbEvaluationDataNumber,
     revocation: findings.some((word) => STALE_LISTS.includes(word)) ? 'unknown' : 'good',
     collateralStale: findings.some((word) => STALE.includes(word)),
+    log,
   });
   const attester = await findWorkload('tdx', facts, context);
   if (isRefusal(attester)) return attester;

@@ -16,6 +16,7 @@ export type TdxWord =
   | 'qe_mrsigner_mismatch'
   | 'qe_identity_mismatch'
   | 'tdx_module_mismatch'
+  | 'event_log_malformed'
   | 'event_log_mismatch'
   | Unacceptable;
 
