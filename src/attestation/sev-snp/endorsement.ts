@@ -7,6 +7,7 @@ import { orUndefined } from '../x509/der.ts';
 import { partOf } from '../x509/names.ts';
 import { type IssuerMemo, pathToRoot } from '../x509/path.ts';
 import { derOrPem } from '../x509/pem.ts';
+import { curveOf } from '../x509/signature.ts';
 import { standing, type Validity } from '../x509/validity.ts';
 import { type EndorsementKey, readEndorsementKey } from './endorsement-key.ts';
 import { PRODUCTS, type Product } from './product.ts';
@@ -60,7 +61,7 @@ function isAmdPath(path: readonly Certificate[], { kind, certificate }: Endorsem
   return (
     partOf(intermediate.subject, 'CN') === `SEV-${kind === 'VLEK' ? 'VLEK-' : ''}${line}` &&
     [certificate, intermediate].every(({ algorithm }) => algorithm.scheme === 'rsapss' && algorithm.hash === 'sha384') &&
-    certificate.publicKey.asymmetricKeyDetails?.namedCurve === 'secp384r1' &&
+    curveOf(certificate.publicKey) === 'secp384r1' &&
     sent.every(({ fingerprint }) => onPath.has(fingerprint))
   );
 }

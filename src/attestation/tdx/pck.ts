@@ -3,6 +3,7 @@ import { toHex } from '../../domain/bytes.ts';
 import type { Certificate } from '../x509/certificate.ts';
 import { type DerNode, expectTag, Malformed, oidText, parseDer, smallInteger, TAG } from '../x509/der.ts';
 import { partOf } from '../x509/names.ts';
+import { curveOf } from '../x509/signature.ts';
 
 const SGX = '1.2.840.113741.1.13.1';
 const TCB = `${SGX}.2`;
@@ -24,10 +25,10 @@ export interface Pck {
 
 /** Throws Malformed for a certificate that is not one. */
 export function readPck(certificate: Certificate): Pck {
-  const { namedCurve } = certificate.publicKey.asymmetricKeyDetails ?? {};
   const issuer = partOf(certificate.issuer, 'CN');
   const value = certificate.extensions.get(SGX)?.value;
-  if (value === undefined || issuer === undefined || namedCurve !== 'prime256v1') throw new Malformed('not a PCK certificate');
+  if (value === undefined || issuer === undefined || curveOf(certificate.publicKey) !== 'prime256v1')
+    throw new Malformed('not a PCK certificate');
   const members = readMembers(expectTag(parseDer(value, { maxBytes: 2048, maxNodes: 160 }), TAG.sequence));
   const tcb = readMembers(expectTag(members.get(TCB), TAG.sequence));
   const octets = (suffix: string, length: number) => {

@@ -1,7 +1,7 @@
 /** The three signatures below the PCK certificate: it signs the QE report, that names the attestation key, and this signs the quote. */
-import { createPublicKey, type KeyObject } from 'node:crypto';
 import { concat, equalBytes, sha256 } from '../../domain/bytes.ts';
-import { ecdsaVerifies } from '../x509/signature.ts';
+import { orUndefined } from '../x509/der.ts';
+import { ecdsaVerifies, readP256Point } from '../x509/signature.ts';
 import type { Pck } from './pck.ts';
 import type { QeReport, QuotedReport, QuoteSignature } from './quote.ts';
 import type { TdxWord } from './words.ts';
@@ -12,7 +12,7 @@ export function checkQuoteSignatures(
   qe: QeReport,
   pck: Pick<Pck, 'certificate'> | undefined,
 ): readonly TdxWord[] {
-  const key = keyOf(signature.attestationKey);
+  const key = orUndefined(() => readP256Point(signature.attestationKey));
   const qeSigned =
     pck !== undefined && ecdsaVerifies('sha256', signature.qeReport, halves(signature.qeReportSignature), pck.certificate.publicKey);
   const quoteSigned = key !== undefined && ecdsaVerifies('sha256', quoted.signed, halves(signature.signature), key);
@@ -26,14 +26,4 @@ export function checkQuoteSignatures(
 
 function halves(signature: Uint8Array): { r: Uint8Array; s: Uint8Array } {
   return { r: signature.subarray(0, 32), s: signature.subarray(32) };
-}
-
-/** Undefined for x and y that are no point of P-256. */
-function keyOf(xy: Uint8Array): KeyObject | undefined {
-  const [x, y] = [xy.subarray(0, 32), xy.subarray(32)].map((part) => Buffer.from(part).toString('base64url'));
-  try {
-    return createPublicKey({ key: { kty: 'EC', crv: 'P-256', x: x ?? '', y: y ?? '' }, format: 'jwk' });
-  } catch {
-    return undefined;
-  }
 }

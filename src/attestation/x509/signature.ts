@@ -95,20 +95,50 @@ function verifies(hash: Hash, tbs: Uint8Array, key: Parameters<typeof verify>[2]
   }
 }
 
-const CURVES = ['prime256v1', 'secp384r1', 'secp521r1'];
 const EC_PUBLIC_KEY = '1.2.840.10045.2.1';
+/** NIST's, by name (RFC 5480, 2.1.1.1), as node:crypto calls them. */
+const CURVES: Readonly<Record<string, string>> = {
+  '1.2.840.10045.3.1.7': 'prime256v1',
+  '1.3.132.0.34': 'secp384r1',
+  '1.3.132.0.35': 'secp521r1',
+};
+/** Asking a key for its curve exports it, which takes longer than reading its name where it stands. */
+const curves = new WeakMap<KeyObject, string>();
+
+export function curveOf(key: KeyObject): string | undefined {
+  return curves.get(key) ?? key.asymmetricKeyDetails?.namedCurve;
+}
 
 /** A public key of a kind that is accepted: RSA of 2048 to 8192 bits, or EC on a NIST curve. DER SubjectPublicKeyInfo; throws Malformed. */
 export function readPublicKey(spki: Uint8Array): KeyObject {
   const algorithm = child(parseDer(spki, { maxBytes: 2048, maxNodes: 32 }), 0, TAG.sequence);
-  // OpenSSL gives a curve with parameters of its own the name of the curve that it resembles (CVE-2020-0601), so the name must be here.
-  if (oidText(algorithm.children[0]) === EC_PUBLIC_KEY) child(algorithm, 1, TAG.oid);
+  return oidText(algorithm.children[0]) === EC_PUBLIC_KEY ? readEcKey(spki, algorithm) : readRsaKey(spki);
+}
+
+/** OpenSSL gives a curve with parameters of its own the name of the curve that it resembles (CVE-2020-0601), so the name must be here. */
+function readEcKey(spki: Uint8Array, algorithm: DerNode): KeyObject {
+  const name = oidText(child(algorithm, 1, TAG.oid));
+  const curve = Object.hasOwn(CURVES, name) ? CURVES[name] : undefined;
+  if (curve === undefined) throw new Malformed('a public key of a kind that is not accepted');
   const key = importKey(spki);
-  const { namedCurve, modulusLength = 0 } = key.asymmetricKeyDetails ?? {};
-  const isEc = key.asymmetricKeyType === 'ec' && CURVES.includes(namedCurve ?? '');
-  const isRsa = (key.asymmetricKeyType === 'rsa' || key.asymmetricKeyType === 'rsa-pss') && modulusLength >= 2048 && modulusLength <= 8192;
-  if (!isEc && !isRsa) throw new Malformed('a public key of a kind that is not accepted');
+  curves.set(key, curve);
   return key;
+}
+
+function readRsaKey(spki: Uint8Array): KeyObject {
+  const key = importKey(spki);
+  const { modulusLength = 0 } = key.asymmetricKeyDetails ?? {};
+  const isRsa = key.asymmetricKeyType === 'rsa' || key.asymmetricKeyType === 'rsa-pss';
+  if (!isRsa || modulusLength < 2048 || modulusLength > 8192) throw new Malformed('a public key of a kind that is not accepted');
+  return key;
+}
+
+/** SubjectPublicKeyInfo of P-256 up to x and y. */
+const P256_SPKI = Buffer.from('3059301306072a8648ce3d020106082a8648ce3d03010703420004', 'hex');
+
+/** x and y, 32 bytes each. Throws Malformed when they are no point of P-256. */
+export function readP256Point(xy: Uint8Array): KeyObject {
+  return readPublicKey(Buffer.concat([P256_SPKI, xy]));
 }
 
 function importKey(spki: Uint8Array): KeyObject {
@@ -124,7 +154,7 @@ function importKey(spki: Uint8Array): KeyObject {
  * library has had its own day of accepting them.
  */
 export function ecdsaVerifies(hash: Hash, data: Uint8Array, { r, s }: { r: Uint8Array; s: Uint8Array }, key: KeyObject): boolean {
-  const curve = key.asymmetricKeyDetails?.namedCurve;
+  const curve = curveOf(key);
   const order = curve === 'prime256v1' ? P256_ORDER : curve === 'secp384r1' ? P384_ORDER : undefined;
   if (order === undefined || !inRange(r, order) || !inRange(s, order)) return false;
   return verifies(hash, data, { key, dsaEncoding: 'ieee-p1363' }, Buffer.concat([r, s]));

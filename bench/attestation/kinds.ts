@@ -1,0 +1,6 @@
+/** What `npm run bench -- attestation` measures, in this order. */
+import type { KindBench } from './kind.ts';
+import { sevSnp } from './sev-snp.ts';
+import { tdx } from './tdx.ts';
+
+export const KIND_BENCHES: readonly KindBench[] = [sevSnp, tdx];
