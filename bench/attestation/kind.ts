@@ -31,6 +31,6 @@ export function appraisalOf(sample: Sample, count: number): () => Promise<Attest
   const verifiers = new Map([[kind, verifier]]);
   const bindingOf = () => context.binding;
   const evidence = [{ kind, body }];
-  const known = { referenceValues, referenceValuesDigest: DIGEST, spkiDigest: DIGEST, now: context.now };
+  const known = { referenceValues, referenceValuesDigest: DIGEST, spkiDigest: DIGEST, appraisalPolicyId: 'bench', now: context.now };
   return () => appraise({ evidence, verifiers, bindingOf, context, ...known });
 }

@@ -98,6 +98,7 @@ describe('a quote', () => {
 describe('an event log beside a quote', () => {
   const events = [
     { register: 1, type: 0x8000_0001, data: variable('SecureBoot', Uint8Array.of(1)) },
+    { register: 1, type: 4, data: new Uint8Array(4) }, // separator: the firmware's own measuring ends
     { register: 2, type: 0x8000_0003, data: latin('boot loader') },
     { register: 3, type: 0x0d, data: latin('command line') },
   ];
@@ -119,7 +120,7 @@ describe('an event log beside a quote', () => {
   });
 
   test('that replays to anything else is refused: altered, cut, longer, of another guest or empty', async () => {
-    const cut = log(['sha384'], ...events.slice(0, 2));
+    const cut = log(['sha384'], ...events.slice(0, 3));
     const longer = log(['sha384'], ...events, { register: 1, type: 0x0d, data: latin('more') });
     const altered = log(['sha384'], { ...events[0], register: 1, type: 0x8000_0001, data: variable('SecureBoot', Uint8Array.of(0)) });
     for (const wrong of [cut, longer, altered, log(['sha384'])]) expect(await codeOf(withLog(wrong, rtmr))).toBe('measurement_mismatch');

@@ -26,7 +26,7 @@ export function checkEventLog(bytes: Uint8Array, { rtmr }: TdReport): CheckedLog
     return found !== undefined && found !== toHex(rtmr[at] ?? new Uint8Array(0));
   });
   if (differs) return { problem: 'event_log_mismatch', facts: undefined };
-  return { problem: undefined, facts: factsOf(log, { bank: 'sha384', registers: REGISTERS }) };
+  return { problem: undefined, facts: factsOf(log, 'ccel', { bank: 'sha384', registers: REGISTERS }) };
 }
 
 function parsed(bytes: Uint8Array): EventLog | undefined {
