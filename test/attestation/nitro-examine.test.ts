@@ -135,6 +135,8 @@ describe('a chain that is not the vendor’s', () => {
 });
 
 describe('COSE and CBOR', () => {
+  /** What cannot be read is signed by nobody. */
+  const UNREADABLE = ['malformed', 'cose_signature_invalid'];
   const hex = (text: string) => Buffer.from(text, 'hex');
 
   test('an algorithm other than ES384, none, or one that is not signed is malformed', async () => {
@@ -181,7 +183,7 @@ describe('COSE and CBOR', () => {
     const twice = [...members, ...members.slice(0, 1)];
     const pcrs = [0, 1, 2, 2].map((index) => [uint(index), bstr(pcr(9))] as const);
     for (const payload of [map(...twice), endlessMap(...twice), map(...membersOf(enclave, { pcrs: map(...pcrs) }))]) {
-      expect(await wordsFor({ payload })).toEqual(['malformed']);
+      expect(await wordsFor({ payload })).toEqual(UNREADABLE);
     }
   });
 
@@ -195,14 +197,14 @@ describe('COSE and CBOR', () => {
       { nonce: hex('c24161') },
       { nonce: hex('f97e00') },
     ]) {
-      expect(await withMembers(change)).toEqual(['malformed']);
-      expect(await wordsFor({ payload: endlessMap(...membersOf(enclave, change)) })).toEqual(['malformed']);
+      expect(await withMembers(change)).toContain('malformed');
+      expect(await wordsFor({ payload: endlessMap(...membersOf(enclave, change)) })).toContain('malformed');
     }
     const evidence = Buffer.from(await makeDocument(enclave));
     for (const outer of ['9804', 'd8128 4'.replace(' ', ''), 'd2d284', 'd9d9f784', 'd86284', '85']) {
-      expect(reasonsOf(new Uint8Array(Buffer.concat([hex(outer), evidence.subarray(1)])))).toEqual(['malformed']);
+      expect(reasonsOf(new Uint8Array(Buffer.concat([hex(outer), evidence.subarray(1)])))).toEqual(UNREADABLE);
     }
-    expect(reasonsOf(new Uint8Array(Buffer.concat([hex('9f'), evidence.subarray(1), hex('ff')])))).toEqual(['malformed']);
+    expect(reasonsOf(new Uint8Array(Buffer.concat([hex('9f'), evidence.subarray(1), hex('ff')])))).toEqual(UNREADABLE);
   });
 
   test('a payload map that does not add up is malformed', async () => {
@@ -250,8 +252,8 @@ describe('COSE and CBOR', () => {
   });
 
   test('a document that is too large is refused before it is read', () => {
-    expect(reasonsOf(new Uint8Array(1 << 20))).toEqual(['malformed']);
-    expect(reasonsOf(new Uint8Array(0))).toEqual(['malformed']);
+    expect(reasonsOf(new Uint8Array(1 << 20))).toEqual(UNREADABLE);
+    expect(reasonsOf(new Uint8Array(0))).toEqual(UNREADABLE);
   });
 });
 

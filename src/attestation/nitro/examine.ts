@@ -41,7 +41,10 @@ export function examineNitroDocument(inputs: ExaminationInputs, memo = new Issue
   return conclude(found, ['debug_enabled'], claims);
 }
 
-/** Goes on after a finding as far as something can still be said, so that a person sees all that is wrong. */
+/**
+ * Goes on after a finding as far as something can still be said, so that a person sees all that is wrong. What cannot be read at all is
+ * signed by nobody, and gets that word too.
+ */
 export function examineParts(inputs: ExaminationInputs, memo: IssuerMemo): ExaminedDocument {
   const found = new Set<NitroWord>();
   const claims: Claims = { product: 'AWS Nitro Enclaves' };
@@ -53,7 +56,7 @@ export function examineParts(inputs: ExaminationInputs, memo: IssuerMemo): Exami
     return { findings: [...found], claims, document: read.document, path };
   } catch (error) {
     if (!(error instanceof Malformed)) throw error;
-    return { findings: [...found, 'malformed'], claims, document: {}, path: [] };
+    return { findings: [...found, 'malformed', 'cose_signature_invalid'], claims, document: {}, path: [] };
   }
 }
 

@@ -53,11 +53,12 @@ export function examineNvidiaReport(inputs: ExaminationInputs, memo = new Issuer
   return conclude(found, [], claims);
 }
 
-/** Goes on after a finding as far as something can still be said. */
+/** Goes on after a finding as far as something can still be said. What cannot be read is signed by nobody, and gets that word too. */
 export function examineParts(inputs: ExaminationInputs, memo: IssuerMemo): ExaminedReport {
   const findings: Findings = { found: new Set(), claims: {} };
   const { found } = findings;
   const report = readOrNote(() => readReport(inputs.evidence), found);
+  if (report === undefined) found.add('report_signature_invalid');
   const chain = readChain(inputs.companions['chain'], memo, found);
   const facts = report && factsOf(report.opaque);
   const architecture = facts && architectureOf(chain ?? [], facts);
