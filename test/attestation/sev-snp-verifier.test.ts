@@ -6,7 +6,7 @@ import { toBase64 } from '../../src/domain/bytes.ts';
 import { isRefusal, teeReportData } from '../../src/domain/evidence.ts';
 import { evidenceVerifierContract } from '../contract/evidence-verifier.ts';
 import { issueCrl } from './crl-maker.ts';
-import { AMD_NAME, CHIP_ID, makeReport, makeSnpLine, NOW, PSS, type ReportWishes, TCB } from './snp-maker.ts';
+import { AMD_NAME, CHIP_ID, makeReport, makeSnpLine, NOW, PSS, pemOf, type ReportWishes, TCB } from './snp-maker.ts';
 import { BINDING, keeping, workloadContext } from './workload-context.ts';
 
 const genoa = await makeSnpLine('Genoa');
@@ -77,6 +77,27 @@ describe('a report', () => {
 
   test('of a debug guest is verified: that it must not get weights is said by the appraisal, which knows whose it is', async () => {
     expect(await verify({ report: report({ policy: 0xb0000n }) })).toMatchObject({ facts: { debug: true } });
+  });
+});
+
+describe('collateral that is imported', () => {
+  const identify = (bytes: Uint8Array, roots = [genoa.pinned.certificate]) => createSnpVerifier().identifyCollateral?.(bytes, 'any', roots);
+
+  test('is known by what it is: a chain, a list, the certificate of a chip', async () => {
+    expect(identify(genoa.chain())).toMatchObject({ type: 'amd-chain', key: 'Genoa/VCEK' });
+    expect(identify(genoa.chain('VLEK'))).toMatchObject({ type: 'amd-chain', key: 'Genoa/VLEK' });
+    const dates = { issuedAt: new Date('2026-01-01T00:00:00Z'), expiresAt: new Date('2026-02-01T00:00:00Z') };
+    expect(identify(await arkCrl())).toEqual({ type: 'amd-crl', key: 'Genoa', ...dates });
+    expect(identify(pemOf([vcek.der, genoa.ask]))).toMatchObject({ type: 'amd-vcek', key: `Genoa/${chip}/0a00000000001754` });
+  });
+
+  test('is not, without the way to a root in force, or when it is something else', async () => {
+    const stranger = await makeSnpLine('Genoa');
+    const issuer = { subject: `CN=ARK-Genoa, ${AMD_NAME}`, signer: stranger.rootKeys.privateKey, algorithm: PSS };
+    const wrong = [vcek.der, stranger.chain(), await issueCrl({ issuer }), pemOf([vlek.der, genoa.ask]), Uint8Array.of(1), new Uint8Array(70_000)];
+    for (const bytes of wrong) expect(identify(bytes)).toBeUndefined();
+    expect(identify(genoa.chain(), [])).toBeUndefined();
+    expect(identify(genoa.pinned.certificate)).toBeUndefined();
   });
 });
 

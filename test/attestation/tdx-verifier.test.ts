@@ -95,6 +95,30 @@ describe('a quote', () => {
   });
 });
 
+describe('collateral that is imported', () => {
+  const identify = (bytes: Uint8Array, roots = [world.root.der]) => createTdxVerifier().identifyCollateral?.(bytes, 'any', roots);
+
+  test('is known by its FMSPC and dates, when Intel signed all of it', async () => {
+    expect(identify(await makeBundle(world))).toEqual({
+      type: 'tdx-collateral',
+      key: FMSPC,
+      issuedAt: new Date('2026-01-01T00:00:00Z'),
+      expiresAt: new Date('2026-02-01T00:00:00Z'),
+    });
+  });
+
+  test('is not, when a part is of somebody else, missing, or the root is not in force', async () => {
+    const stranger = await makeIntelWorld();
+    const strange = await issueCrl({ issuer: stranger.platform });
+    for (const wishes of [{ signer: stranger.signer }, { pckCrl: strange }, { change: { pck_crl_issuer_chain: undefined } }]) {
+      expect(identify(await makeBundle(world, wishes))).toBeUndefined();
+    }
+    expect(identify(await makeBundle(world), [])).toBeUndefined();
+    expect(identify(Uint8Array.of(1))).toBeUndefined();
+    expect(identify(new Uint8Array(2_000_000))).toBeUndefined();
+  });
+});
+
 describe('an event log beside a quote', () => {
   const events = [
     { register: 1, type: 0x8000_0001, data: variable('SecureBoot', Uint8Array.of(1)) },

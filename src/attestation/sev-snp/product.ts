@@ -31,6 +31,11 @@ export function readTcb(bytes: Uint8Array, product: Product | undefined): Tcb {
   return Object.fromEntries(layout.map((part, at) => [part, bytes[at] ?? 0]));
 }
 
+/** The reverse; parts that are not there are zero. */
+export function tcbBytes(tcb: Tcb, product: Product): Uint8Array {
+  return Uint8Array.from(product === 'Turin' ? ZEN5 : ZEN3_AND_4, (part) => tcb[part] ?? 0);
+}
+
 /** The parts that have a meaning, in the words of claims. */
 export function tcbClaims(tcb: Tcb): Readonly<Record<string, ClaimValue>> {
   return Object.fromEntries(Object.entries(tcb).filter(([part]) => !part.startsWith('spl')));

@@ -15,13 +15,18 @@ import { IssuerMemo } from '../x509/path.ts';
 import { parseSnpEvidence, type SnpEvidence } from './evidence.ts';
 import { type ExaminedReport, examineParts } from './examine.ts';
 import { snpFacts } from './facts.ts';
+import { identifySnpCollateral } from './identify.ts';
 import { PRODUCTS, type Product, productOfCpuid } from './product.ts';
 import { readReport, type SnpReport } from './report.ts';
 import type { SnpWord } from './words.ts';
 
 export function createSnpVerifier(): EvidenceVerifier<VerifiedWorkload<'sev-snp'>> {
   const memo = new IssuerMemo();
-  return { kind: 'sev-snp', verify: (body, context) => verify(body, context, memo) };
+  return {
+    kind: 'sev-snp',
+    verify: (body, context) => verify(body, context, memo),
+    identifyCollateral: (bytes, _name, roots) => identifySnpCollateral(bytes, roots),
+  };
 }
 
 /** What a finding is to the one who asks. Undefined: no refusal, but a fact. */

@@ -14,11 +14,16 @@ import { checkEventLog } from './event-log.ts';
 import { parseTdxEvidence } from './evidence.ts';
 import { type ExaminedQuote, examineQuoteAlone, examineUnderCollateral, type UnderCollateral } from './examine.ts';
 import { tdxFacts } from './facts.ts';
+import { identifyTdxCollateral } from './identify.ts';
 import type { TdxWord } from './words.ts';
 
 export function createTdxVerifier(): EvidenceVerifier<VerifiedWorkload<'tdx'>> {
   const memo = new IssuerMemo();
-  return { kind: 'tdx', verify: (body, context) => verify(body, context, memo) };
+  return {
+    kind: 'tdx',
+    verify: (body, context) => verify(body, context, memo),
+    identifyCollateral: (bytes, _name, roots) => identifyTdxCollateral(bytes, roots),
+  };
 }
 
 type CodeTable = Readonly<Partial<Record<TdxWord, ErrorCode>>>;
