@@ -2,7 +2,7 @@
 import type { KeyObject } from 'node:crypto';
 import { concat, equalBytes } from '../../domain/bytes.ts';
 import { Malformed } from '../x509/der.ts';
-import { ecdsaVerifies } from '../x509/signature.ts';
+import { curveOf, ecdsaVerifies } from '../x509/signature.ts';
 import { readItems } from './cbor.ts';
 
 const TAG_18 = 0xd2;
@@ -44,7 +44,7 @@ export function readCoseSign1(bytes: Uint8Array): CoseSign1 {
 
 /** False for a key that is not P-384, and for everything that is not an ES384 signature over exactly these parts. */
 export function coseVerifies({ protectedHeader, payload, signature }: CoseSign1, key: KeyObject): boolean {
-  if (key.asymmetricKeyDetails?.namedCurve !== 'secp384r1' || signature.length !== SIGNATURE_BYTES) return false;
+  if (curveOf(key) !== 'secp384r1' || signature.length !== SIGNATURE_BYTES) return false;
   const [r, s] = [signature.subarray(0, SIGNATURE_BYTES / 2), signature.subarray(SIGNATURE_BYTES / 2)];
   return ecdsaVerifies('sha384', signedBytes(protectedHeader, payload), { r, s }, key);
 }

@@ -8,7 +8,7 @@ import { Malformed } from '../x509/der.ts';
 import { partOf } from '../x509/names.ts';
 import { IssuerMemo } from '../x509/path.ts';
 import { derOrPem } from '../x509/pem.ts';
-import { ecdsaVerifies } from '../x509/signature.ts';
+import { curveOf, ecdsaVerifies } from '../x509/signature.ts';
 import { isoSeconds } from '../x509/validity.ts';
 import { architectureOf } from './architecture.ts';
 import { fwidOf } from './fwid.ts';
@@ -136,7 +136,7 @@ function examineLeaf(report: NvidiaReport, { fwid }: ReportFacts, leaf: Certific
   if (certified === undefined) found.add('leaf_without_fwid');
   else if (fwid !== null && fwid !== certified) found.add('fwid_mismatch');
   const [r, s] = [report.signature.subarray(0, SIGNATURE_BYTES / 2), report.signature.subarray(SIGNATURE_BYTES / 2)];
-  const isP384 = leaf.publicKey.asymmetricKeyDetails?.namedCurve === 'secp384r1';
+  const isP384 = curveOf(leaf.publicKey) === 'secp384r1';
   if (!isP384 || !ecdsaVerifies('sha384', report.signed, { r, s }, leaf.publicKey)) found.add('report_signature_invalid');
 }
 

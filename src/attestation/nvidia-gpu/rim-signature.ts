@@ -6,7 +6,7 @@ import { createHash, KeyObject } from 'node:crypto';
 import { C14nCanonicalization, type HashAlgorithm, type SignatureAlgorithm, SignedXml } from 'xml-crypto';
 import { toBase64 } from '../../domain/bytes.ts';
 import { Malformed } from '../x509/der.ts';
-import { ecdsaVerifies } from '../x509/signature.ts';
+import { curveOf, ecdsaVerifies } from '../x509/signature.ts';
 import { everyElement, type XmlElement } from './xml-tree.ts';
 
 const DSIG = 'http://www.w3.org/2000/09/xmldsig#';
@@ -107,7 +107,7 @@ class EcdsaSha384 implements SignatureAlgorithm {
   verifySignature = (material: unknown, key: unknown, value: unknown): boolean => {
     if (typeof material !== 'string' || !(key instanceof KeyObject) || typeof value !== 'string') return false;
     const bytes = strictBase64(value);
-    if (key.asymmetricKeyDetails?.namedCurve !== 'secp384r1' || bytes.length !== SIGNATURE_BYTES) return false;
+    if (curveOf(key) !== 'secp384r1' || bytes.length !== SIGNATURE_BYTES) return false;
     const [r, s] = [bytes.subarray(0, SIGNATURE_BYTES / 2), bytes.subarray(SIGNATURE_BYTES / 2)];
     return ecdsaVerifies('sha384', Buffer.from(material, 'utf8'), { r, s }, key);
   };
