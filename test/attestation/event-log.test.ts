@@ -7,7 +7,7 @@ import { examineEventLog } from '../../src/attestation/event-log/examine.ts';
 import { factsOf } from '../../src/attestation/event-log/facts.ts';
 import { replay } from '../../src/attestation/event-log/replay.ts';
 import { concat, toHex } from '../../src/domain/bytes.ts';
-import { flippedTwins } from './bit-flips.ts';
+import { flipEachByte } from './damage.ts';
 import { type Bank, event, latin, le16, le32, log, opening, specId, variable } from './log-maker.ts';
 import { agreesOnEverySharedEntry, describeShared, inputsOf, sharedEntries } from './shared-evidence.ts';
 
@@ -204,23 +204,23 @@ describe('whatever the bytes', () => {
     );
   });
 
-  test('a flipped bit of a digest changes the replay, and of anything else it changes nothing that counts', () => {
+  test('a flipped bit of a digest changes the replay, and of anything else it changes nothing that counts', async () => {
     const before = JSON.stringify(replay(parseEventLog(good)));
     let refused = 0;
-    for (const { bytes } of flippedTwins(good, 'own log')) {
+    await flipEachByte(good, 1, (bytes) => {
       expect(isAnswer(bytes)).toBe(true);
       if (reasonsOf(bytes).length > 0) refused++;
       else if (JSON.stringify(replay(parseEventLog(bytes))) === before) expect(parseEventLog(bytes).events).toHaveLength(2);
-    }
+    });
     expect(refused).toBeGreaterThan(20); // counts, sizes, algorithms, registers, the opening
   });
 
   describeShared('real logs', () => {
     test.each(sharedEntries('tcg2-eventlog').map((entry) => [entry.id, entry] as const))(
       '%s: every byte damaged, always an answer',
-      (id, entry) => {
+      async (_, entry) => {
         const { evidence } = inputsOf(entry);
-        for (const { bytes } of flippedTwins(evidence.subarray(0, 4096), id)) expect(isAnswer(bytes)).toBe(true);
+        await flipEachByte(evidence.subarray(0, 4096), 1, (bytes) => expect(isAnswer(bytes)).toBe(true));
       },
     );
   });
