@@ -6,6 +6,7 @@ import { createJwtVerifier } from './attestation/jwt/verifier.ts';
 import { createNitroVerifier } from './attestation/nitro/verifier.ts';
 import { createNvidiaVerifier } from './attestation/nvidia-gpu/verifier.ts';
 import { createSnpVerifier } from './attestation/sev-snp/verifier.ts';
+import { createSpiffeVerifier } from './attestation/spiffe/verifier.ts';
 import { createTdxVerifier } from './attestation/tdx/verifier.ts';
 import { createTpm2Verifier } from './attestation/tpm2/verifier.ts';
 import { createAccessLog } from './audit/access-log.ts';
@@ -214,6 +215,7 @@ async function assemble(config: Config, parts: Parts): Promise<{ readonly vault:
     createTdxVerifier(),
     createNitroVerifier(),
     createNvidiaVerifier(),
+    createSpiffeVerifier(),
   ];
   const sequencer = createSequencer({
     unitOfWork: stores.unitOfWork,
@@ -262,15 +264,9 @@ async function firstRound(sequencer: Sequencer): Promise<void> {
   if (halted !== undefined) throw halted;
 }
 
-async function recordStart(vault: Vault, config: Config): Promise<void> {
-  await vault.stores.unitOfWork.run((tx) =>
-    vault.accessLog.append(tx, {
-      type: 'vault.started',
-      outcome: 'success',
-      actor: { kind: 'system' },
-      document: { kind: 'vault', digest: config.vaultDocument },
-    }),
-  );
+async function recordStart({ stores, accessLog }: Vault, { vaultDocument: digest }: Config): Promise<void> {
+  const started = { type: 'vault.started', outcome: 'success', actor: { kind: 'system' }, document: { kind: 'vault', digest } } as const;
+  await stores.unitOfWork.run((tx) => accessLog.append(tx, started));
 }
 
 function rewrapInTheBackground(vault: Vault, log: Logger): () => Promise<void> {

@@ -5,7 +5,7 @@ import { z } from 'zod';
 import type { Attester } from '../attestation/port.ts';
 import { fromBase64 } from '../domain/bytes.ts';
 import { VaultError } from '../domain/errors.ts';
-import { type Evidence, evidenceBinding } from '../domain/evidence.ts';
+import type { Evidence } from '../domain/evidence.ts';
 import {
   type Digest,
   isId,
@@ -17,6 +17,7 @@ import {
   type VaultId,
   type VersionId,
 } from '../domain/ids.ts';
+import { type Attesters, gatherEvidence } from './gather-evidence.ts';
 import { type HttpsClient, readAll } from './https-client.ts';
 
 const challengeAnswer = z.object({ id: z.string(), nonce: z.string(), expires: z.string(), vaultId: z.string() });
@@ -64,11 +65,15 @@ export class DataClient {
     return { id: answer.id, nonce: fromBase64(answer.nonce), vaultId: parseId<VaultId>(answer.vaultId, 'vaultId') };
   }
 
-  /** Evidence bound to the challenge, to this vault and to our TLS key. */
-  async evidence(challenge: Challenge, attester: Attester): Promise<Evidence> {
-    const answered = { challengeNonce: challenge.nonce, spki: this.#spki };
-    const binding = evidenceBinding({ vaultId: challenge.vaultId, ...answered });
-    return { kind: attester.kind, body: await attester.attest(binding, answered) };
+  /** Evidence bound to the challenge, to this vault and to our TLS key: the machine's first, then what stands beside it. */
+  attest({ vaultId, nonce }: Challenge, attesters: Attesters): Promise<readonly [Evidence, ...Evidence[]]> {
+    return gatherEvidence(attesters, { vaultId, challengeNonce: nonce, spki: this.#spki });
+  }
+
+  /** The same of a machine alone. */
+  async evidence(challenge: Challenge, machine: Attester): Promise<Evidence> {
+    const [evidence] = await this.attest(challenge, { machine, beside: [], devices: [] });
+    return evidence;
   }
 
   /** `version` is an id, or an alias with the highest counter of it that was seen here. `digest_mismatch` when the answer is of another. */

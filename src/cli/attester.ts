@@ -1,15 +1,15 @@
 /** `wv attester`: what a model server's machine does to be enrolled. It never talks to the admin plane: files go by hand. */
 import { X509Certificate } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
-import { resolve } from 'node:path';
 import { type Command, Option } from 'commander';
 import { z } from 'zod';
 import { toBase64 } from '../domain/bytes.ts';
 import { VaultError } from '../domain/errors.ts';
+import { type AttesterOptions, BESIDE_KINDS, besideSettings, MACHINE_KINDS, machineSettings } from './attester-options.ts';
 import { addCommand, addGroup } from './command.ts';
 import { readUserFile, readUserJson } from './files.ts';
 import { print } from './output.ts';
-import { createRequester, type RequesterSettings, withTpmRequester } from './requester.ts';
+import { addBeside, createRequester, withTpmRequester } from './requester.ts';
 
 interface Common {
   readonly requester: string;
@@ -22,19 +22,31 @@ export function registerAttester(program: Command): void {
     'wv attester init --requester me --url https://vault.example:8443 --vault-certificate data.crt --tcti device:/dev/tpmrm0',
     'wv attester init --requester me --url https://vault.example:8443 --vault-certificate data.crt --tcti device:/dev/tpmrm0 --ak rsa --pcrs 0,1,2,3,7',
     'wv attester init --requester me --url https://vault.example:8443 --vault-certificate data.crt --kind jwt --token-command "get-token --audience vault"',
+    'wv attester init --requester me --url https://vault.example:8443 --vault-certificate data.crt --kind tdx',
   ])
     .requiredOption('--url <url>', 'the data plane, e.g. https://vault.example:8443')
     .requiredOption('--vault-certificate <file>', "PEM of the data plane's certificate")
-    .addOption(
-      new Option('--kind <kind>', 'what it attests with: its TPM, or tokens of an issuer').choices(['tpm2', 'jwt']).default('tpm2'),
-    )
+    .addOption(new Option('--kind <kind>', 'what says which machine it is').choices(MACHINE_KINDS).default('tpm2'))
     .option('--tcti <tcti>', 'tpm2: how to reach the TPM, e.g. device:/dev/tpmrm0')
+    .option('--token-file <file>', 'jwt, spiffe: where the token is; read again at each use')
+    .option('--token-command <program and arguments>', 'jwt: prints a token for the nonce in WV_NONCE; split at spaces, no shell')
+    .option('--tsm <folder>', 'sev-snp, tdx: where configfs-tsm is, if not where Linux has it')
+    .option('--command <program and arguments>', 'nitro: prints the document for WV_USER_DATA and WV_NONCE; split at spaces, no shell')
+    .option('--svid <file>', 'spiffe: PEM of the X.509-SVID, as spiffe-helper writes it; it is the TLS identity too')
+    .option('--svid-key <file>', 'spiffe: PEM of its key')
+    .option('--namespace <name>', 'the namespace', 'default')
+    .option('--ak <algorithm>', 'tpm2: ecc or rsa; ecc if not said')
+    .option('--pcrs <list>', 'tpm2: PCRs to quote, sha256 bank; 0 to 7 if not said')
+    .action(init);
+  command(attester, 'add', 'Let it show another piece of evidence beside its own: its GPUs, or a token', [
+    'wv attester add --requester me --kind nvidia-gpu --command "nvattest collect-evidence --nonce {nonce}"',
+    'wv attester add --requester me --kind jwt --token-file /run/secrets/token --json',
+  ])
+    .addOption(new Option('--kind <kind>', 'what it shows').choices(BESIDE_KINDS).makeOptionMandatory())
+    .option('--command <program and arguments>', 'nvidia-gpu: prints the evidence of all devices for {nonce}; split at spaces, no shell')
     .option('--token-file <file>', 'jwt: where the token is; read again at each use')
     .option('--token-command <program and arguments>', 'jwt: prints a token for the nonce in WV_NONCE; split at spaces, no shell')
-    .option('--namespace <name>', 'the namespace', 'default')
-    .option('--ak <algorithm>', 'ecc or rsa', 'ecc')
-    .option('--pcrs <list>', 'PCRs to quote, sha256 bank', '0,1,2,3,4,5,6,7')
-    .action(init);
+    .action(add);
   command(attester, 'request <out>', 'Make the attestation key and write the enrolment request', [
     'wv attester request --requester me request.json',
     'wv attester request --requester me --intermediate manufacturer-ca.pem --json request.json',
@@ -57,40 +69,21 @@ function command(parent: Command, usage: string, description: string, examples: 
   return addCommand(parent, usage, description, examples).requiredOption('--requester <folder>', "the requester's folder");
 }
 
-interface InitOptions extends Common {
+interface InitOptions extends Common, AttesterOptions {
   readonly url: string;
   readonly vaultCertificate: string;
   readonly namespace: string;
-  readonly kind: 'tpm2' | 'jwt';
-  readonly tcti?: string;
-  readonly ak: string;
-  readonly pcrs: string;
-  readonly tokenFile?: string;
-  readonly tokenCommand?: string;
 }
 
-async function init(options: InitOptions): Promise<void> {
-  const settings = options.kind === 'jwt' ? tokenSettings(options) : tpmSettings(options);
-  await createRequester(options.requester, settings, await readUserFile(options.vaultCertificate));
-  print(options, { requester: options.requester }, [`${options.requester} is made.`]);
+async function init({ requester, url, namespace, vaultCertificate, ...options }: InitOptions): Promise<void> {
+  const settings = { url, namespace, ...machineSettings(options) };
+  await createRequester(requester, settings, await readUserFile(vaultCertificate));
+  print(options, { requester }, [`${requester} is made.`]);
 }
 
-function tpmSettings({ url, namespace, tcti, ak, pcrs, tokenFile, tokenCommand }: InitOptions): RequesterSettings {
-  if (tcti === undefined) throw new VaultError('usage', '--tcti says how to reach the TPM');
-  if (tokenFile !== undefined || tokenCommand !== undefined) throw new VaultError('usage', 'a token is for --kind jwt');
-  if (ak !== 'ecc' && ak !== 'rsa') throw new VaultError('usage', '--ak is ecc or rsa');
-  if (!/^\d{1,2}(,\d{1,2})*$/.test(pcrs)) throw new VaultError('usage', '--pcrs is a list of numbers');
-  return { url, namespace, kind: 'tpm2', tcti, akAlgorithm: ak, pcrs: pcrs.split(',').map(Number) };
-}
-
-function tokenSettings({ url, namespace, tcti, tokenFile, tokenCommand }: InitOptions): RequesterSettings {
-  if (tcti !== undefined) throw new VaultError('usage', '--tcti is for --kind tpm2');
-  if ((tokenFile === undefined) === (tokenCommand === undefined))
-    throw new VaultError('usage', 'name --token-file or --token-command, one of them');
-  if (tokenFile !== undefined) return { url, namespace, kind: 'jwt', tokenFile: resolve(tokenFile) };
-  const [program, ...args] = (tokenCommand ?? '').split(' ').filter((part) => part !== '');
-  if (program === undefined) throw new VaultError('usage', '--token-command is a program and its arguments');
-  return { url, namespace, kind: 'jwt', tokenCommand: [program, ...args] };
+async function add({ requester, ...options }: Common & AttesterOptions): Promise<void> {
+  await addBeside(requester, besideSettings(options));
+  print(options, { requester, beside: options.kind }, [`${requester} shows ${options.kind} evidence too.`]);
 }
 
 async function request(out: string, options: Common & { intermediate?: string[] }): Promise<void> {

@@ -78,9 +78,9 @@ async function attestFirst(requester: Requester, { requester: folder, model, ver
   return release;
 }
 
-async function attested({ client, attester }: Requester, model: string, version: string, aliasCounter?: number): Promise<GrantedRelease> {
+async function attested({ client, attesters }: Requester, model: string, version: string, aliasCounter?: number): Promise<GrantedRelease> {
   const challenge = await client.challenge();
-  return client.release(model, version, challenge.id, [await client.evidence(challenge, attester)], aliasCounter);
+  return client.release(model, version, challenge.id, await client.attest(challenge, attesters), aliasCounter);
 }
 
 /** However it ends, no release stays open: what was sent is then on record at once, not at its expiry. */

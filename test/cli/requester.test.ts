@@ -69,3 +69,53 @@ describe('a requester that shows tokens', () => {
     await expect(withRequester(at('file'), async () => 'used')).rejects.toEqual(usage('requester.json'));
   });
 });
+
+async function add(name: string, ...more: string[]): Promise<void> {
+  await (await createProgram()).parseAsync(['attester', 'add', '--requester', at(name), '--json', ...more], { from: 'user' });
+}
+const settingsOf = (name: string) => JSON.parse(readFileSync(at(`${name}/requester.json`), 'utf8'));
+
+describe('a requester of another kind', () => {
+  test.each<[string, string[], object]>([
+    ['tdx', [], {}],
+    ['sev-snp', ['--tsm', '/tmp/tsm'], { tsm: '/tmp/tsm' }],
+    ['nitro', ['--command', '/opt/nsm  document'], { command: ['/opt/nsm', 'document'] }],
+    ['spiffe', ['--token-file', '/run/svid.token'], { tokenFile: '/run/svid.token' }],
+    ['spiffe', ['--svid', '/run/svid.pem', '--svid-key', '/run/svid_key.pem'], { svid: '/run/svid.pem', svidKey: '/run/svid_key.pem' }],
+  ])('%s is made with %j', async (kind, options, settings) => {
+    const name = `${kind}-${options.length}`;
+    await init(name, '--kind', kind, ...options);
+    expect(settingsOf(name)).toEqual({ url: 'https://127.0.0.1:1', namespace: 'default', kind, ...settings });
+    expect(readdirSync(at(name)).includes('tls.key')).toBe(!('svid' in settings)); // an SVID is the TLS identity itself
+  });
+
+  test.each<[string, string[], string]>([
+    ['an option of another kind', ['--kind', 'tdx', '--tcti', 'x'], '--tcti is for --kind tpm2'],
+    ['a command for two kinds', ['--kind', 'tdx', '--command', 'x'], '--command is for --kind nitro or nvidia-gpu'],
+    ['no command', ['--kind', 'nitro'], '--command is a program'],
+    ['half an SVID', ['--kind', 'spiffe', '--svid', 'x'], '--svid and --svid-key'],
+    ['an SVID and a token', ['--kind', 'spiffe', '--svid', 'x', '--svid-key', 'y', '--token-file', 'z'], '--svid and --svid-key'],
+  ])('is not made with %s', async (_what, options, detail) => {
+    await expect(init('wrong', ...options)).rejects.toEqual(usage(detail));
+    expect(readdirSync(folder)).not.toContain('wrong');
+  });
+
+  test('shows what was added beside its own, each kind once', async () => {
+    await init('guest', '--kind', 'tdx');
+    await add('guest', '--kind', 'nvidia-gpu', '--command', 'nvattest collect-evidence --nonce {nonce}');
+    await add('guest', '--kind', 'jwt', '--token-file', at('token'));
+    expect(settingsOf('guest')['beside']).toEqual([
+      { kind: 'nvidia-gpu', command: ['nvattest', 'collect-evidence', '--nonce', '{nonce}'] },
+      { kind: 'jwt', tokenFile: at('token') },
+    ]);
+    await expect(add('guest', '--kind', 'nvidia-gpu', '--command', 'x')).rejects.toEqual(usage('nvidia-gpu already'));
+    await expect(add('file', '--kind', 'jwt', '--token-file', 'x')).rejects.toEqual(usage('requester.json'));
+    await withRequester(at('guest'), async ({ attesters }) => {
+      expect([attesters.machine.kind, ...attesters.beside.map(({ kind }) => kind), ...attesters.devices.map(({ kind }) => kind)]).toEqual([
+        'tdx',
+        'jwt',
+        'nvidia-gpu',
+      ]);
+    });
+  });
+});

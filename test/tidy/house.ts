@@ -57,6 +57,7 @@ export const ADAPTERS = [
   'attestation/nvidia-gpu',
   'attestation/sev-snp',
   'attestation/tdx',
+  'attestation/spiffe',
 ] as const;
 
 export const ADAPTER_EXCEPTIONS: ReadonlyArray<{ readonly file: string; readonly imports: string; readonly why: string }> = [
@@ -80,8 +81,19 @@ export const ADAPTER_EXCEPTIONS: ReadonlyArray<{ readonly file: string; readonly
     imports: 'attestation/tpm2/enrolment.ts',
     why: 'credential activation is of the TPM alone: the second kind, jwt, has nothing like it to share a port with',
   },
-  { file: 'cli/requester.ts', imports: 'attestation/tpm2/attester.ts', why: "composition root of the requester's side" },
-  { file: 'cli/requester.ts', imports: 'attestation/jwt/attester.ts', why: "composition root of the requester's side" },
+  { file: 'cli/attesters.ts', imports: 'attestation/tpm2/attester.ts', why: "composition root of the requester's side" },
+  { file: 'cli/attesters.ts', imports: 'attestation/jwt/attester.ts', why: 'the same' },
+  { file: 'cli/attesters.ts', imports: 'attestation/sev-snp/attester.ts', why: 'the same' },
+  { file: 'cli/attesters.ts', imports: 'attestation/tdx/attester.ts', why: 'the same' },
+  { file: 'cli/attesters.ts', imports: 'attestation/nitro/attester.ts', why: 'the same' },
+  { file: 'cli/attesters.ts', imports: 'attestation/nvidia-gpu/attester.ts', why: 'the same' },
+  { file: 'cli/attesters.ts', imports: 'attestation/spiffe/attester.ts', why: 'the same' },
+  {
+    file: 'attestation/spiffe/jwt-svid.ts',
+    imports: 'attestation/jwt',
+    why: 'a JWT-SVID is a token: one reader and one signature check for both',
+  },
+  { file: 'attestation/spiffe/verifier.ts', imports: 'attestation/jwt/evidence.ts', why: 'the same' },
   { file: 'cli/evidence-formats.ts', imports: 'attestation/nitro', why: 'composition root of examining evidence by hand' },
   { file: 'cli/evidence-formats.ts', imports: 'attestation/nvidia-gpu', why: 'the same' },
   { file: 'cli/evidence-formats.ts', imports: 'attestation/sev-snp', why: 'the same' },
@@ -126,6 +138,7 @@ export const PACKAGE_HOMES: Readonly<Record<string, readonly string[]>> = {
     'attestation/nitro',
     'attestation/nvidia-gpu',
     'attestation/tdx',
+    'attestation/spiffe',
     'vault/enrol.ts',
   ],
 };

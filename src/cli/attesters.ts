@@ -1,0 +1,50 @@
+/** Composition root of the requester's side: from the settings of a folder to the attesters they name. */
+import { join } from 'node:path';
+import type { Attesters } from '../agent/gather-evidence.ts';
+import { createJwtAttester } from '../attestation/jwt/attester.ts';
+import { createNitroAttester } from '../attestation/nitro/attester.ts';
+import { createNvidiaAttester } from '../attestation/nvidia-gpu/attester.ts';
+import type { Attester } from '../attestation/port.ts';
+import { createSnpAttester } from '../attestation/sev-snp/attester.ts';
+import { createSpiffeAttester } from '../attestation/spiffe/attester.ts';
+import { createTdxAttester } from '../attestation/tdx/attester.ts';
+import { createTpm2Attester, type Tpm2Attester } from '../attestation/tpm2/attester.ts';
+import type { Beside, RequesterSettings, TpmSettings } from './requester-settings.ts';
+import { isTpm } from './requester-settings.ts';
+
+/** An attester that may need something done once before it attests. */
+export type PreparedAttester = Attester & { prepare(): Promise<void> };
+
+export function machineAttester(folder: string, settings: RequesterSettings): PreparedAttester {
+  return isTpm(settings) ? tpmAttester(folder, settings) : { ...attesterOf(settings), prepare: async () => undefined };
+}
+
+export function tpmAttester(folder: string, { tcti, pcrs, akAlgorithm, eventLog }: TpmSettings): Tpm2Attester {
+  return createTpm2Attester({ tcti, stateFolder: join(folder, 'tpm'), pcrs: { sha256: pcrs }, akAlgorithm, eventLogFile: eventLog });
+}
+
+export function besideOf({ beside = [] }: RequesterSettings): Omit<Attesters, 'machine'> {
+  return {
+    beside: beside.flatMap((one) => (one.kind === 'jwt' ? [tokenAttester(one)] : [])),
+    devices: beside.flatMap((one) => (one.kind === 'nvidia-gpu' ? [createNvidiaAttester({ command: one.command })] : [])),
+  };
+}
+
+function attesterOf(settings: Exclude<RequesterSettings, TpmSettings>): Attester {
+  switch (settings.kind) {
+    case 'jwt':
+      return tokenAttester(settings);
+    case 'sev-snp':
+      return createSnpAttester(settings.tsm === undefined ? {} : { folder: settings.tsm });
+    case 'tdx':
+      return createTdxAttester(settings.tsm === undefined ? {} : { folder: settings.tsm });
+    case 'nitro':
+      return createNitroAttester({ command: settings.command });
+    case 'spiffe':
+      return createSpiffeAttester('svid' in settings ? { certificates: settings.svid } : { tokenFile: settings.tokenFile });
+  }
+}
+
+function tokenAttester(settings: Extract<Beside, { kind: 'jwt' }>): Attester {
+  return createJwtAttester('tokenFile' in settings ? { file: settings.tokenFile } : { command: settings.tokenCommand });
+}
