@@ -1,5 +1,5 @@
 /** The encodings everything hashed or bound goes through. Formats: docs/formats/encodings.md. */
-import { createHash } from 'node:crypto';
+import { createHash, hash as oneShot } from 'node:crypto';
 import { VaultError } from './errors.ts';
 
 /** Text as it enters any hash, AAD or label: UTF-8 of its NFC form. A lone surrogate has no UTF-8 and is refused: `request_invalid`. */
@@ -33,6 +33,8 @@ export function concat(...parts: readonly Uint8Array[]): Uint8Array {
 }
 
 export function sha256(...parts: readonly Uint8Array[]): Uint8Array {
+  const [only, ...more] = parts;
+  if (only !== undefined && more.length === 0) return new Uint8Array(oneShot('sha256', only, 'buffer')); // half the time of a Hash object
   const hash = createHash('sha256');
   for (const part of parts) hash.update(part);
   return new Uint8Array(hash.digest());

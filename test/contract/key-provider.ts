@@ -5,11 +5,11 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { sha256, utf8 } from '../../src/domain/bytes.ts';
 import type { ErrorCode } from '../../src/domain/errors.ts';
-import type { KeyId } from '../../src/domain/ids.ts';
+import type { KeyId, ModelId, Namespace, VaultId, VersionId } from '../../src/domain/ids.ts';
 import { SecretBytes } from '../../src/domain/secret.ts';
 import { type SignatureAlgorithm, signatureAlgorithmOf, verifySignature } from '../../src/domain/signature.ts';
 import type { KeyProvider, KeyRef } from '../../src/keys/port.ts';
-import { decodeWrappedKey, encodeWrappedKey, type WrappedKey, type WrapTier } from '../../src/keys/wrapped-key.ts';
+import { decodeWrappedKey, dekWrapAad, encodeWrappedKey, type WrappedKey, type WrapTier } from '../../src/keys/wrapped-key.ts';
 
 export interface MadeKeyProvider {
   readonly provider: KeyProvider;
@@ -202,6 +202,22 @@ export function keyProviderContract(name: string, make: () => Promise<MadeKeyPro
     test('another AAD is key_context_mismatch, and key_unwrap_refused when the digest was changed to fit', async () => {
       const wrapped = await provider.wrap(kek, secretOf(dek), aad);
       for (const other of [new Uint8Array(0), utf8('the context of one kez'), utf8('the context of one key ')]) {
+        await refuses(provider.unwrap(wrapped, other), 'key_context_mismatch');
+        await refuses(provider.unwrap({ ...wrapped, aadDigest: sha256(other) }, other), 'key_unwrap_refused');
+      }
+    });
+
+    test('opens a DEK for its own vault, namespace, model and version, and for no other', async () => {
+      const own = {
+        vaultId: '01890000-0000-7000-8000-000000000001' as VaultId,
+        namespace: 'lab' as Namespace,
+        modelId: '01890000-0000-7000-8000-000000000002' as ModelId,
+        versionId: '01890000-0000-7000-8000-000000000003' as VersionId,
+      };
+      const wrapped = await provider.wrap(kek, secretOf(dek), dekWrapAad(own, kek));
+      expect(opened(await provider.unwrap(wrapped, dekWrapAad(own, kek)))).toEqual([...dek]);
+      for (const name of ['vaultId', 'namespace', 'modelId', 'versionId'] as const) {
+        const other = dekWrapAad({ ...own, [name]: 'other' }, kek);
         await refuses(provider.unwrap(wrapped, other), 'key_context_mismatch');
         await refuses(provider.unwrap({ ...wrapped, aadDigest: sha256(other) }, other), 'key_unwrap_refused');
       }

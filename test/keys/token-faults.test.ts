@@ -1,6 +1,6 @@
 /** Tokens that are slow, hang, are full, write-protected, blank or two: each is said by its name, and nothing waits for ever. */
 import { spawnSync } from 'node:child_process';
-import { openSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, openSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { codeOf, VaultError } from '../../src/domain/errors.ts';
@@ -58,9 +58,9 @@ describe('a token that takes 5 ms for each call', () => {
 
   test('serves more the more sessions there are, each on its thread', async () => {
     const one = await using(slow, { calls: 'threads', sessions: 1, ...patient }, ({ client }) => secondsFor(client, 80));
-    const eight = await using(slow, { calls: 'threads', sessions: 8, ...patient }, ({ client }) => secondsFor(client, 80));
+    const four = await using(slow, { calls: 'threads', sessions: 4, ...patient }, ({ client }) => secondsFor(client, 80));
     expect(one).toBeGreaterThan(0.8); // 80 times two calls
-    expect(one / eight).toBeGreaterThan(2.5);
+    expect(one / four).toBeGreaterThan(1.8); // 4, on a machine with nothing else to do
   });
 });
 
@@ -207,14 +207,32 @@ describe('the token by URI and the PIN from elsewhere', () => {
     delete process.env['WV_TEST_OTHER'];
   });
 
-  test('a descriptor that a PIN file is open on serves every login, also that of the next keeper', async () => {
-    const descriptor = await freeDescriptor();
-    if (descriptor === undefined) return console.warn('left out: no descriptor from 3 to 9 is free in this process');
-    await keeping(softHsmToken(hsm), { pin: 'elsewhere', pinDescriptor: descriptor }, async ({ client, keeper }) => {
-      expect((await client.unwrap(wrapped, aad)).equals(dek())).toBe(true);
-      process.kill(keeper.pid() ?? 0, 'SIGKILL');
-      expect((await eventually(() => client.unwrap(wrapped, aad))).equals(dek())).toBe(true);
-    });
+  test('a descriptor that a PIN file is open on serves every login, also that of the next keeper; a pipe is refused', async () => {
+    const { settings, env } = softHsmToken(hsm);
+    const { pinFile: _, ...others } = settings;
+    const start = { ...others, pinDescriptor: 3, socket: join(hsm.folder, 'fd', 'socket'), env };
+    const at = (path: string) => JSON.stringify(new URL(path, import.meta.url).href);
+    // In a process of its own: a test cannot choose its descriptors.
+    const script = `
+      const { startKeeper } = await import(${at('../../src/keys/keeper/supervisor.ts')});
+      const { createKeeperClient } = await import(${at('../../src/keys/keeper/client.ts')});
+      const keeper = await startKeeper(${JSON.stringify(start)}).catch((error) => { console.log(error.code, error.detail); process.exit(); });
+      const client = createKeeperClient({ socket: keeper.socket });
+      const health = async () => { for (let n = 0; n < 200; n++) { const { ok } = await client.health(); if (ok) return ok; await new Promise((r) => setTimeout(r, 50)); } };
+      const first = await health();
+      process.kill(keeper.pid(), 'SIGKILL');
+      await new Promise((r) => setTimeout(r, 300));
+      console.log(first, await health());
+      await client.close(); await keeper.stop();`;
+    const run = (descriptor: number | 'pipe') =>
+      spawnSync(process.execPath, ['--disable-warning=ExperimentalWarning', '--input-type=module', '-e', script], {
+        stdio: ['ignore', 'pipe', 'inherit', descriptor],
+        encoding: 'utf8',
+      }).stdout.trim();
+    const descriptor = openSync(hsm.pinFile, 'r');
+    expect(run(descriptor)).toBe('true true');
+    closeSync(descriptor);
+    expect(run('pipe')).toMatch(/^configuration_invalid the PIN descriptor is not a regular file/);
   });
 
   test('a token that wants a PIN and is given none is a mistake of the configuration', async () => {
@@ -224,9 +242,3 @@ describe('the token by URI and the PIN from elsewhere', () => {
     });
   });
 });
-
-/** A test cannot choose its descriptors; a small one is free only sometimes. */
-async function freeDescriptor(): Promise<number | undefined> {
-  const fd = openSync(hsm.pinFile, 'r');
-  return fd <= 9 ? fd : undefined;
-}

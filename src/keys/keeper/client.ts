@@ -6,7 +6,7 @@ import { SecretBytes } from '../../domain/secret.ts';
 import { checkAad, checkMessage, checkRandomLength, checkRef, checkSecret } from '../bounds.ts';
 import type { KeyProvider, KeyProviderHealth } from '../port.ts';
 import { decodeWrappedKey, encodeWrappedKey } from '../wrapped-key.ts';
-import { decodePayload, encodeFrame, FrameReader, type Message, malformed, takeSecret } from './frames.ts';
+import { decodePayload, encodeFrame, FrameReader, FrameWriter, type Message, malformed, takeSecret } from './frames.ts';
 import { bytes, integer, parseDestroyed, parseHealth, parseInfo, refMembers } from './protocol.ts';
 
 export interface KeeperClientOptions {
@@ -15,6 +15,11 @@ export interface KeeperClientOptions {
   readonly deadlineMs?: number | undefined;
   /** Operations that may wait for their answer at once; one more is `keeper_queue_full`. */
   readonly queue?: number;
+}
+
+interface Connection {
+  readonly socket: Socket;
+  readonly writer: FrameWriter;
 }
 
 interface Pending {
@@ -29,7 +34,7 @@ interface Pending {
 export function createKeeperClient(options: KeeperClientOptions): KeyProvider {
   const { socket: path, deadlineMs = DEFAULTS.keeperDeadlineMs, queue = DEFAULTS.keeperQueue } = options;
   const pending = new Map<number, Pending>();
-  let socket: Socket | undefined;
+  let live: Connection | undefined;
   let nextId = 1;
   let closed = false;
 
@@ -43,14 +48,14 @@ export function createKeeperClient(options: KeeperClientOptions): KeyProvider {
         pending.delete(id);
         reject(new VaultError('keeper_deadline'));
       }, deadlineMs);
-      const on = connection();
+      const { socket: on, writer } = connection();
       pending.set(id, { on, settle: (message) => resolve(read(message)), fail: reject, timer });
-      on.write(frame, () => frame.fill(0));
+      writer.push(frame);
     });
   }
 
-  function connection(): Socket {
-    if (socket !== undefined && !socket.destroyed) return socket;
+  function connection(): Connection {
+    if (live !== undefined && !live.socket.destroyed) return live;
     const made = connect(path);
     const reader = new FrameReader();
     made.on('data', (chunk) => {
@@ -63,11 +68,11 @@ export function createKeeperClient(options: KeeperClientOptions): KeyProvider {
     made.on('error', () => made.destroy());
     made.on('close', () => {
       reader.wipe();
-      if (socket === made) socket = undefined;
+      if (live?.socket === made) live = undefined;
       failAll((waiting) => waiting.on === made);
     });
-    socket = made;
-    return made;
+    live = { socket: made, writer: new FrameWriter(made) };
+    return live;
   }
 
   function take(payload: Uint8Array): void {
@@ -144,7 +149,7 @@ export function createKeeperClient(options: KeeperClientOptions): KeyProvider {
     health: () => call({ verb: 'health' }, parseHealth).catch(unhealthy),
     async close() {
       closed = true;
-      socket?.destroy();
+      live?.socket.destroy();
       failAll(() => true);
     },
   };

@@ -80,4 +80,37 @@ export class FrameReader {
   }
 }
 
+/** What a frame is written to. */
+export interface FrameSink {
+  write(bytes: Uint8Array, written: () => void): boolean;
+}
+
+/** Sends what comes together in one write: a system call costs more than a frame. Frames are wiped once they are sent. */
+export class FrameWriter {
+  readonly #sink: FrameSink;
+  readonly #onFull: () => void;
+  #frames: Uint8Array[] = [];
+
+  /** `onFull`: the peer takes what was written more slowly than it comes. */
+  constructor(sink: FrameSink, onFull: () => void = () => {}) {
+    this.#sink = sink;
+    this.#onFull = onFull;
+  }
+
+  /** Takes the frame over. */
+  push(frame: Uint8Array): void {
+    this.#frames.push(frame);
+    if (this.#frames.length === 1) process.nextTick(() => this.#flush());
+  }
+
+  #flush(): void {
+    const frames = this.#frames;
+    this.#frames = [];
+    const all = frames.length === 1 ? frames[0] : concat(...frames);
+    if (all === undefined) return;
+    if (frames.length > 1) for (const frame of frames) frame.fill(0);
+    if (!this.#sink.write(all, () => all.fill(0))) this.#onFull();
+  }
+}
+
 export const malformed = (why: string) => new VaultError('request_invalid', `keeper message: ${why}`);

@@ -8,7 +8,7 @@ import { dirname } from 'node:path';
 import { codeOf, VaultError } from '../../domain/errors.ts';
 import type { KeyProvider } from '../port.ts';
 import { decodeWrappedKey, encodeWrappedKey } from '../wrapped-key.ts';
-import { decodePayload, encodeFrame, FrameReader, type Message } from './frames.ts';
+import { decodePayload, encodeFrame, FrameReader, FrameWriter, type Message } from './frames.ts';
 import { destroyedMembers, healthMembers, infoMembers, type KeeperRequest, parseRequest } from './protocol.ts';
 
 export interface KeeperServerConfig {
@@ -25,6 +25,7 @@ export interface KeeperServerConfig {
 
 /** A vault has one, its health checks one each for a moment. One more is hung up on: a peer must not eat the keeper's memory. */
 const CONNECTIONS = 64;
+const AT_A_TIME = 8;
 
 interface Answer {
   readonly members: Message;
@@ -60,9 +61,13 @@ export async function startKeeperServer(config: KeeperServerConfig): Promise<{ c
 
 function serve(peer: Socket, config: KeeperServerConfig): void {
   const reader = new FrameReader();
+  const writer = new FrameWriter(peer, () => peer.pause()); // a peer that does not read its answers asks no more questions
+  const inbox: Uint8Array[] = [];
   peer.on('data', (chunk) => {
     try {
-      for (const payload of reader.push(chunk)) take(payload);
+      const idle = inbox.length === 0;
+      inbox.push(...reader.push(chunk));
+      if (idle) takeSome();
     } catch {
       peer.destroy(); // malformed or unknown: nothing after it can be trusted to mean what it says
     }
@@ -70,6 +75,17 @@ function serve(peer: Socket, config: KeeperServerConfig): void {
   peer.on('drain', () => peer.resume());
   peer.on('error', () => peer.destroy());
   peer.on('close', () => reader.wipe());
+
+  /** The first answers are on their way while the next requests are worked on: peer and keeper are two processes. */
+  function takeSome(): void {
+    try {
+      for (const payload of inbox.splice(0, AT_A_TIME)) take(payload);
+    } catch {
+      peer.destroy();
+    }
+    if (peer.destroyed) for (const payload of inbox.splice(0)) payload.fill(0);
+    if (inbox.length > 0) setImmediate(takeSome);
+  }
 
   function take(payload: Uint8Array): void {
     try {
@@ -83,9 +99,8 @@ function serve(peer: Socket, config: KeeperServerConfig): void {
   function send(id: number, { members, secret }: Answer): void {
     const frame = encodeFrame({ ...members, id }, secret);
     secret?.fill(0);
-    if (peer.destroyed) return void frame.fill(0);
-    const fits = peer.write(frame, () => frame.fill(0));
-    if (!fits) peer.pause(); // a peer that does not read its answers asks no more questions
+    if (peer.destroyed) frame.fill(0);
+    else writer.push(frame);
   }
 }
 
