@@ -29,8 +29,14 @@ const vmModules = '--experimental-vm-modules'; // jest runs our ES modules throu
 const jest = [quiet, vmModules, join(modules, 'jest', 'bin', 'jest.js')];
 
 const commands = {
-  setup: { steps: [systemPackages, pythonPackages, benchClient, goTools, npmPackages, pinnedNode, nativeModules], run: async () => 0 },
-  test: { steps: [systemPackages, pythonPackages, benchClient, goTools, npmPackages, pinnedNode, nativeModules], run: runTests },
+  setup: {
+    steps: [systemPackages, tokenPackages, pythonPackages, benchClient, goTools, npmPackages, pinnedNode, nativeModules],
+    run: async () => 0,
+  },
+  test: {
+    steps: [systemPackages, tokenPackages, pythonPackages, benchClient, goTools, npmPackages, pinnedNode, nativeModules],
+    run: runTests,
+  },
   check: { steps: [npmPackages, pinnedNode], run: runChecks },
   demo: {
     steps: [systemPackages, pythonPackages, npmPackages, pinnedNode, nativeModules],
@@ -83,6 +89,29 @@ function systemNeeds() {
 
 function systemPackages() {
   return provide(systemNeeds);
+}
+
+/**
+ * The tokens that the keys' contract suite runs on besides SoftHSM. One that cannot be had leaves its tests skipped, with the reason. Two of
+ * the packages start a service where there is systemd: there, they are for the machine's owner to install.
+ */
+async function tokenPackages() {
+  const services = existsSync('/run/systemd/system');
+  const daemon = (name, packages) => ({ there: () => services || isExecutable(join('/usr/sbin', name)), packages });
+  try {
+    await provide(() => [
+      { there: () => hasLibrary('libsoftokn3.so', 'nss/libsoftokn3.so'), packages: ['libnss3'] },
+      { there: () => hasCommand('certutil'), packages: ['libnss3-tools'] },
+      { there: () => hasLibrary('pkcs11/libtpm2_pkcs11.so', 'libtpm2_pkcs11.so.1'), packages: ['libtpm2-pkcs11-1'] },
+      { there: () => hasLibrary('libtss2-tcti-tabrmd.so.0'), packages: ['libtss2-tcti-tabrmd0'] },
+      { there: () => hasCommand('dbus-daemon'), packages: ['dbus', 'dbus-daemon'] },
+      daemon('tpm2-abrmd', ['tpm2-abrmd']),
+      daemon('pkcsslotd', ['opencryptoki']),
+    ]);
+  } catch (error) {
+    if (!(error instanceof SetupError)) throw error;
+    say(`tests of some tokens will be skipped: ${error.message}`);
+  }
 }
 
 /** The Python client of the demo and of the end-to-end tests lives in a virtual environment. */

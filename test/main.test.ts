@@ -73,6 +73,8 @@ describe('metricsPlane', () => {
       /^weight_vault_ready 1$/m,
       /^weight_vault_log_records [1-9]/m,
       /^weight_vault_log_records_waiting 0$/m,
+      /^weight_vault_keeper_sessions 4$/m,
+      /^weight_vault_keeper_operations_waiting 0$/m,
       /^weight_vault_key_call_seconds_count\{verb="sign"\} [1-9]/m,
       /^weight_vault_records_total\{type="vault.started",outcome="success",reason=""\} 1$/m,
       /^weight_vault_http_request_seconds_count\{plane="data",operation="readReadiness",status="200"\} 1$/m,

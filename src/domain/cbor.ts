@@ -105,7 +105,10 @@ function head(major: number, argument: number | bigint, out: Uint8Array, at: num
 }
 
 function writeBigEndian(argument: number | bigint, out: Uint8Array, at: number, size: number): void {
-  if (size === 8) return new DataView(out.buffer, out.byteOffset).setBigUint64(at, BigInt(argument));
+  if (size === 8) {
+    new DataView(out.buffer, out.byteOffset).setBigUint64(at, BigInt(argument));
+    return;
+  }
   let rest = Number(argument);
   for (let place = at + size - 1; place >= at; place--) {
     out[place] = rest & 0xff;

@@ -71,13 +71,14 @@ export function measuredMeter(meter: ReleaseMeter, metrics: Metrics): ReleaseMet
 
 /** What a scrape asks the vault for. */
 export function gaugesOf(
-  vault: Pick<Vault, 'vaultId' | 'stores' | 'catalogueKey' | 'kek' | 'logHalted' | 'revocations'>,
+  vault: Pick<Vault, 'vaultId' | 'stores' | 'catalogueKey' | 'kek' | 'keys' | 'logHalted' | 'revocations'>,
   readiness: Readiness,
 ): Gauges {
   return {
     ready: async () => (await readiness.check()) === undefined,
     revocationsStale: () => vault.revocations.isStale(),
     keys: () => keyFigures(vault),
+    sessions: async () => (await vault.keys.health()).load,
     logHalted: () => vault.logHalted() !== undefined,
     log: () =>
       vault.stores.unitOfWork.run(async (tx) => {

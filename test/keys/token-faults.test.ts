@@ -28,7 +28,7 @@ beforeAll(async () => {
     await client.generate(kek, 'kek');
     wrapped = await client.wrap(kek, dek(), aad);
   });
-});
+}, 60_000);
 afterAll(() => hsm?.remove());
 
 /** A keeper on the one token, with its own socket. */

@@ -1,6 +1,8 @@
 /** The contract suite on real tokens, through the keeper: each in the tier its self-test finds, and SoftHSM and NSS in every tier they have. */
 import { expect, test } from '@jest/globals';
 import type { KeyId } from '../../src/domain/ids.ts';
+import { SecretBytes } from '../../src/domain/secret.ts';
+import type { KeyProvider } from '../../src/keys/port.ts';
 import { type Capabilities, keyProviderContract } from '../contract/key-provider.ts';
 import { startSoftHsm } from '../harness/softhsm.ts';
 import { nss, opencryptoki, tpm2 } from '../harness/tokens/kinds.ts';
@@ -18,6 +20,16 @@ interface Run {
   readonly atOnce?: number;
 }
 
+/** By one caller, the whole way through the keeper: a row of the matrix in docs/hsm.md, and never a reason to fail. */
+async function unwrapsPerSecond(client: KeyProvider, count: number): Promise<number> {
+  const kek = { id: 'matrix' as KeyId, version: 1 };
+  await client.generate(kek, 'kek');
+  const wrapped = await client.wrap(kek, new SecretBytes(new Uint8Array(32)), new Uint8Array(1));
+  const at = performance.now();
+  for (let done = 0; done < count; done++) (await client.unwrap(wrapped, new Uint8Array(1))).dispose();
+  return count / ((performance.now() - at) / 1000);
+}
+
 function contractOn(kind: TokenKind, how: string, can: Capabilities, { options = {}, ...pace }: Run = {}): void {
   const name = `${kind.name}${how === '' ? '' : `, ${how}`}`;
   if (kind.missing !== undefined) {
@@ -28,10 +40,13 @@ function contractOn(kind: TokenKind, how: string, can: Capabilities, { options =
     name,
     async () => {
       const token = await kind.start();
-      const { client, stop } = await startTokenKeeper(token, options);
+      const { client, stop, events } = await startTokenKeeper(token, options);
+      const perSecond = await unwrapsPerSecond(client, pace.runs ?? 100);
+      const found = events.find(({ event }) => event === 'connected')?.detail ?? 'not connected';
       const cleanUp = async () => {
         await stop();
         await token.remove();
+        process.stdout.write(`| ${name} | ${found} | ${can.tier ?? 1} | ${can.algorithm ?? 'ed25519'} | ${perSecond.toFixed(0)} |\n`);
       };
       return { provider: client, cleanUp, ...pace };
     },

@@ -32,10 +32,12 @@ describe('figures', () => {
       logHalted: () => true,
       log: () => Promise.reject(new Error('no store')),
       keys: () => Promise.reject(new Error('no store')),
+      sessions: () => Promise.reject(new Error('no keeper')),
     });
     const text = await metrics.text();
     expect(text).toContain('weight_vault_log_records Nan');
     expect(text).toContain('weight_vault_kek_days_left Nan');
+    expect(text).toContain('weight_vault_keeper_sessions Nan');
     for (const line of ['weight_vault_ready 0', 'weight_vault_revocations_stale 1', 'weight_vault_log_halted 1'])
       expect(text).toContain(line);
   });

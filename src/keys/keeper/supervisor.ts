@@ -14,7 +14,7 @@ const BACKOFF_MS = { first: 100, most: 5_000 };
 /** A keeper that lived this long starts the backoff anew. */
 const STEADY_MS = 10_000;
 const HANG_MS = 15_000;
-const START_MS = 15_000;
+const START_MS = 30_000;
 const STOP_MS = 3_000;
 const MAIN = fileURLToPath(new URL('./main.ts', import.meta.url));
 
