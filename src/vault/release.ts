@@ -15,7 +15,7 @@ import type { ModelRow } from '../catalog/port.ts';
 import type { AccessRequest, Permit, RecordedPermit } from '../domain/access.ts';
 import { isTampering, VaultError } from '../domain/errors.ts';
 import { type AttestationResult, evidenceBinding, isRefusal, type Refusal, refuse } from '../domain/evidence.ts';
-import { type Digest, isId, parseId, parseName, type VersionId } from '../domain/ids.ts';
+import { type Digest, isId, parseId, parseName, type SubjectId, type VersionId } from '../domain/ids.ts';
 import type { ManifestObject } from '../domain/model.ts';
 import type { Tx } from '../domain/unit-of-work.ts';
 import { spkiDigestOf } from '../identity/certificates.ts';
@@ -124,8 +124,10 @@ export async function decideRequest(request: DecidedRequest, attested: Attestati
   const known = knownFrom(attested);
   return vault.stores.unitOfWork.run(async (tx): Promise<Decided | Refusal> => {
     const { namespace, subjectId } = attested.subject;
-    const stopped = await refusedByStop({ namespace, subjectId }, tx, vault);
-    if (stopped !== undefined) return { ...stopped, ...known };
+    for (const id of subjectsOf(attested)) {
+      const stopped = await refusedByStop({ namespace, subjectId: id }, tx, vault);
+      if (stopped !== undefined) return { ...stopped, ...known };
+    }
 
     const model = await vault.stores.catalog.modelByName(tx, request.namespace, request.model);
     if (model === undefined) return refuse('model_unknown', request.model, known);
@@ -151,6 +153,11 @@ export async function decideRequest(request: DecidedRequest, attested: Attestati
     });
     return isRefusal(permit) ? permit : { permit, ...(named.alias && { alias: named.alias }) };
   });
+}
+
+/** Who asks, and whoever else a piece is about: the word of one that is blocked adds nothing. */
+function subjectsOf({ subject, pieces }: AttestationResult): ReadonlySet<SubjectId> {
+  return new Set([subject, ...pieces.flatMap(({ attester }) => attester ?? [])].map(({ subjectId }) => subjectId));
 }
 
 interface NamedVersion {

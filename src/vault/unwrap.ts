@@ -5,6 +5,7 @@ import type { DekLease } from '../keys/dek-leases.ts';
 import { decodeWrappedKey, dekWrapAad } from '../keys/wrapped-key.ts';
 import { assertNotSuspended } from './key-ring.ts';
 import type { Vault } from './vault.ts';
+import { isDestroyed } from './version-destruction.ts';
 
 type Ports = Pick<Vault, 'vaultId' | 'stores' | 'catalogueKey' | 'deks'>;
 
@@ -16,7 +17,8 @@ export async function unwrapDek(permit: RecordedPermit, vault: Ports): Promise<D
   const wrapped = await vault.stores.unitOfWork.run(async (tx) => {
     const row = await vault.stores.catalog.version(tx, permit.namespace, permit.versionId);
     if (row === undefined) throw new VaultError('manifest_mismatch', `version ${permit.versionId} has no row`);
-    if (row.wrappedDek.length === 0) throw new VaultError('version_destroyed', permit.versionId);
+    if (row.wrappedDek.length === 0 && (await isDestroyed(permit.namespace, permit.versionId, tx, vault)))
+      throw new VaultError('version_destroyed', permit.versionId); // a signed document says so; an emptied row alone says nothing
     const blob = decodeWrappedKey(row.wrappedDek);
     await assertNotSuspended(blob.kek, tx, vault);
     return blob;

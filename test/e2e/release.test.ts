@@ -61,10 +61,10 @@ describe('before people and policy say so, nothing leaves', () => {
     expect(filesBelow(vault.at('other-vault')).filter((file) => file.endsWith('vault.json'))).toEqual([]);
   });
 
-  test('the serving keeper makes no keys', async () => {
+  test('the serving keeper makes KEKs, which rotations need, and no key that signs', async () => {
     const keys = createKeeperClient({ socket: join(vault.folder, 'keeper', 'keeper.sock') });
-    const made = await refusal(() => keys.generate({ id: 'intruder' as never, version: 1 }, 'kek'));
-    expect(made).toBe('action_denied');
+    for (const purpose of ['catalogue', 'log'] as const)
+      expect(await refusal(() => keys.generate({ id: 'intruder' as never, version: 1 }, purpose))).toBe('action_denied');
     await keys.close();
   });
 

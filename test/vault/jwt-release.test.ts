@@ -1,7 +1,10 @@
 /** A whole vault that releases on tokens: what they are enough for, what they are not, and that each refusal is on record. */
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
-import { jwtAttesterKey } from '../../src/domain/evidence.ts';
+import { toBase64 } from '../../src/domain/bytes.ts';
+import { additionalEvidenceDigest, evidenceBinding, jwtAttesterKey, jwtNonce } from '../../src/domain/evidence.ts';
 import { parseId } from '../../src/domain/ids.ts';
+import { blockSubject } from '../../src/vault/block.ts';
+import { issueChallenge } from '../../src/vault/challenge.ts';
 import { enrolToken } from '../../src/vault/enrol.ts';
 import { keepHouse } from '../../src/vault/outcome.ts';
 import { listRequesters } from '../../src/vault/people.ts';
@@ -201,4 +204,23 @@ describe('enrolling a requester that shows tokens', () => {
     expect(vault.sql('UPDATE subjects SET attester_key = ?', key)).toBe(1);
     vault.expectDenied(await stranger.ask(version, node), 'document_invalid');
   });
+});
+
+test('a token beside the evidence of a TPM adds its facts, and nothing once the machine that it is about is blocked', async () => {
+  const tpm = { ...(await vault.machine('gpu-1')), spki: machine.spki };
+  const version = await vault.publish('falcon', 'restricted');
+  const askWithBoth = async () => {
+    const { challengeId, nonce } = await issueChallenge(tpm.spki, node.vault);
+    const bound = { vaultId: node.vault.vaultId, challengeNonce: nonce, spki: tpm.spki };
+    const beside = { kind: 'jwt', body: { token: await machine.token(jwtNonce(evidenceBinding(bound))) } };
+    const digest = additionalEvidenceDigest([beside, beside]); // of all but the first
+    if (digest === undefined) throw new Error('there is one beside');
+    const first = await vault.evidenceFor(tpm, { nonce });
+    const binding = toBase64(evidenceBinding({ ...bound, additionalEvidenceDigest: digest }));
+    return vault.ask({ machine: tpm, version, challengeId, evidence: [{ ...first, body: { ...first.body, binding } }, beside], node });
+  };
+  expect(await askWithBoth()).toMatchObject({ refused: false });
+  await blockSubject(await vault.as('bob'), PROD, 'cvm-1', vault.vault);
+  await node.vault.revocations.refresh();
+  vault.expectDenied(await askWithBoth(), 'subject_blocked');
 });
