@@ -56,11 +56,14 @@ test('the token is gone: too few shares, wrong ones or mistyped ones recover not
     vault.at('mistyped.txt'),
     readFileSync(share(5), 'utf8').replace(/(check )(.)/, (_, check, one) => check + (one === 'A' ? 'B' : 'A')),
   );
+  // A node's lease outlives it by seconds, and while a vault may serve, nothing is brought back under it.
+  const others = [share(1, 'others'), share(2, 'others'), share(3, 'others')];
+  expect(await until(async () => !(await restore(...others)).err.includes('a moment ago'), 60_000)).toBe(true);
   for (const [shares, code] of [
     [[share(1), share(2)], 'recovery_shares_too_few'],
     [[share(1), share(2), share(2)], 'recovery_shares_too_few'],
     [[share(1), share(2), share(3, 'others')], 'recovery_share_invalid'],
-    [[share(1, 'others'), share(2, 'others'), share(3, 'others')], 'recovery_share_invalid'],
+    [others, 'recovery_share_invalid'],
     [[share(1), share(2), vault.at('mistyped.txt')], 'recovery_share_invalid'],
   ] as const) {
     const { exit, err } = await restore(...shares);
