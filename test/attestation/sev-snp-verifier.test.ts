@@ -94,7 +94,14 @@ describe('collateral that is imported', () => {
   test('is not, without the way to a root in force, or when it is something else', async () => {
     const stranger = await makeSnpLine('Genoa');
     const issuer = { subject: `CN=ARK-Genoa, ${AMD_NAME}`, signer: stranger.rootKeys.privateKey, algorithm: PSS };
-    const wrong = [vcek.der, stranger.chain(), await issueCrl({ issuer }), pemOf([vlek.der, genoa.ask]), Uint8Array.of(1), new Uint8Array(70_000)];
+    const wrong = [
+      vcek.der,
+      stranger.chain(),
+      await issueCrl({ issuer }),
+      pemOf([vlek.der, genoa.ask]),
+      Uint8Array.of(1),
+      new Uint8Array(70_000),
+    ];
     for (const bytes of wrong) expect(identify(bytes)).toBeUndefined();
     expect(identify(genoa.chain(), [])).toBeUndefined();
     expect(identify(genoa.pinned.certificate)).toBeUndefined();
