@@ -1,8 +1,7 @@
 import type { ReleaseOutcome } from '../domain/access.ts';
-import { isTampering, VaultError } from '../domain/errors.ts';
 import { type Refusal, refuse } from '../domain/evidence.ts';
 import { spkiDigestOf } from '../identity/certificates.ts';
-import { type ObjectRequest, recordRefusal } from './open-object.ts';
+import { type ObjectRequest, recordRefusal, recordTampering } from './open-object.ts';
 import { endRelease } from './outcome.ts';
 import { recallPermit } from './record.ts';
 import type { Vault } from './vault.ts';
@@ -13,13 +12,7 @@ type Ports = Pick<Vault, 'vaultId' | 'node' | 'stores' | 'catalogueKey' | 'acces
 /** The requester is done: `completed` when at least the whole version left, else `aborted`. Ending twice is no change. */
 export async function finishRelease(request: Omit<ObjectRequest, 'path'>, vault: Ports): Promise<Refusal | undefined> {
   await vault.meter.flush();
-  const outcome = await outcomeOf(request, vault).catch(async (error) => {
-    if (error instanceof VaultError && isTampering(error.code)) {
-      const asked = { ...request, path: '' };
-      await vault.stores.unitOfWork.run((tx) => recordRefusal(asked, undefined, error.code, tx, vault, 'end of the release'));
-    }
-    throw error;
-  });
+  const outcome = await outcomeOf(request, vault).catch((error) => recordTampering(error, request, 'end of the release', vault));
   if (typeof outcome !== 'string') return outcome;
   await endRelease(request.namespace, request.releaseId, outcome, vault);
   return undefined;

@@ -199,3 +199,17 @@ export function recordRefusal(
     personal: { remoteAddress: request.remoteAddress },
   });
 }
+
+/** Something signed is not what it was: on record, and thrown on like every other error. */
+export async function recordTampering(
+  error: unknown,
+  request: Omit<ObjectRequest, 'path'>,
+  doing: string,
+  vault: Pick<Vault, 'stores' | 'accessLog'>,
+): Promise<never> {
+  if (error instanceof VaultError && isTampering(error.code)) {
+    const asked = { ...request, path: '' };
+    await vault.stores.unitOfWork.run((tx) => recordRefusal(asked, undefined, error.code, tx, vault, doing));
+  }
+  throw error;
+}

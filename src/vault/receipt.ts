@@ -5,11 +5,13 @@ import type { AccessRequest } from '../domain/access.ts';
 import { type Refusal, refuse } from '../domain/evidence.ts';
 import type { ReleaseId } from '../domain/ids.ts';
 import { spkiDigestOf } from '../identity/certificates.ts';
-import { recordRefusal } from './open-object.ts';
+import { recordRefusal, recordTampering } from './open-object.ts';
 import { recallPermit } from './record.ts';
 import type { Vault } from './vault.ts';
 
 type Ports = Pick<Vault, 'vaultId' | 'stores' | 'catalogueKey' | 'accessLog' | 'logKey'>;
+
+const RECEIPT = 'receipt of the release';
 
 export type ReceiptRequest = Pick<AccessRequest, 'requestId' | 'namespace' | 'spki' | 'remoteAddress'> & { readonly releaseId: ReleaseId };
 
@@ -18,12 +20,16 @@ export type ReceiptRequest = Pick<AccessRequest, 'requestId' | 'namespace' | 'sp
  * record, normally within `logCheckpointMs`. Each receipt given out is on record as `log.read`.
  */
 export function readReceipt(request: ReceiptRequest, vault: Ports): Promise<Uint8Array | Refusal> {
+  return provenRelease(request, vault).catch((error) => recordTampering(error, request, RECEIPT, vault));
+}
+
+function provenRelease(request: ReceiptRequest, vault: Ports): Promise<Uint8Array | Refusal> {
   return vault.stores.unitOfWork.run(async (tx) => {
     const { log, releases } = vault.stores;
     const row = await releases.release(tx, request.namespace, request.releaseId);
     if (row?.spkiDigest !== spkiDigestOf(request.spki)) {
       const refusal = refuse(row === undefined ? 'release_unknown' : 'release_key_mismatch', '');
-      await recordRefusal({ ...request, path: '' }, row, refusal.code, tx, vault, 'receipt of the release');
+      await recordRefusal({ ...request, path: '' }, row, refusal.code, tx, vault, RECEIPT);
       return refusal;
     }
     const { recordId, subjectId, spkiDigest } = await recallPermit(row, tx, vault);

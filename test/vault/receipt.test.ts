@@ -71,9 +71,10 @@ test('is refused to another TLS key, and for a release that never was, on record
   expect(vault.records('log.read')).toEqual([]);
 });
 
-test('is not given for a row that somebody altered', async () => {
+test('is not given for a row that somebody altered, on record', async () => {
   await publish();
   const other = await vault.granted({ machine, version: await vault.publish('other', 'restricted') });
   vault.sql('UPDATE releases SET record_id = ? WHERE release_id = ?', other.permit.recordId, granted.permit.releaseId);
   await expect(readReceipt(asked(), vault.vault)).rejects.toMatchObject({ code: 'document_invalid' });
+  expect(vault.lastRecord()).toMatchObject({ type: 'object.denied', outcome: 'deny', reason: 'document_invalid' });
 });

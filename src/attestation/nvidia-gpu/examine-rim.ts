@@ -3,7 +3,7 @@ import { equalBytes } from '../../domain/bytes.ts';
 import { type ClaimValue, conclude, type Examination, type ExaminationInputs } from '../examination.ts';
 import { type Certificate, readCertificate } from '../x509/certificate.ts';
 import { followChain, outsideValidity } from '../x509/chain.ts';
-import { Malformed } from '../x509/der.ts';
+import { orMalformed } from '../x509/der.ts';
 import { nameText } from '../x509/names.ts';
 import { IssuerMemo } from '../x509/path.ts';
 import { isoSeconds } from '../x509/validity.ts';
@@ -30,7 +30,7 @@ interface Findings {
 export function examineNvidiaRim(inputs: ExaminationInputs, memo = new IssuerMemo()): ExaminedRim {
   const findings: Findings = { found: new Set(), claims: {} };
   const { found, claims } = findings;
-  const rim = orNote(() => examine(inputs, memo, findings), found);
+  const rim = orMalformed(() => examine(inputs, memo, findings), found);
   if (rim === undefined) found.add('xml_signature_invalid');
   const examination = conclude(found, [], claims);
   return { ...examination, ...(examination.valid && rim !== undefined && { rim }) };
@@ -41,7 +41,7 @@ function examine(inputs: ExaminationInputs, memo: IssuerMemo, findings: Findings
   const { found, claims } = findings;
   const text = xmlText(inputs.evidence);
   const root = readXml(text);
-  const shown = orNote(() => readRim(root), found); // to tell a person what it says it is, signed or not
+  const shown = orMalformed(() => readRim(root), found); // to tell a person what it says it is, signed or not
   Object.assign(claims, {
     rim_id: shown?.id ?? null,
     rim_version: shown?.version ?? null,
@@ -53,16 +53,6 @@ function examine(inputs: ExaminationInputs, memo: IssuerMemo, findings: Findings
   return signedText === undefined ? undefined : readRim(readXml(signedText));
 }
 
-function orNote<T>(read: () => T, found: Set<RimWord>): T | undefined {
-  try {
-    return read();
-  } catch (error) {
-    if (!(error instanceof Malformed)) throw error;
-    found.add('malformed');
-    return undefined;
-  }
-}
-
 /** The signer, when at least its own certificate can be read. */
 function examineChain(
   [first, ...others]: readonly Uint8Array[],
@@ -70,8 +60,8 @@ function examineChain(
   memo: IssuerMemo,
   { found, claims }: Findings,
 ): Certificate | undefined {
-  const signer = first && orNote(() => readCertificate(first), found);
-  const issuers = orNote(() => others.flatMap((der) => memo.certificates(der)), found);
+  const signer = first && orMalformed(() => readCertificate(first), found);
+  const issuers = orMalformed(() => others.flatMap((der) => memo.certificates(der)), found);
   if (issuers === undefined || signer === undefined) found.add('chain_incomplete');
   if (signer === undefined) return undefined;
   const followed = followChain([signer, ...(issuers ?? [])], memo);

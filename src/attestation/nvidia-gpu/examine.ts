@@ -4,7 +4,7 @@ import { equalBytes, toHex } from '../../domain/bytes.ts';
 import { type ClaimValue, conclude, type Examination, type ExaminationInputs } from '../examination.ts';
 import { type Certificate, readCertificate } from '../x509/certificate.ts';
 import { followChain, outsideValidity } from '../x509/chain.ts';
-import { Malformed } from '../x509/der.ts';
+import { Malformed, orMalformed } from '../x509/der.ts';
 import { partOf } from '../x509/names.ts';
 import { IssuerMemo } from '../x509/path.ts';
 import { derOrPem } from '../x509/pem.ts';
@@ -57,7 +57,7 @@ export function examineNvidiaReport(inputs: ExaminationInputs, memo = new Issuer
 export function examineParts(inputs: ExaminationInputs, memo: IssuerMemo): ExaminedReport {
   const findings: Findings = { found: new Set(), claims: {} };
   const { found } = findings;
-  const report = readOrNote(() => readReport(inputs.evidence), found);
+  const report = orMalformed(() => readReport(inputs.evidence), found);
   if (report === undefined) found.add('report_signature_invalid');
   const chain = readChain(inputs.companions['chain'], memo, found);
   const facts = report && factsOf(report.opaque);
@@ -71,23 +71,13 @@ export function examineParts(inputs: ExaminationInputs, memo: IssuerMemo): Exami
   return { ...findings, report, facts, architecture, chain: chain ?? [] };
 }
 
-function readOrNote<T>(read: () => T, found: Set<NvidiaWord>): T | undefined {
-  try {
-    return read();
-  } catch (error) {
-    if (!(error instanceof Malformed)) throw error;
-    found.add('malformed');
-    return undefined;
-  }
-}
-
 /** PEM, from the certificate that signed up to the root. */
 function readChain(
   file: Uint8Array | undefined,
   memo: IssuerMemo,
   found: Set<NvidiaWord>,
 ): readonly [Certificate, ...Certificate[]] | undefined {
-  const chain = file && readOrNote(() => readCertificates(file, memo), found);
+  const chain = file && orMalformed(() => readCertificates(file, memo), found);
   if (chain === undefined) found.add('chain_incomplete');
   return chain;
 }

@@ -16,6 +16,13 @@ export function orUndefined<T>(read: () => T): T | undefined {
   }
 }
 
+/** As `orUndefined`, and the finding `malformed` for what could not be read. */
+export function orMalformed<T, W extends string>(read: () => T, found: Set<W | 'malformed'>): T | undefined {
+  const value = orUndefined(() => ({ read: read() }));
+  if (value === undefined) found.add('malformed');
+  return value?.read;
+}
+
 export interface DerNode {
   /** Identifier octet: class, constructed bit and number. Tags above 30 are not used by anything read here. */
   readonly tag: number;
