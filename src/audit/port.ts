@@ -1,4 +1,4 @@
-/** LogStore: outbox, leaves, tiles and checkpoints of the access log. Suite: test/contract/log-store.ts. */
+/** LogStore: outbox, leaves, tiles and checkpoints of the access log; CursorStore: how far its readers are. Suites: test/contract/{log,cursor}-store.ts. */
 import type { Incarnation, LeafIndex, RecordId, TreeSize } from '../domain/ids.ts';
 import type { Tx } from '../domain/unit-of-work.ts';
 
@@ -66,4 +66,46 @@ export interface LogStore {
   tile(tx: Tx, path: string): Promise<Uint8Array | undefined>;
   leafByRecord(tx: Tx, recordId: RecordId): Promise<{ readonly leaf: Uint8Array; readonly index?: LeafIndex } | undefined>;
   disclosures(tx: Tx, recordId: RecordId): Promise<readonly Disclosure[]>;
+}
+
+/** Names one reader of the log. */
+export type CursorName = 'search' | 'alerts' | `sink/${string}`;
+
+export interface Cursor {
+  readonly name: CursorName;
+  /** Index of the first record that the reader has not dealt with. */
+  readonly next: number;
+  /** Who had it last, and until when. */
+  readonly holder: Incarnation;
+  readonly leaseUntil: Date;
+}
+
+export interface CursorLease {
+  readonly name: CursorName;
+  readonly holder: Incarnation;
+  readonly until: Date;
+  readonly next: number;
+}
+
+export interface CursorStep {
+  readonly name: CursorName;
+  readonly holder: Incarnation;
+  readonly from: number;
+  readonly to: number;
+}
+
+/** How far the readers of the log are (follower.ts). One process at a time has a cursor, by a lease like the sequencer's. */
+export interface CursorStore {
+  /** Undefined before the first `acquire`. */
+  cursor(tx: Tx, name: CursorName): Promise<Cursor | undefined>;
+  /** True when `holder` has the cursor until `until`: it was free, expired by the database's time, or its own. Makes it, at `next`, when there is none. */
+  acquire(tx: Tx, asked: CursorLease): Promise<boolean>;
+  /** Moves it; false, and no change, unless `holder` had it last and it stands at `from`. */
+  move(tx: Tx, step: CursorStep): Promise<boolean>;
+  /** Gives the lease back, when it is `holder`'s. */
+  release(tx: Tx, name: CursorName, holder: Incarnation): Promise<void>;
+  /** Forgets it, whoever has it: a reader then begins anew, and one that is under way cannot move it any more. */
+  drop(tx: Tx, name: CursorName): Promise<void>;
+  /** All of them, by name. */
+  all(tx: Tx): Promise<readonly Cursor[]>;
 }

@@ -79,6 +79,8 @@ export const DEFAULTS = {
   keeperSessions: 4,
   logCheckpointMs: 200,
   logLeafBytes: 16_384,
+  logFollowMs: 250,
+  logFollowBatch: 512,
   requestBodyBytes: 262_144,
   evidenceBodyBytes: 2_097_152,
   jsonDepth: 32,

@@ -1,6 +1,6 @@
 /** The relational stores of one engine: they share transactions. */
 import type { AttestationStore } from '../attestation/kept/port.ts';
-import type { LogStore } from '../audit/port.ts';
+import type { CursorStore, LogStore } from '../audit/port.ts';
 import type { CatalogStore } from '../catalog/port.ts';
 import type { DocumentStore } from '../documents/port.ts';
 import type { UnitOfWork } from '../domain/unit-of-work.ts';
@@ -16,5 +16,6 @@ export interface Stores {
   readonly releases: ReleaseStore;
   readonly attestation: AttestationStore;
   readonly log: LogStore;
+  readonly cursors: CursorStore;
   close(): Promise<void>;
 }

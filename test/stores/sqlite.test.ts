@@ -21,6 +21,7 @@ import { type Limits, SqliteUnitOfWork } from '../../src/stores/sqlite/unit-of-w
 import { approvalStoreContract } from '../contract/approval-store.ts';
 import { attestationStoreContract } from '../contract/attestation-store.ts';
 import { catalogStoreContract } from '../contract/catalog-store.ts';
+import { cursorStoreContract } from '../contract/cursor-store.ts';
 import { documentStoreContract } from '../contract/document-store.ts';
 import { identityStoreContract } from '../contract/identity-store.ts';
 import { logStoreContract } from '../contract/log-store.ts';
@@ -62,6 +63,7 @@ for (const contract of [
   approvalStoreContract,
   releaseStoreContract,
   logStoreContract,
+  cursorStoreContract,
 ]) {
   contract('SQLite', openSqlite);
 }

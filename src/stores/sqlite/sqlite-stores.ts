@@ -3,6 +3,7 @@ import type { Stores } from '../port.ts';
 import { sqliteApprovals } from './approvals.ts';
 import { sqliteAttestation } from './attestation.ts';
 import { sqliteCatalog } from './catalog.ts';
+import { sqliteCursors } from './cursors.ts';
 import { type DatabaseOptions, openDatabase } from './database.ts';
 import { sqliteDocuments } from './documents.ts';
 import { sqliteIdentity } from './identity.ts';
@@ -28,6 +29,7 @@ export async function openSqliteStores(options: DatabaseOptions): Promise<Stores
     releases: sqliteReleases(join),
     attestation: sqliteAttestation(join),
     log: sqliteLog(join),
+    cursors: sqliteCursors(join),
     close: () => unitOfWork.close(),
   };
 }

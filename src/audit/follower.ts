@@ -1,0 +1,155 @@
+/**
+ * Reads the log from a kept cursor on, in LeafIndex order, and hands each record over at least once: what search, alerts and sinks stand on.
+ * It runs beside the releases, never in their way: small batches, no write while there is nothing to read, one reader at a time per cursor.
+ */
+import { DEFAULTS } from '../domain/classes.ts';
+import { addSeconds } from '../domain/clock.ts';
+import { codeOf, type ErrorCode } from '../domain/errors.ts';
+import type { Incarnation } from '../domain/ids.ts';
+import type { Tx, UnitOfWork } from '../domain/unit-of-work.ts';
+import type { CursorName, CursorStore, LeafRow, LogStore } from './port.ts';
+
+/** What is done with the records. Both get the same batch, `deliver` first; a batch is given again when either rejects. */
+export interface LogReader {
+  /**
+   * Outside of any transaction, so it may wait for a network; at least once. It must settle before `signal` aborts: after that another process may
+   * read the same records.
+   */
+  readonly deliver?: ((leaves: readonly LeafRow[], signal: AbortSignal) => Promise<void>) | undefined;
+  /** In the transaction that moves the cursor: what it writes, it writes exactly once. */
+  readonly apply?: ((tx: Tx, leaves: readonly LeafRow[]) => Promise<void>) | undefined;
+}
+
+export interface FollowerOptions {
+  readonly unitOfWork: UnitOfWork;
+  readonly log: LogStore;
+  readonly cursors: CursorStore;
+  readonly name: CursorName;
+  readonly node: Incarnation;
+  /** Where a cursor begins that does not exist yet: with the first record, or with those that come from now on. */
+  readonly from: 'first' | 'next';
+  readonly reader: LogReader;
+  /** Most records at a time, which bounds memory: 16 KiB each. */
+  readonly batch?: number | undefined;
+  /** After a failure the next try waits this long, then twice as long, and so on. */
+  readonly retryMs?: { readonly first: number; readonly most: number } | undefined;
+  readonly onEvent?: ((event: FollowerEvent) => void) | undefined;
+}
+
+export type FollowerEvent =
+  | { readonly kind: 'moved'; readonly name: CursorName; readonly next: number; readonly size: number }
+  /** The same records are given again later. */
+  | { readonly kind: 'failed'; readonly name: CursorName; readonly code: ErrorCode; readonly error: unknown; readonly inARow: number };
+
+export type FollowResult =
+  | 'moved'
+  /** Nothing to read. */
+  | 'idle'
+  /** Another process has the cursor. */
+  | 'standby'
+  /** The lease was lost meanwhile: what was delivered will be delivered again, by another. */
+  | 'lost'
+  | 'failed';
+
+export interface Follower {
+  /** Batch after batch; looks again every `logFollowMs` when there is nothing. */
+  start(): void;
+  /** Ends after the batch under way and lets another process take over at once. */
+  stop(): Promise<void>;
+  /** One batch. Never rejects; the batches of one follower never overlap. */
+  tick(): Promise<FollowResult>;
+}
+
+/** A batch begins with at least this much of the lease, and is delivered in half of it: nobody else begins while this one still delivers. */
+const KEEP_SECONDS = (DEFAULTS.nodeLeaseSeconds * 2) / 3;
+const DELIVER_MS = (KEEP_SECONDS * 1000) / 2;
+
+interface Taken {
+  readonly next: number;
+  readonly size: number;
+  readonly leaves: readonly LeafRow[];
+}
+
+export function createFollower(options: FollowerOptions): Follower {
+  const { onEvent = () => undefined, retryMs = { first: DEFAULTS.logFollowMs, most: 60_000 }, name } = options;
+  let last: Promise<unknown> = Promise.resolve();
+  let timer: NodeJS.Timeout | undefined;
+  let running = false;
+  let failures = 0;
+
+  async function once(): Promise<FollowResult> {
+    try {
+      const result = await round(options, onEvent);
+      failures = 0;
+      return result;
+    } catch (error) {
+      failures++;
+      onEvent({ kind: 'failed', name, code: codeOf(error), error, inARow: failures });
+      return 'failed';
+    }
+  }
+
+  function tick(): Promise<FollowResult> {
+    const next = last.then(once);
+    last = next.catch(() => undefined); // only onEvent can throw; the next batch does not care
+    return next;
+  }
+
+  function pauseMs(result: FollowResult): number {
+    if (result === 'moved') return 0;
+    if (result !== 'failed') return DEFAULTS.logFollowMs;
+    return Math.min(retryMs.most, retryMs.first * 2 ** Math.min(failures - 1, 20));
+  }
+
+  async function loop(): Promise<void> {
+    const result = await tick().catch(() => 'failed' as const);
+    if (running) timer = setTimeout(() => void loop(), pauseMs(result));
+  }
+
+  return {
+    start() {
+      if (running) return;
+      running = true;
+      void loop();
+    },
+    async stop() {
+      running = false;
+      clearTimeout(timer);
+      await last;
+      const { unitOfWork, cursors, node } = options;
+      await unitOfWork.run((tx) => cursors.release(tx, name, node)).catch(() => undefined); // costs the next one the rest of the lease
+    },
+    tick,
+  };
+}
+
+async function round(options: FollowerOptions, onEvent: (event: FollowerEvent) => void): Promise<FollowResult> {
+  const { unitOfWork, cursors, name, node, reader } = options;
+  const taken = await unitOfWork.run((tx) => take(options, tx));
+  if (typeof taken === 'string') return taken;
+  const { next, size, leaves } = taken;
+  const to = next + leaves.length;
+  await reader.deliver?.(leaves, AbortSignal.timeout(DELIVER_MS));
+  const moved = await unitOfWork.run(async (tx) => {
+    if (!(await cursors.move(tx, { name, holder: node, from: next, to }))) return false;
+    await reader.apply?.(tx, leaves);
+    return true;
+  });
+  if (!moved) return 'lost';
+  onEvent({ kind: 'moved', name, next: to, size });
+  return 'moved';
+}
+
+/** Writes nothing unless there is something to read. Only records that have their index: their order never changes any more. */
+async function take(options: FollowerOptions, tx: Tx): Promise<Taken | 'idle' | 'standby'> {
+  const { log, cursors, name, node, batch = DEFAULTS.logFollowBatch } = options;
+  const size = await log.assignedSize(tx);
+  const cursor = await cursors.cursor(tx, name);
+  const next = cursor?.next ?? (options.from === 'first' ? 0 : size);
+  if (cursor !== undefined && next >= size) return 'idle';
+  const held = cursor?.holder === node && cursor.leaseUntil >= addSeconds(tx.now, KEEP_SECONDS);
+  const until = addSeconds(tx.now, DEFAULTS.nodeLeaseSeconds);
+  if (!held && !(await cursors.acquire(tx, { name, holder: node, until, next }))) return 'standby';
+  const leaves = await log.leaves(tx, next, Math.min(size, next + batch));
+  return leaves.length === 0 ? 'idle' : { next, size, leaves };
+}
