@@ -22,6 +22,17 @@ const CHILD = fileURLToPath(new URL('./rewrap-child.ts', import.meta.url));
 const NAMESPACE = 'prod' as Namespace;
 const NEXT = { id: KEK.id, version: 2 };
 
+/** Keys a second, by the product's own throttle: at `SLOW` a process does one batch of 50 and then waits. */
+export const SLOW = 40;
+export const FAST = 5_000;
+/** The first batch begins so long after a process began to work (rewrapping.ts), and takes a tenth of a second. */
+const BATCH_MS = { begins: 1_000, lasts: 130, next: 1_000 };
+
+/** Two kills of three meet a process in its batch, the others at any time until the next one. */
+export function killedAfterMs(random: () => number): number {
+  return BATCH_MS.begins + random() * (random() < 2 / 3 ? BATCH_MS.lasts : BATCH_MS.next);
+}
+
 export interface RewrapSite {
   readonly folder: string;
   /** The plain DEK of each version, to search for and to compare with. */
@@ -32,6 +43,8 @@ export interface RewrapSite {
   disagreements(): Promise<readonly string[]>;
   /** Versions under the next KEK version. */
   moved(): Promise<number>;
+  /** As `wv keys rewrap --rate`: how fast the next batch and those after it go. */
+  setRate(keysPerSecond: number): Promise<void>;
   /** Versions whose DEK does not come back; of all, or of some that are drawn. */
   unreadable(some?: number): Promise<readonly string[]>;
   /** Files, and output of the processes, that hold a DEK as bytes, hexadecimal or base64. */
@@ -69,6 +82,7 @@ export async function startRewrapSite(versions: number): Promise<RewrapSite> {
   return {
     folder,
     deks,
+    setRate: (keysPerSecond) => setRate(keysPerSecond, stores),
     moved: async () => (await rows()).filter(({ wrappedDek }) => sameKey(decodeWrappedKey(wrappedDek).kek, NEXT)).length,
     unreadable: async (some) => unreadableOf(drawn(await rows(), some), deks, made, keeper),
     leaks: () => leaksIn(folder, output, deks),
@@ -146,6 +160,15 @@ async function rotate({ vaultId }: CeremonyResult, { client }: TestKeeper, store
   await stores.unitOfWork.run(async (tx) => {
     await stores.documents.put(tx, document);
     await stores.documents.point(tx, SYSTEM, 'key-ring', { digest: document.digest, counter: 1 });
+  });
+}
+
+/** Before the first batch there is no job yet: then one of no target, which the real one takes its rate from. */
+async function setRate(keysPerSecond: number, { catalog, unitOfWork }: Stores): Promise<void> {
+  await unitOfWork.run(async (tx) => {
+    const none = { target: '', total: 0, done: 0, rewrapped: 0, failed: 0, waiting: 0, startedAt: tx.now, updatedAt: tx.now };
+    const job = (await catalog.rewrapJob(tx)) ?? { ...none, holder: newId<Incarnation>(tx.now), leaseUntil: tx.now };
+    await catalog.putRewrapJob(tx, { ...job, keysPerSecond });
   });
 }
 

@@ -1,32 +1,43 @@
 /** `npm run soak -- --only rewrap [--versions N] [--kills N]`: a rewrap that is killed with -9 at any point, as often as that (docs/soak.md). */
-import { startRewrapSite } from '../harness/rewrap-site.ts';
+import { type Incarnation, newId } from '../../src/domain/ids.ts';
+import { FAST, killedAfterMs, SLOW, startRewrapSite } from '../harness/rewrap-site.ts';
 
-/** Resolves with what was violated. Each process is a new one to the database, so each waits for the lease of the one that was killed. */
+/** Every so many kills, the next process is a new one to the database, and waits for the lease of the one that was killed. */
+const KILLS_PER_NODE = 4;
+const LEASE_MS = 2_000;
+const FINISH_MS = 600_000;
+
+/** Resolves with what was violated: fewer kills during the rewrap than were asked for, too. */
 export async function killRewraps(versions: number, kills: number, random: () => number): Promise<readonly string[]> {
+  const startedAt = performance.now();
   const site = await startRewrapSite(versions);
   const violated: string[] = [];
   const check = async (when: string, some?: number) => {
     violated.push(...(await site.disagreements()).map((what) => `${when}: ${what}`));
     violated.push(...(await site.unreadable(some)).map((versionId) => `${when}: ${versionId} is unreadable`));
   };
+  const says = async (killed: number) =>
+    console.log(`${Math.round((performance.now() - startedAt) / 1000)} s: ${killed} killed, ${await site.moved()} of ${versions} moved`);
   try {
-    console.log(`${versions} versions are wrapped under version 1, ${kills} kills`);
+    await site.setRate(SLOW);
+    await says(0);
     let killed = 0;
-    while (killed < kills && !(await site.workUntilKilled(1_000 + random() * LEASE_AND_WORK_MS))) {
-      killed++;
-      await check(`after kill ${killed}`, 20);
-      if (killed % 10 === 0) console.log(`  ${killed} killed, ${await site.moved()} moved`);
+    for (let node = newId<Incarnation>(new Date()); killed < kills; killed++) {
+      const another = killed > 0 && killed % KILLS_PER_NODE === 0;
+      if (another) node = newId<Incarnation>(new Date());
+      if (await site.workUntilKilled(killedAfterMs(random) + (another ? LEASE_MS : 0), node)) break;
+      await check(`after kill ${killed + 1}`, 20);
+      if ((killed + 1) % 10 === 0) await says(killed + 1);
     }
-    if (!(await site.workUntilKilled(600_000))) violated.push('the job did not finish in ten minutes');
+    if (killed < kills) violated.push(`the job was done after ${killed} kills`);
+    await site.setRate(FAST);
+    if (!(await site.workUntilKilled(FINISH_MS))) violated.push('the job did not finish in ten minutes');
     await check('at the end');
     if ((await site.moved()) !== versions) violated.push(`${await site.moved()} of ${versions} moved`);
     violated.push(...site.leaks().map((where) => `a DEK in clear: ${where}`));
-    console.log(`${killed} kills, ${await site.moved()} of ${versions} moved`);
+    await says(killed);
     return violated;
   } finally {
     await site.stop();
   }
 }
-
-/** The lease lasts two seconds; what is left of this is work. */
-const LEASE_AND_WORK_MS = 2_600;

@@ -4,9 +4,10 @@
  */
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { type Incarnation, newId } from '../../src/domain/ids.ts';
-import { type RewrapSite, startRewrapSite } from '../harness/rewrap-site.ts';
+import { FAST, killedAfterMs, type RewrapSite, SLOW, startRewrapSite } from '../harness/rewrap-site.ts';
 
-const VERSIONS = 600;
+const VERSIONS = 700; // at the slow rate, more than the killed processes can do
+const KILLS = 12;
 let site: RewrapSite;
 beforeAll(async () => {
   site = await startRewrapSite(VERSIONS);
@@ -16,14 +17,14 @@ afterAll(() => site?.stop());
 test('killed at any point: every version readable, exactly one recorded key version each, no DEK in clear anywhere, and the job finishes', async () => {
   expect(await site.unreadable()).toEqual([]);
   const node = newId<Incarnation>(new Date()); // the lease is its own again: no kill waits for it to end
-  let killed = 0;
-  for (let at = 0; at < 8; at++) {
-    if (await site.workUntilKilled(1_000 + Math.random() * 500, node)) break;
-    killed++;
+  await site.setRate(SLOW);
+  for (let killed = 0; killed < KILLS; killed++) {
+    expect(await site.workUntilKilled(killedAfterMs(Math.random), node)).toBe(false);
     expect(await site.disagreements()).toEqual([]);
     expect(await site.unreadable(20)).toEqual([]);
   }
-  expect(killed).toBeGreaterThan(0);
+  expect(await site.moved()).toBeGreaterThan(0);
+  await site.setRate(FAST);
   expect(await site.workUntilKilled(90_000, node)).toBe(true);
   expect(await site.moved()).toBe(VERSIONS);
   expect(await site.disagreements()).toEqual([]);
