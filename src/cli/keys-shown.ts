@@ -14,6 +14,7 @@ const ring = z.looseObject({
       state: z.string(),
       ringState: z.string(),
       wrapped: z.number(),
+      wrap: z.looseObject({ tier: z.number(), algorithm: z.string(), provider: z.string(), arn: z.string().optional() }).optional(),
       activatedAt: z.string().optional(),
       rotateBefore: z.string().optional(),
       destroyAfter: z.string().optional(),
@@ -55,13 +56,14 @@ export function listRings(answer: unknown, options: AdminOptions): void {
 
 function versionLines(rings: readonly Ring[]): string[] {
   const rows = rings.flatMap(({ namespace, keks }) =>
-    keks.map(({ id, version, state, ringState, wrapped, rotateBefore, destroyAfter }) => {
+    keks.map(({ id, version, state, ringState, wrapped, wrap, rotateBefore, destroyAfter }) => {
       const shown = state === ringState ? state : `${state} (${ringState})`;
       const date = destroyAfter !== undefined && state !== 'destroyed' ? `destroy after ${destroyAfter}` : (rotateBefore ?? '');
-      return [namespace, id, String(version), shown, String(wrapped), date];
+      const how = wrap === undefined ? '' : `${wrap.algorithm}, tier ${wrap.tier}, ${wrap.arn ?? wrap.provider}`;
+      return [namespace, id, String(version), shown, String(wrapped), date, how];
     }),
   );
-  return rows.length === 0 ? [] : aligned(['OF', 'KEK', 'VERSION', 'STATE', 'WRAPPED', 'DUE'], rows);
+  return rows.length === 0 ? [] : aligned(['OF', 'KEK', 'VERSION', 'STATE', 'WRAPPED', 'DUE', 'WRAPS WITH'], rows);
 }
 
 function warnings(rings: readonly Ring[], unreadable: number): string[] {

@@ -19,6 +19,7 @@ import type {
   VersionId,
 } from '../domain/ids.ts';
 import { parseDigest, parseId, parseName, parseObjectPath } from '../domain/ids.ts';
+import { KMS_KEY_ARN, WRAP_ALGORITHMS, WRAP_TIERS } from '../domain/kek-wrap.ts';
 import { CRYPTOPERIOD_DAYS, DESTRUCTION_WAIT_DAYS, KEY_STATES } from '../domain/key-state.ts';
 import type { Manifest } from '../domain/model.ts';
 import { OPERATION_KINDS } from '../domain/operation.ts';
@@ -46,6 +47,15 @@ const time = z.iso.datetime();
 const base64 = z.base64();
 const count = z.int().min(1);
 const keyRef = z.strictObject({ id: name<KeyId>(), version: count });
+/** Absent of a version that was made before this was recorded. */
+const wrap = z
+  .strictObject({
+    tier: z.literal(WRAP_TIERS),
+    algorithm: z.enum(WRAP_ALGORITHMS),
+    provider: name(),
+    arn: z.string().regex(KMS_KEY_ARN).optional(),
+  })
+  .optional();
 const attributes = z.record(z.string().regex(/^[a-z0-9][a-z0-9._-]{0,63}$/), z.string().min(1).max(256));
 const head = { v: z.literal(1), vaultId: id<VaultId>(), createdAt: time };
 
@@ -72,7 +82,7 @@ const signingKey = z.strictObject({ ...keyRef.shape, publicKey: base64 });
 const vaultIdentity = {
   ...head,
   origin: z.string().min(1).max(256),
-  kek: keyRef,
+  kek: keyRef.extend({ wrap }),
   catalogueKey: signingKey,
   logKey: signingKey,
   administrators: z.array(digest()).min(2),
@@ -231,6 +241,7 @@ export const BODY_SCHEMAS = {
             /** Two people decided that it is destroyed, not before then. */
             destroyAfter: time.optional(),
             destroyedAt: time.optional(),
+            wrap,
           }),
         )
         .min(1),

@@ -1,9 +1,10 @@
 /** KeyProvider: what the vault asks of an HSM or KMS. Suite: test/contract/key-provider.ts. */
 import type { ErrorCode } from '../domain/errors.ts';
 import type { KeyId } from '../domain/ids.ts';
+import type { KekWrap } from '../domain/kek-wrap.ts';
 import type { SecretBytes } from '../domain/secret.ts';
 import type { SignatureAlgorithm } from '../domain/signature.ts';
-import type { WrappedKey, WrapTier } from './wrapped-key.ts';
+import type { WrappedKey } from './wrapped-key.ts';
 
 /** `kek` wraps DEKs and seeds. `catalogue` signs documents, `log` signs log checkpoints, and each nothing else. */
 export type KeyPurpose = 'kek' | 'catalogue' | 'log';
@@ -21,8 +22,8 @@ export interface KeyInfo {
   readonly publicKey?: Uint8Array;
   /** What a signing key signs with: Ed25519 where the provider can; absent for a KEK. */
   readonly algorithm?: SignatureAlgorithm;
-  /** How a KEK wraps (wrapped-key.ts), chosen by the provider when it made the key and the same for its whole life; absent for a signing key. */
-  readonly tier?: WrapTier;
+  /** How a KEK wraps; absent for a signing key. */
+  readonly wrap?: KekWrap;
   /** As read back from the provider: the KEK cannot leave it. */
   readonly extractable: boolean;
 }

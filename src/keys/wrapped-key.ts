@@ -3,18 +3,16 @@ import { lp, sha256 } from '../domain/bytes.ts';
 import { type Cbor, decodeCbor, encodeCbor } from '../domain/cbor.ts';
 import { VaultError } from '../domain/errors.ts';
 import type { AdministratorId, KeyId, ModelId, Namespace, VaultId, VersionId } from '../domain/ids.ts';
+import { WRAP_TIERS, type WrapTier } from '../domain/kek-wrap.ts';
 import type { KeyRef } from './port.ts';
-
-/**
- * 1: an AEAD with the AAD itself (AES-256-GCM, or that of a cloud KMS). 2: AES key wrap with padding (RFC 5649), and 3: RSA-OAEP with SHA-256,
- * both over secret ‖ SHA-256(AAD) (bound-secret.ts). Anyone who has the public key can make a tier-3 wrap: what it opens counts only together
- * with the signed manifest.
- */
-export const WRAP_TIERS = [1, 2, 3] as const;
-export type WrapTier = (typeof WRAP_TIERS)[number];
 
 export interface WrappedKey {
   readonly v: 1;
+  /**
+   * 1: an AEAD with the AAD itself (AES-256-GCM, or that of a cloud KMS). 2: AES key wrap with padding (RFC 5649), and 3: RSA-OAEP with SHA-256,
+   * both over secret ‖ SHA-256(AAD) (bound-secret.ts). Anyone who has the public key can make a tier-3 wrap: what it opens counts only together
+   * with the signed manifest.
+   */
   readonly tier: WrapTier;
   /** Which provider made it: `pkcs11`, `aws-kms`. Another one refuses it. */
   readonly provider: string;

@@ -49,7 +49,7 @@ export async function ceremony(inputs: CeremonyInputs, ports: Ports): Promise<Ce
   const used = await ports.stores.unitOfWork.run((tx) => ports.stores.identity.administrators(tx));
   if (used.length > 0) throw new VaultError('already_initialized');
 
-  await ports.keys.generate(KEK, 'kek');
+  const { wrap } = await ports.keys.generate(KEK, 'kek');
   const catalogue = await ports.keys.generate(CATALOGUE_KEY, 'catalogue');
   const log = await ports.keys.generate(LOG_KEY, 'log');
   const sign = (message: Uint8Array) => ports.keys.sign(CATALOGUE_KEY, message);
@@ -68,7 +68,7 @@ export async function ceremony(inputs: CeremonyInputs, ports: Ports): Promise<Ce
     {
       ...head,
       origin: inputs.origin,
-      kek: KEK,
+      kek: { ...KEK, ...(wrap && { wrap: { ...wrap } }) },
       catalogueKey: { ...CATALOGUE_KEY, publicKey: publicKeyOf(catalogue) },
       logKey: { ...LOG_KEY, publicKey: publicKeyOf(log) },
       administrators: people.map(({ document }) => document.digest),

@@ -9,6 +9,7 @@ import { type KeyName, type Namespace, SYSTEM, type VaultId } from '../domain/id
 import { CRYPTOPERIOD_DAYS, DESTRUCTION_WAIT_DAYS, KEY_USES } from '../domain/key-state.ts';
 import type { Tx } from '../domain/unit-of-work.ts';
 import type { KeyRef } from '../keys/port.ts';
+import type { WrappedKey } from '../keys/wrapped-key.ts';
 import { inForce } from './documents.ts';
 import { codeOfStop, knownStops } from './stops.ts';
 import type { Vault } from './vault.ts';
@@ -69,11 +70,33 @@ export async function assertNotSuspended(kek: KeyRef, tx: Tx, vault: Omit<Ports,
 /** Throws `key_state_conflict` unless weights may be sealed under a DEK that this version wrapped. */
 export async function assertSeals(kek: KeyRef, namespace: Namespace, tx: Tx, vault: Ports): Promise<void> {
   await assertNotSuspended(kek, tx, vault);
-  const rings = [await keyRing(SYSTEM, tx, vault), await keyRing(namespace, tx, vault)];
-  const state = rings.flatMap(({ keks }) => keks).find((one) => sameKey(one, kek))?.state;
+  const state = (await versionInRings(kek, namespace, tx, vault))?.state;
   if (state === undefined || !KEY_USES[state].seals) {
     throw new VaultError('key_state_conflict', `${kekName(kek)} is ${state ?? 'unknown'}: start the version again`);
   }
+}
+
+/**
+ * For opening a stored DEK: throws `key_unwrap_refused` for a version that the rings do not have, or a blob that was made in another way than
+ * they recorded, and `key_state_conflict` for a version that opens nothing: a destroyed one may be back in a KMS.
+ */
+export async function assertOpens({ kek, tier, provider }: WrappedKey, namespace: Namespace, tx: Tx, vault: Ports): Promise<void> {
+  await assertNotSuspended(kek, tx, vault);
+  const found = await versionInRings(kek, namespace, tx, vault);
+  if (found === undefined) throw new VaultError('key_unwrap_refused', `${kekName(kek)} is in no key ring of ${namespace}`);
+  if (!KEY_USES[found.state].opens) throw new VaultError('key_state_conflict', `${kekName(kek)} is ${found.state}`);
+  const { wrap } = found;
+  if (wrap !== undefined && (wrap.tier !== tier || wrap.provider !== provider))
+    throw new VaultError(
+      'key_unwrap_refused',
+      `${kekName(kek)} wraps in tier ${wrap.tier} of ${wrap.provider}, and this was wrapped otherwise`,
+    );
+}
+
+/** In the vault's ring, or in the namespace's own. */
+async function versionInRings(kek: KeyRef, namespace: Namespace, tx: Tx, vault: Ports): Promise<KeyVersion | undefined> {
+  const rings = [await keyRing(SYSTEM, tx, vault), await keyRing(namespace, tx, vault)];
+  return rings.flatMap(({ keks }) => keks).find((one) => sameKey(one, kek));
 }
 
 export function activeOf(ring: KeyRing): KeyRef | undefined {
@@ -87,7 +110,8 @@ export const sameKey = (a: KeyRef, b: KeyRef): boolean => a.id === b.id && a.ver
 /** That of the ceremony. A vault's id is made there and begins with its time. */
 function first({ kek, vaultId }: Pick<Vault, 'kek' | 'vaultId'>): KeyVersion {
   const madeAt = timeOfId(vaultId).toISOString();
-  return { id: kek.id, version: kek.version, state: 'active', createdAt: madeAt, activatedAt: madeAt };
+  const { id, version, wrap } = kek;
+  return { id, version, state: 'active', createdAt: madeAt, activatedAt: madeAt, ...(wrap && { wrap }) };
 }
 
 /** RFC 9562 section 5.7: the first 48 bits are milliseconds since 1970. */

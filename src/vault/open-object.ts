@@ -25,7 +25,7 @@ import type { Vault } from './vault.ts';
 import { readManifest } from './version.ts';
 import { wrapperOfVersion } from './wrapped-under.ts';
 
-type Ports = Pick<Vault, 'vaultId' | 'node' | 'stores' | 'blobs' | 'catalogueKey' | 'accessLog' | 'deks' | 'revocations' | 'meter'>;
+type Ports = Pick<Vault, 'vaultId' | 'node' | 'stores' | 'blobs' | 'catalogueKey' | 'kek' | 'accessLog' | 'deks' | 'revocations' | 'meter'>;
 
 export interface ObjectRequest {
   readonly requestId: string;

@@ -18,6 +18,7 @@ import type { SignedDocument } from '../documents/port.ts';
 import { fromBase64, toBase64 } from '../domain/bytes.ts';
 import { codeOf, VaultError } from '../domain/errors.ts';
 import { type Digest, type KeyId, SYSTEM, type VersionId } from '../domain/ids.ts';
+import type { KekWrap } from '../domain/kek-wrap.ts';
 import { KEY_USES } from '../domain/key-state.ts';
 import type { SecretBytes } from '../domain/secret.ts';
 import type { KeyInfo, KeyProvider, KeyPurpose, KeyRef } from '../keys/port.ts';
@@ -63,7 +64,7 @@ export async function recover(ports: Ports, open: OpenDek, now: Date): Promise<R
   await signAgain(sign, ports);
   const catalogueKey = { publicKey: createPublicKey({ key: Buffer.from(publicKeyOf(made.catalogue)), format: 'der', type: 'spki' }), sign };
   const people = await resetPeople(now, sign, { ...ports, old: { ...old, catalogueKey } }); // signed by the new key now
-  for (const ring of rings) await putRing(ring, made.kek, now, sign, ports);
+  for (const ring of rings) await putRing(ring, made, now, sign, ports);
   const checkpoint = await signLogAgain(made.log, ports);
   const vault = await putVault(made, now, sign, ports);
   await old.stores.unitOfWork.run((tx) =>
@@ -80,12 +81,13 @@ export async function recover(ports: Ports, open: OpenDek, now: Date): Promise<R
   return { vaultDocument: vault.digest, logKey, kek: made.kek, recovered, lost, people, checkpoint };
 }
 
-const ringPorts = (old: StoredVault) => ({ ...old, kek: { id: old.identity.kek.id, version: old.identity.kek.version } });
+const ringPorts = (old: StoredVault) => ({ ...old, kek: old.identity.kek });
 
 interface Made {
   readonly catalogue: KeyInfo;
   readonly log: KeyInfo;
   readonly kek: KeyRef;
+  readonly wrap: KekWrap | undefined;
 }
 
 /** The next version of each: a number is never used twice, in whatever HSM. */
@@ -95,9 +97,10 @@ async function makeKeys({ old, keys }: Ports): Promise<Made> {
   const ring = rings.find(({ namespace }) => namespace === SYSTEM);
   const id = old.identity.kek.id;
   const kek = { id, version: Math.max(0, ...(ring?.keks ?? []).map(({ version }) => version)) + 1 };
-  await make(kek, 'kek', keys);
+  const { wrap } = await make(kek, 'kek', keys);
   return {
     kek,
+    wrap,
     catalogue: await make({ id: catalogueKey.id as KeyId, version: catalogueKey.version + 1 }, 'catalogue', keys),
     log: await make({ id: logKey.id as KeyId, version: logKey.version + 1 }, 'log', keys),
   };
@@ -219,7 +222,7 @@ async function resetPeople(now: Date, sign: (message: Uint8Array) => Promise<Uin
 /** A lost HSM may have been found by somebody: every version in it counts as compromised. */
 async function putRing(
   { namespace, counter, cryptoperiodDays, destructionWaitDays, keks }: KeyRing,
-  kek: KeyRef,
+  { kek, wrap }: Made,
   now: Date,
   sign: (message: Uint8Array) => Promise<Uint8Array>,
   { old: { stores, vaultId } }: Ports,
@@ -228,7 +231,7 @@ async function putRing(
   const before = keks.map((one) =>
     KEY_USES[one.state].opens || one.state === 'pre-activation' ? { ...one, state: 'compromised' as const, compromisedAt: at } : { ...one },
   );
-  const next = { ...kek, state: 'active' as const, createdAt: at, activatedAt: at };
+  const next = { ...kek, ...(wrap && { wrap }), state: 'active' as const, createdAt: at, activatedAt: at };
   const after = namespace === SYSTEM ? [...before, next] : before;
   const head = { v: 2 as const, vaultId, createdAt: at, namespace, counter: counter + 1 };
   const body = { ...head, cryptoperiodDays, destructionWaitDays, keks: after, consents: [] };

@@ -33,7 +33,7 @@ import { wrapperOf } from './wrapped-under.ts';
 
 type Ports = Pick<
   Vault,
-  'vaultId' | 'node' | 'stores' | 'catalogueKey' | 'accessLog' | 'logHalted' | 'deks' | 'revocations' | 'verifiers' | 'meter'
+  'vaultId' | 'node' | 'stores' | 'catalogueKey' | 'kek' | 'accessLog' | 'logHalted' | 'deks' | 'revocations' | 'verifiers' | 'meter'
 >;
 
 export interface Granted {

@@ -3,15 +3,15 @@ import type { RecordedPermit } from '../domain/access.ts';
 import { VaultError } from '../domain/errors.ts';
 import type { DekLease } from '../keys/dek-leases.ts';
 import { decodeWrappedKey, dekWrapAad } from '../keys/wrapped-key.ts';
-import { assertNotSuspended } from './key-ring.ts';
+import { assertOpens } from './key-ring.ts';
 import type { Vault } from './vault.ts';
 import { isDestroyed } from './version-destruction.ts';
 
-type Ports = Pick<Vault, 'vaultId' | 'stores' | 'catalogueKey' | 'deks'>;
+type Ports = Pick<Vault, 'vaultId' | 'stores' | 'catalogueKey' | 'kek' | 'deks'>;
 
 /**
  * Leases the DEK of the permitted version: at most one HSM call per version and process. Release the lease when done. `key_suspended` while
- * the KEK version that it is wrapped under is, as the same transaction sees it that reads the wrapped key.
+ * the KEK version that it is wrapped under is, and as `assertOpens`, as the same transaction sees it that reads the wrapped key.
  */
 export async function unwrapDek(permit: RecordedPermit, vault: Ports): Promise<DekLease> {
   const wrapped = await vault.stores.unitOfWork.run(async (tx) => {
@@ -20,7 +20,7 @@ export async function unwrapDek(permit: RecordedPermit, vault: Ports): Promise<D
     if (row.wrappedDek.length === 0 && (await isDestroyed(permit.namespace, permit.versionId, tx, vault)))
       throw new VaultError('version_destroyed', permit.versionId); // a signed document says so; an emptied row alone says nothing
     const blob = decodeWrappedKey(row.wrappedDek);
-    await assertNotSuspended(blob.kek, tx, vault);
+    await assertOpens(blob, permit.namespace, tx, vault);
     return blob;
   });
   // The context is the permit's, never the row's: a wrapped key moved to another row opens nothing.

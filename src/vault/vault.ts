@@ -6,6 +6,7 @@ import type { VerifierKey } from '../audit/vkey.ts';
 import type { BlobStore } from '../blobs/port.ts';
 import type { VaultError } from '../domain/errors.ts';
 import type { Incarnation, VaultId } from '../domain/ids.ts';
+import type { KekWrap } from '../domain/kek-wrap.ts';
 import type { DekLeases } from '../keys/dek-leases.ts';
 import type { KeyProvider, KeyRef } from '../keys/port.ts';
 import type { Stores } from '../stores/port.ts';
@@ -20,7 +21,7 @@ export interface Vault {
   readonly blobs: BlobStore;
   readonly keys: KeyProvider;
   /** The KEK that the vault was made with. Which version wraps new DEKs now: key-ring.ts. */
-  readonly kek: KeyRef;
+  readonly kek: RecordedKek;
   /** Signs documents and verifies them. */
   readonly catalogueKey: CatalogueKey;
   readonly accessLog: AccessLog;
@@ -33,6 +34,9 @@ export interface Vault {
   readonly revocations: Revocations;
   readonly meter: ReleaseMeter;
 }
+
+/** `wrap` is absent of a vault that was made before it was recorded. */
+export type RecordedKek = KeyRef & { readonly wrap?: KekWrap | undefined };
 
 export interface CatalogueKey {
   /** As the HSM itself shows it, so a database writer cannot put another in its place. */

@@ -6,10 +6,11 @@ import fc from 'fast-check';
 import { sha256, utf8 } from '../../src/domain/bytes.ts';
 import type { ErrorCode } from '../../src/domain/errors.ts';
 import type { KeyId, ModelId, Namespace, VaultId, VersionId } from '../../src/domain/ids.ts';
+import type { WrapTier } from '../../src/domain/kek-wrap.ts';
 import { SecretBytes } from '../../src/domain/secret.ts';
 import { type SignatureAlgorithm, signatureAlgorithmOf, verifySignature } from '../../src/domain/signature.ts';
 import type { KeyProvider, KeyRef } from '../../src/keys/port.ts';
-import { decodeWrappedKey, dekWrapAad, encodeWrappedKey, type WrappedKey, type WrapTier } from '../../src/keys/wrapped-key.ts';
+import { decodeWrappedKey, dekWrapAad, encodeWrappedKey, type WrappedKey } from '../../src/keys/wrapped-key.ts';
 
 export interface MadeKeyProvider {
   readonly provider: KeyProvider;
@@ -29,6 +30,8 @@ export interface Capabilities {
   /** A destroyed key is kept for a while, unusable, and its administrator can bring it back. */
   readonly keepsDestroyed?: boolean;
 }
+
+const ALGORITHMS: Readonly<Record<WrapTier, RegExp>> = { 1: /^AES-256-GCM$/, 2: /^AES-256-KWP$/, 3: /^RSA-(2048|3072)-OAEP-SHA-256$/ };
 
 const ref = (id: string, version = 1): KeyRef => ({ id: id as KeyId, version });
 const secretOf = (bytes: Uint8Array) => new SecretBytes(new Uint8Array(bytes));
@@ -62,7 +65,9 @@ export function keyProviderContract(name: string, make: () => Promise<MadeKeyPro
 
     test('describes a kek as it was generated: it cannot leave and has no public key', async () => {
       const info = await provider.generate(ref('described'), 'kek');
-      expect(info).toEqual({ ref: ref('described'), purpose: 'kek', extractable: false, tier });
+      const wrapped = await provider.wrap(ref('described'), secretOf(dek), aad);
+      const wrap = { tier, algorithm: expect.stringMatching(ALGORITHMS[tier]), provider: wrapped.provider };
+      expect(info).toEqual({ ref: ref('described'), purpose: 'kek', extractable: false, wrap: expect.objectContaining(wrap) });
       expect(await provider.describe(ref('described'))).toEqual(info);
     });
 

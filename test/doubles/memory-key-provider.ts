@@ -12,12 +12,13 @@ import {
 } from 'node:crypto';
 import { equalBytes } from '../../src/domain/bytes.ts';
 import { VaultError } from '../../src/domain/errors.ts';
+import type { WrapTier } from '../../src/domain/kek-wrap.ts';
 import { SecretBytes } from '../../src/domain/secret.ts';
 import type { SignatureAlgorithm } from '../../src/domain/signature.ts';
 import { bindSecret, unbindSecret } from '../../src/keys/bound-secret.ts';
 import { checkAad, checkMessage, checkRandomLength, checkRef, checkSecret } from '../../src/keys/bounds.ts';
 import type { KeyInfo, KeyProvider, KeyPurpose, KeyRef } from '../../src/keys/port.ts';
-import { aadDigest, decodeWrappedKey, encodeWrappedKey, type WrappedKey, type WrapTier } from '../../src/keys/wrapped-key.ts';
+import { aadDigest, decodeWrappedKey, encodeWrappedKey, type WrappedKey } from '../../src/keys/wrapped-key.ts';
 
 const PROVIDER = 'memory';
 const TAG_BYTES = 16;
@@ -127,11 +128,17 @@ export function createMemoryKeyProvider({ tier = 1, algorithm = 'ed25519' }: Mem
 
 function makeKey(ref: KeyRef, purpose: KeyPurpose, { tier, algorithm }: Required<MemoryKeys>): HeldKey {
   const plain = { id: ref.id, version: ref.version };
-  if (purpose === 'kek') return { info: { ref: plain, purpose, extractable: false, tier }, kek: KEKS[tier]() };
+  if (purpose === 'kek')
+    return {
+      info: { ref: plain, purpose, extractable: false, wrap: { tier, algorithm: WRAPS[tier], provider: PROVIDER } },
+      kek: KEKS[tier](),
+    };
   const pair = algorithm === 'ed25519' ? generateKeyPairSync('ed25519') : generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const publicKey = new Uint8Array(pair.publicKey.export({ type: 'spki', format: 'der' }));
   return { info: { ref: plain, purpose, publicKey, algorithm, extractable: false }, privateKey: pair.privateKey };
 }
+
+const WRAPS = { 1: 'AES-256-GCM', 2: 'AES-256-KWP', 3: 'RSA-2048-OAEP-SHA-256' } as const;
 
 const KEKS: Readonly<Record<WrapTier, () => Kek>> = {
   1: () => {

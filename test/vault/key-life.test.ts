@@ -4,7 +4,7 @@ import { signDocument } from '../../src/documents/document.ts';
 import { sha256Hex } from '../../src/domain/bytes.ts';
 import { type Digest, type KeyId, type Namespace, SYSTEM } from '../../src/domain/ids.ts';
 import { canonicalJson } from '../../src/domain/json.ts';
-import { decodeWrappedKey } from '../../src/keys/wrapped-key.ts';
+import { decodeWrappedKey, encodeWrappedKey } from '../../src/keys/wrapped-key.ts';
 import { requestApproval } from '../../src/vault/approve.ts';
 import { destroyKeys } from '../../src/vault/destroy-keys.ts';
 import { KEK } from '../../src/vault/init.ts';
@@ -238,6 +238,50 @@ describe('a wrapped key in another place than its own', () => {
     const aad = dekWrapAad({ ...version, vaultId: foreign.vaultId }, wrapped.kek);
     expect(await codeFrom(vault.keys.unwrap(wrapped, aad))).toBe('key_context_mismatch');
     expect((await vault.fetch(machine, await vault.granted({ machine, version }))).length).toBe(1000);
+  });
+});
+
+describe('how a version wraps', () => {
+  const MEMORY = { tier: 1, algorithm: 'AES-256-GCM', provider: 'memory' };
+
+  test('is recorded with the version when it is made, the first of the vault and one made ahead too, and shown', async () => {
+    const wraps = async () => (await readKeys(await vault.as('alice'), SYSTEM, vault.vault)).keks.map(({ wrap }) => wrap);
+    expect(await wraps()).toEqual([MEMORY]);
+    await vault.twoPeople(ofKey('create-key', 1, 2));
+    expect(await wraps()).toEqual([MEMORY, MEMORY]);
+    await vault.twoPeople(ofKey('rotate-key', 2, 2));
+    expect((await inTx((tx) => keyRing(SYSTEM, tx, vault.vault))).keks.map(({ wrap }) => wrap)).toEqual([MEMORY, MEMORY]);
+  });
+
+  test.each([
+    ['in another tier', { tier: 3 as const, iv: new Uint8Array(0), bytes: new Uint8Array(256) }],
+    ['by another provider', { provider: 'pkcs11' }],
+    ['under a version that no ring has', { kek: { ...KEK, version: 9 } }],
+  ])('a blob that was made %s is refused without a word to the HSM', async (_, other) => {
+    const machine = await vault.machine('gpu-1');
+    const version = await vault.publish('falcon', 'internal');
+    const row = vault.row('SELECT wrapped_dek FROM versions WHERE version_id = ?', version.versionId)['wrapped_dek'] as Uint8Array;
+    const altered = encodeWrappedKey({ ...decodeWrappedKey(row), ...other });
+    vault.sql('UPDATE versions SET wrapped_dek = ? WHERE version_id = ?', altered, version.versionId);
+    const before = vault.keys.unwraps;
+    expect(await codeFrom(vault.ask({ machine, version }))).toBe('key_unwrap_refused');
+    expect(vault.keys.unwraps).toBe(before);
+  });
+
+  test('a version that the ring calls destroyed opens nothing, even if its key came back', async () => {
+    const machine = await vault.machine('gpu-1');
+    const version = await vault.publish('falcon', 'internal');
+    const { wrapped_dek: old } = vault.row('SELECT wrapped_dek FROM versions WHERE version_id = ?', version.versionId);
+    await vault.twoPeople(ofKey('rotate-key', 1, 2));
+    await rewrapAll();
+    await vault.twoPeople(ofKey('destroy-key', 2, 1));
+    vault.clock.advance(15 * DAY_SECONDS);
+    const { destroy } = vault.keys;
+    vault.keys.destroy = async () => ({ cancellableUntil: vault.clock.now() }); // and whoever administers the KMS cancels it
+    await destroyKeys(vault.vault);
+    vault.keys.destroy = destroy;
+    vault.sql('UPDATE versions SET wrapped_dek = ? WHERE version_id = ?', old, version.versionId);
+    expect(await codeFrom(vault.ask({ machine, version }))).toBe('key_state_conflict');
   });
 });
 

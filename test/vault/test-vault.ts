@@ -56,7 +56,7 @@ import { type ApprovalAnswer, approve, requestApproval } from '../../src/vault/a
 import { type AdminActor, authenticate } from '../../src/vault/authorize.ts';
 import { issueChallenge } from '../../src/vault/challenge.ts';
 import { beginClaim, confirmClaim } from '../../src/vault/claim.ts';
-import { CATALOGUE_KEY, type CeremonyResult, ceremony, KEK, LOG_KEY } from '../../src/vault/init.ts';
+import { CATALOGUE_KEY, type CeremonyResult, ceremony, LOG_KEY } from '../../src/vault/init.ts';
 import { login } from '../../src/vault/login.ts';
 import { createReleaseMeter } from '../../src/vault/meter.ts';
 import type { OpenedObject } from '../../src/vault/open-object.ts';
@@ -303,7 +303,7 @@ export class TestVault {
       stores,
       blobs: await createFsBlobStore({ folder: join(folder, 'blobs') }),
       keys,
-      kek: KEK,
+      kek: await recordedKek(stores, made),
       catalogueKey,
       accessLog: createAccessLog({ log: stores.log, vaultId, node, configDigest: made.vaultDocument }),
       logKey: verifierKey(ORIGIN, made.logPublicKey),
@@ -655,4 +655,10 @@ export async function codeFrom(promise: Promise<unknown>): Promise<string> {
     if (typeof error === 'object' && error !== null && 'code' in error) return String(error.code);
     throw error;
   }
+}
+
+/** As the vault document has it, with how it wraps. */
+async function recordedKek(stores: Stores, { vaultDocument }: CeremonyResult): Promise<Vault['kek']> {
+  const document = await stores.unitOfWork.run((tx) => stores.documents.get(tx, vaultDocument));
+  return JSON.parse(Buffer.from(document?.bytes ?? []).toString('utf8')).kek;
 }

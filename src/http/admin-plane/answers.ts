@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { COLLATERAL_TYPES } from '../../attestation/port.ts';
 import { CLASS_NAMES } from '../../domain/classes.ts';
 import { WORKLOAD_KINDS } from '../../domain/evidence.ts';
+import { WRAP_ALGORITHMS, WRAP_TIERS } from '../../domain/kek-wrap.ts';
 import { KEY_STATES } from '../../domain/key-state.ts';
 import { OPERATION_KINDS } from '../../domain/operation.ts';
 import { STOP_SCOPES } from '../../domain/stop.ts';
@@ -133,6 +134,10 @@ const ring = z.strictObject({
       /** What the signed ring says: a suspension lies over it. */
       ringState: z.enum(KEY_STATES),
       wrapped: z.int().min(0),
+      /** How it wraps, as the ring recorded it when it was made; absent of a version older than that. */
+      wrap: z
+        .strictObject({ tier: z.literal(WRAP_TIERS), algorithm: z.enum(WRAP_ALGORITHMS), provider: name, arn: z.string().optional() })
+        .optional(),
       stopId: id.optional(),
       createdAt: time.optional(),
       activatedAt: time.optional(),

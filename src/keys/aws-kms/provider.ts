@@ -37,7 +37,7 @@ export function createAwsKmsKeyProvider(config: AwsKmsConfig, onEvent: (event: K
 
   async function infoOf(ref: KeyRef, { arn, purpose }: KeyVersion, deadline: Deadline): Promise<KeyInfo> {
     const info = { ref: { id: ref.id, version: ref.version }, purpose, extractable: false };
-    if (purpose === 'kek') return { ...info, tier: 1 };
+    if (purpose === 'kek') return { ...info, wrap: { tier: 1, algorithm: 'AES-256-GCM', provider: PROVIDER, arn } };
     const { PublicKey } = await calls.send('GetPublicKey', deadline, (kms, options) => kms.getPublicKey({ KeyId: arn }, options));
     if (PublicKey === undefined) throw new VaultError('hsm_unavailable', 'GetPublicKey answered nothing');
     return { ...info, publicKey: new Uint8Array(PublicKey), algorithm: 'ecdsa-p256-sha256' };

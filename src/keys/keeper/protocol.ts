@@ -1,10 +1,10 @@
 /** The keeper's language: nine verbs, each with exactly its own members. docs/hsm.md lists them. */
 import type { Cbor } from '../../domain/cbor.ts';
 import type { KeyId } from '../../domain/ids.ts';
+import { type KekWrap, KMS_KEY_ARN, WRAP_ALGORITHMS, WRAP_TIERS } from '../../domain/kek-wrap.ts';
 import { SecretBytes } from '../../domain/secret.ts';
 import { SIGNATURE_ALGORITHMS } from '../../domain/signature.ts';
 import { type Destroyed, HEALTH_CODES, type KeyInfo, type KeyProviderHealth, type KeyPurpose, type KeyRef } from '../port.ts';
-import { WRAP_TIERS } from '../wrapped-key.ts';
 import { type Message, malformed, takeSecret } from './frames.ts';
 
 export type KeeperRequest =
@@ -70,19 +70,19 @@ export function refMembers(ref: KeyRef): Message {
 }
 
 export function infoMembers(info: KeyInfo): Message {
-  const { publicKey, algorithm, tier } = info;
+  const { publicKey, algorithm, wrap } = info;
   return {
     ...refMembers(info.ref),
     purpose: info.purpose,
     extractable: info.extractable,
     ...(publicKey !== undefined && { publicKey: new Uint8Array(publicKey) }),
     ...(algorithm !== undefined && { algorithm }),
-    ...(tier !== undefined && { tier }),
+    ...(wrap !== undefined && wrapMembers(wrap)),
   };
 }
 
 export function parseInfo(message: Message): KeyInfo {
-  const { extractable, publicKey, algorithm, tier } = message;
+  const { extractable, publicKey, algorithm } = message;
   if (typeof extractable !== 'boolean') throw malformed('extractable is not a boolean');
   return {
     ref: refOf(message),
@@ -90,11 +90,28 @@ export function parseInfo(message: Message): KeyInfo {
     extractable,
     ...(publicKey !== undefined && { publicKey: bytes(message, 'publicKey') }),
     ...(algorithm !== undefined && { algorithm: oneOf(SIGNATURE_ALGORITHMS, algorithm, 'algorithm') }),
-    ...(tier !== undefined && { tier: oneOf(WRAP_TIERS, tier, 'tier') }),
+    ...(message['tier'] !== undefined && { wrap: wrapOf(message) }),
   };
 }
 
-function oneOf<T extends Cbor>(known: readonly T[], value: Cbor, what: string): T {
+function wrapMembers({ tier, algorithm, provider, arn }: KekWrap): Message {
+  return { tier, wrapAlgorithm: algorithm, provider, ...(arn !== undefined && { arn }) };
+}
+
+function wrapOf({ tier, wrapAlgorithm, provider, arn }: Message): KekWrap {
+  if (typeof provider !== 'string' || !PROVIDER_NAME.test(provider)) throw malformed('unknown provider');
+  if (arn !== undefined && (typeof arn !== 'string' || !KMS_KEY_ARN.test(arn))) throw malformed('arn is not that of a KMS key');
+  return {
+    tier: oneOf(WRAP_TIERS, tier, 'tier'),
+    algorithm: oneOf(WRAP_ALGORITHMS, wrapAlgorithm, 'wrapAlgorithm'),
+    provider,
+    ...(arn !== undefined && { arn }),
+  };
+}
+
+const PROVIDER_NAME = /^[a-z][a-z0-9-]{0,31}$/;
+
+function oneOf<T extends Cbor>(known: readonly T[], value: Cbor | undefined, what: string): T {
   const found = known.find((one) => one === value);
   if (found === undefined) throw malformed(`unknown ${what}`);
   return found;

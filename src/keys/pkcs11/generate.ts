@@ -1,8 +1,8 @@
 /** Making keys: the best tier and algorithm that this token proved to have, and only what reads back as it was asked for. */
 import { VaultError } from '../../domain/errors.ts';
+import { WRAP_TIERS, type WrapTier } from '../../domain/kek-wrap.ts';
 import { SIGNATURE_ALGORITHMS, type SignatureAlgorithm } from '../../domain/signature.ts';
 import type { KeyInfo, KeyPurpose, KeyRef } from '../port.ts';
-import { WRAP_TIERS, type WrapTier } from '../wrapped-key.ts';
 import { describeKey, findKek, purposesOf } from './key-objects.ts';
 import { CK, ckrOf, type Handle, type Pkcs11Module } from './module.ts';
 import { proveOaep } from './oaep.ts';
@@ -32,7 +32,7 @@ export function generateKey(
   try {
     const info = describeKey(module, session, ref);
     if (info.extractable) throw new VaultError('key_extractable', 'the token does not keep what it makes: the key could leave it');
-    if (info.tier === 3) {
+    if (info.wrap?.tier === 3) {
       const { handle, half } = findKek(module, session, ref);
       if (half !== undefined) proveOaep(module, session, handle, half);
     }

@@ -1,9 +1,9 @@
 /** Keys as token objects. A key is known by CKA_ID = `purpose/id/version`, never by handle or position. */
 import type { KeyObject } from 'node:crypto';
 import { VaultError } from '../../domain/errors.ts';
+import type { KekWrap, WrapTier } from '../../domain/kek-wrap.ts';
 import { SIGNATURE_ALGORITHMS, type SignatureAlgorithm } from '../../domain/signature.ts';
 import type { KeyInfo, KeyPurpose, KeyRef } from '../port.ts';
-import type { WrapTier } from '../wrapped-key.ts';
 import { CK, type Handle, type Pkcs11Module } from './module.ts';
 import { publicHalf, type RsaHalf } from './oaep.ts';
 import { publicKeyObject, SCHEMES, spkiOfPoint } from './signing.ts';
@@ -56,11 +56,20 @@ export function describeKey(module: Pkcs11Module, session: Handle, ref: KeyRef):
   const purpose = exactlyOne(purposesOf(module, session, ref), `key ${keyName(ref)}`);
   const plain = { id: ref.id, version: ref.version };
   if (purpose === 'kek') {
-    const { extractable, tier } = findKek(module, session, ref);
-    return { ref: plain, purpose, extractable, tier };
+    const kek = findKek(module, session, ref);
+    return { ref: plain, purpose, extractable: kek.extractable, wrap: wrapOf(kek) };
   }
   const { extractable, spki, algorithm } = findSigningKey(module, session, ref);
   return { ref: plain, purpose, extractable, publicKey: spki, algorithm };
+}
+
+/** In the wrapped blobs. */
+export const PROVIDER = 'pkcs11';
+
+function wrapOf({ tier, half }: Kek): KekWrap {
+  if (tier !== 3) return { tier, algorithm: tier === 1 ? 'AES-256-GCM' : 'AES-256-KWP', provider: PROVIDER };
+  const bits = half?.modulus.length === 256 ? 2048 : half?.modulus.length === 384 ? 3072 : 4096; // publicHalf knows no other
+  return { tier, algorithm: `RSA-${bits}-OAEP-SHA-256`, provider: PROVIDER };
 }
 
 /** For which purposes this ref is taken. */

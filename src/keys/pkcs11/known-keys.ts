@@ -3,9 +3,9 @@
  * round trip. A key is judged once, when it is looked up: what may leave the token is not used, and RSA-OAEP is proven on the key itself.
  */
 import { VaultError } from '../../domain/errors.ts';
+import type { WrapTier } from '../../domain/kek-wrap.ts';
 import { LruMap } from '../../domain/lru-map.ts';
 import type { KeyRef } from '../port.ts';
-import type { WrapTier } from '../wrapped-key.ts';
 import { findKek, findSigningKey, isStill, type Kek, type SigningKey } from './key-objects.ts';
 import { ckrOf, type Handle, type Pkcs11Module } from './module.ts';
 import { proveOaep } from './oaep.ts';

@@ -6,13 +6,13 @@ import { SecretBytes } from '../../domain/secret.ts';
 import { checkAad, checkMessage, checkRandomLength, checkRef, checkSecret } from '../bounds.ts';
 import { healthCodeOf, type KeyProvider, type KeyProviderHealth } from '../port.ts';
 import { aadDigest, checkWrappedKey, type WrappedKey } from '../wrapped-key.ts';
+import { PROVIDER } from './key-objects.ts';
 import { createLink, type Link, type LinkEvent } from './link.ts';
 import { loadModule } from './module.ts';
 import type { Operation, Results } from './operation.ts';
 import { checkPinSource } from './pin-source.ts';
 import { vaultErrorOf } from './result-codes.ts';
 import { linkConfigOf, type Pkcs11Settings } from './settings.ts';
-import { PROVIDER } from './token-session.ts';
 
 /** Facts about the request, or about our own queue; a lost token cannot cause them, so they need no probe. */
 const CERTAIN: ReadonlySet<ErrorCode> = new Set([

@@ -2,8 +2,8 @@
 import { isAbsolute } from 'node:path';
 import { DEFAULTS } from '../../domain/classes.ts';
 import { VaultError } from '../../domain/errors.ts';
+import { WRAP_TIERS, type WrapTier } from '../../domain/kek-wrap.ts';
 import { SIGNATURE_ALGORITHMS, type SignatureAlgorithm } from '../../domain/signature.ts';
-import { WRAP_TIERS, type WrapTier } from '../wrapped-key.ts';
 import type { CallStyle } from './connection.ts';
 import type { LinkConfig } from './link.ts';
 import type { PinSource } from './pin-source.ts';

@@ -5,7 +5,7 @@ import type { KeyRef } from '../port.ts';
 import { aadDigest, type WrappedKey } from '../wrapped-key.ts';
 import { decryptGcm, sealGcm } from './gcm.ts';
 import { generateKey, type Preferences } from './generate.ts';
-import { describeKey, destroyKek, type Kek } from './key-objects.ts';
+import { describeKey, destroyKek, type Kek, PROVIDER } from './key-objects.ts';
 import { openKeyWrap, sealKeyWrap } from './key-wrap.ts';
 import { type KeyRules, KnownKeys } from './known-keys.ts';
 import { ckrOf, type Handle, type Pkcs11Module } from './module.ts';
@@ -14,8 +14,6 @@ import type { Operation, Result } from './operation.ts';
 import { INTEGRITY_RESULTS, vaultErrorOf } from './result-codes.ts';
 import { closeSession, openSession } from './sessions.ts';
 import { signWith } from './signing.ts';
-
-export const PROVIDER = 'pkcs11';
 
 /** Plain data: it crosses to the threads of the pool. */
 export interface SessionSettings extends KeyRules {
@@ -70,7 +68,7 @@ export class TokenSession {
         return generateKey(this.#module, this.#session, operation.ref, operation.purpose, can, prefer);
       case 'describe': {
         const info = describeKey(this.#module, this.#session, operation.ref);
-        if (info.tier !== undefined) this.#keys.demand(info.tier);
+        if (info.wrap !== undefined) this.#keys.demand(info.wrap.tier);
         return info;
       }
       case 'destroy':

@@ -63,12 +63,13 @@ export function changed(keks: readonly KeyVersion[], ref: KeyRef, to: Partial<Ke
   return keks.map((kek) => (sameKey(kek, ref) ? { ...kek, ...to } : kek));
 }
 
-/** Makes the key, or finds the one that an interrupted operation left. It must be one that cannot leave the HSM. */
-export async function makeKek(ref: KeyRef, vault: Pick<OperationPorts, 'keys'>): Promise<void> {
+/** Makes the key, or finds the one that an interrupted operation left. It must be one that cannot leave the HSM. Resolves with what the ring records. */
+export async function makeKek(ref: KeyRef, vault: Pick<OperationPorts, 'keys'>): Promise<Pick<KeyVersion, 'wrap'>> {
   await vault.keys.generate(ref, 'kek').catch((error) => {
     if (codeOf(error) !== 'key_exists') throw error;
   });
   const made = await vault.keys.describe(ref);
   if (made.purpose !== 'kek' || made.extractable)
     throw new VaultError('key_state_conflict', 'the HSM holds another kind of key of that name');
+  return made.wrap === undefined ? {} : { wrap: { ...made.wrap } };
 }

@@ -24,9 +24,9 @@ export const createKey: OperationSpec<CreateKey> = {
     if (waiting !== undefined) throw new VaultError('key_state_conflict', `version ${waiting.version} waits already: rotate to it`);
   },
   async sign(operation, signing, vault) {
-    await makeKek(refOf(operation), vault);
+    const made = await makeKek(refOf(operation), vault);
     return signRing(operation, signing, vault, ({ keks }, now) => ({
-      keks: [...keks, { ...refOf(operation), state: 'pre-activation', createdAt: now }],
+      keks: [...keks, { ...refOf(operation), ...made, state: 'pre-activation', createdAt: now }],
     }));
   },
   ...ringSlot,
@@ -42,12 +42,12 @@ export const rotateKey: OperationSpec<RotateKey> = {
   check: async (operation, tx, vault) => void (await assertNextKey(operation, tx, vault)),
   async sign(operation, signing, vault) {
     const next = refOf(operation);
-    await makeKek(next, vault);
+    const made = await makeKek(next, vault);
     return signRing(operation, signing, vault, ({ keks }, now) => {
       const known = keks.find((kek) => sameKey(kek, next)) ?? { ...next, state: 'pre-activation' as const, createdAt: now };
       const others = keks.filter((kek) => !sameKey(kek, next));
       const before = others.map((kek) => (KEY_USES[kek.state].wraps ? { ...kek, state: 'deactivated' as const, deactivatedAt: now } : kek));
-      return { keks: [...before, { ...known, state: 'active' as const, activatedAt: now }] };
+      return { keks: [...before, { ...known, ...made, state: 'active' as const, activatedAt: now }] };
     });
   },
   ...ringSlot,
