@@ -1,8 +1,7 @@
 /** Real SEV-SNP reports, and the same with one flipped bit in each byte. */
-import { expect, test } from '@jest/globals';
+import { test } from '@jest/globals';
 import { examineSnpReport } from '../../src/attestation/sev-snp/examine.ts';
-import { IssuerMemo } from '../../src/attestation/x509/path.ts';
-import { flipEachByte } from './damage.ts';
+import { acceptsNoFlippedBit, TwinsMemo } from './damaged-evidence.ts';
 import { agreesOnEverySharedEntry, describeShared, inputsOf, sharedEntries } from './shared-evidence.ts';
 
 agreesOnEverySharedEntry('snp-report', (inputs) => examineSnpReport(inputs));
@@ -13,24 +12,16 @@ describeShared('damaged twins of real reports', () => {
 
   test.each(cases)('%s: no flipped bit in any byte is accepted', async (_, entry, seed) => {
     const inputs = inputsOf(entry);
-    const memo = new IssuerMemo();
-    await flipEachByte(inputs.evidence, seed, (evidence, at) => {
-      expect([at, examineSnpReport({ ...inputs, evidence }, memo).valid]).toEqual([at, false]);
-    });
+    const memo = new TwinsMemo();
+    await acceptsNoFlippedBit(inputs.evidence, seed, (evidence) => examineSnpReport({ ...inputs, evidence }, memo));
   });
 
   test.each(cases)("%s: nor in its key's certificate", async (_, entry, seed) => {
     const inputs = inputsOf(entry);
-    const memo = new IssuerMemo();
+    const memo = new TwinsMemo();
     const key = inputs.companions['endorsement_key_certificate'] ?? new Uint8Array(0);
-    await flipEachByte(
-      key,
-      seed,
-      (endorsement_key_certificate, at) => {
-        const companions = { ...inputs.companions, endorsement_key_certificate };
-        expect([at, examineSnpReport({ ...inputs, companions }, memo).valid]).toEqual([at, false]);
-      },
-      3,
-    );
+    const examine = (endorsement_key_certificate: Uint8Array) =>
+      examineSnpReport({ ...inputs, companions: { ...inputs.companions, endorsement_key_certificate } }, memo);
+    await acceptsNoFlippedBit(key, seed, examine, 3);
   });
 });

@@ -6,6 +6,7 @@ import { examineSnpReport } from '../../src/attestation/sev-snp/examine.ts';
 import { IssuerMemo } from '../../src/attestation/x509/path.ts';
 import { issueCrl } from './crl-maker.ts';
 import { flipEachByte } from './damage.ts';
+import { acceptsNoFlippedBit, TwinsMemo } from './damaged-evidence.ts';
 import { AMD_NAME, CHIP_ID, type KeyWishes, makeReport, makeSnpLine, PSS, pemOf, type ReportWishes, snpInputs, TCB } from './snp-maker.ts';
 import { issue } from './test-ca.ts';
 
@@ -204,10 +205,8 @@ describe('a report is refused', () => {
 
 describe('damage', () => {
   test('no flipped bit in any byte of a report is accepted', async () => {
-    const memo = new IssuerMemo();
-    await flipEachByte(good.evidence, 1, (evidence, at) => {
-      expect([at, examineSnpReport({ ...good, evidence }, memo).valid]).toEqual([at, false]);
-    });
+    const memo = new TwinsMemo();
+    await acceptsNoFlippedBit(good.evidence, 1, (evidence) => examineSnpReport({ ...good, evidence }, memo));
   });
 
   test("nor in its key's certificate or in the chain", async () => {

@@ -1,8 +1,7 @@
 /** Real TDX quotes, and the same with one flipped bit in each byte. */
-import { expect, test } from '@jest/globals';
+import { test } from '@jest/globals';
 import { examineTdxQuote } from '../../src/attestation/tdx/examine.ts';
-import { IssuerMemo } from '../../src/attestation/x509/path.ts';
-import { flipEachByte } from './damage.ts';
+import { acceptsNoFlippedBit, TwinsMemo } from './damaged-evidence.ts';
 import { agreesOnEverySharedEntry, describeShared, inputsOf, sharedEntries } from './shared-evidence.ts';
 
 agreesOnEverySharedEntry('tdx-quote', (inputs) => examineTdxQuote(inputs));
@@ -14,12 +13,10 @@ describeShared('damaged twins of real quotes', () => {
     '%s: no flipped bit in any byte is accepted',
     async (_, entry, seed) => {
       const inputs = inputsOf(entry);
-      const memo = new IssuerMemo();
+      const memo = new TwinsMemo();
       // Of the zeros behind a quote, which are all alike, 200 are enough.
       const bytes = inputs.evidence.slice(0, inputs.evidence.length - Math.max(0, Number(entry.expected['trailing_bytes']) - 200));
-      await flipEachByte(bytes, seed, (evidence, at) => {
-        expect([at, examineTdxQuote({ ...inputs, evidence }, memo).valid]).toEqual([at, false]);
-      });
+      await acceptsNoFlippedBit(bytes, seed, (evidence) => examineTdxQuote({ ...inputs, evidence }, memo));
     },
   );
 });

@@ -7,6 +7,7 @@ import { readCertificate } from '../../src/attestation/x509/certificate.ts';
 import { IssuerMemo } from '../../src/attestation/x509/path.ts';
 import { issueCrl } from './crl-maker.ts';
 import { flipEachByte } from './damage.ts';
+import { acceptsNoFlippedBit, TwinsMemo } from './damaged-evidence.ts';
 import { sharedRoots } from './shared-evidence.ts';
 import {
   type BundleWishes,
@@ -320,11 +321,9 @@ describe('a quote is refused', () => {
 });
 
 describe('damage', () => {
-  test('no flipped bit in any byte of a quote is accepted', async () => {
-    const memo = new IssuerMemo();
-    await flipEachByte(genuine.evidence, 3, (evidence, at) => {
-      expect([at, examineTdxQuote({ ...genuine, evidence }, memo).valid]).toEqual([at, false]);
-    });
+  test('no flipped bit of a quote is accepted', async () => {
+    const memo = new TwinsMemo();
+    await acceptsNoFlippedBit(genuine.evidence, 3, (evidence) => examineTdxQuote({ ...genuine, evidence }, memo), 3);
   });
 
   test('nor in the collateral, unless what came of it says the same', async () => {
@@ -338,7 +337,7 @@ describe('damage', () => {
         // A hex digit in the other case, or the name of a member that may be absent: the same collateral, spelled otherwise.
         if (answer.valid) expect([at, JSON.stringify(answer)]).toEqual([at, whole]);
       },
-      9,
+      19,
     );
   });
 

@@ -10,6 +10,7 @@ import { createTpmQuoteExamination } from '../../src/attestation/tpm2/examine.ts
 import { parseTpmtPublic } from '../../src/attestation/tpm2/public-area.ts';
 import { concat, fromBase64, toBase64, toHex } from '../../src/domain/bytes.ts';
 import { flipEachByte } from './damage.ts';
+import { TwinsMemo } from './damaged-evidence.ts';
 import { latin, le32, log, variable } from './log-maker.ts';
 import { attest, makeAk, type QuoteWishes, type TestAk, tpmSignature } from './quote-maker.ts';
 import { captured } from './samples.ts';
@@ -365,16 +366,23 @@ describe('whatever the bytes', () => {
       '%s: every byte damaged, never authentic',
       async (_, entry) => {
         const given = with_(inputsOf(entry), { eventlog: undefined }); // replaying it two thousand times finds nothing here
+        const memo = new TwinsMemo();
+        const reports = {
+          snp: (one: ExaminationInputs) => examineSnpReport(one, memo),
+          tdx: (one: ExaminationInputs) => examineTdxQuote(one, memo),
+        };
+        const examine = createTpmQuoteExamination(reports);
         const accepted: string[] = [];
         await flipEachByte(given.evidence, 1, async (bytes, at) => {
-          if ((await real({ ...given, evidence: bytes })).valid) accepted.push(`quote ${at}`);
+          if ((await examine({ ...given, evidence: bytes })).valid) accepted.push(`quote ${at}`);
         });
         for (const name of ['signature', 'ak_public_key', 'pcrs']) {
           const whole = given.companions[name];
           if (whole === undefined) continue;
-          await flipEachByte(whole, 1, async (bytes, at) => {
-            if ((await real(with_(given, { [name]: bytes }))).valid) accepted.push(`${name} ${at}`);
-          });
+          const visit = async (bytes: Uint8Array, at: number) => {
+            if ((await examine(with_(given, { [name]: bytes }))).valid) accepted.push(`${name} ${at}`);
+          };
+          await flipEachByte(whole, 1, visit, name === 'pcrs' ? 3 : 1); // hex digits in JSON
         }
         expect(accepted).toEqual([]);
       },

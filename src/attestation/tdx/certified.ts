@@ -37,7 +37,7 @@ export function certify(pem: Uint8Array, { roots, memo, now }: PckTrust): Certif
   const sent = issuers.filter((one) => one !== undefined);
   const path = leaf && pathToRoot(leaf, { issuers: sent, roots, memo });
   const readable = pck !== undefined && sent.length === issuers.length;
-  const linked = leaf !== undefined && readable && isLinked([leaf, ...sent], roots, memo);
+  const linked = leaf !== undefined && readable && (isStartOf([leaf, ...sent], path) || isLinked([leaf, ...sent], roots, memo));
   const onPath = path !== undefined && sent.every(({ fingerprint }) => path.some((one) => one.fingerprint === fingerprint));
   const certificates = path ?? [...(leaf === undefined ? [] : [leaf])];
   const periods = certificates.map(({ notBefore: from, notAfter: until }) => ({ from, until }));
@@ -63,11 +63,16 @@ export function certify(pem: Uint8Array, { roots, memo, now }: PckTrust): Certif
   };
 }
 
+/** The way to a root is the chain as it was sent: it was verified just now. */
+function isStartOf(chain: readonly Certificate[], path: readonly Certificate[] | undefined): boolean {
+  return chain.every(({ fingerprint }, at) => fingerprint === path?.[at]?.fingerprint);
+}
+
 /** Each is signed by the next, and the last by itself or by a pinned root: a chain of somebody's, if not of ours. */
 function isLinked(chain: readonly Certificate[], roots: readonly Certificate[], memo: IssuerMemo): boolean {
   return chain.every((one, at) => {
     const next = chain[at + 1];
-    if (next !== undefined) return memo.isIssuedBy(one, next);
+    if (next !== undefined) return at === 0 ? memo.isLeafIssuedBy(one, next) : memo.isIssuedBy(one, next);
     return [one, ...roots].some((issuer) => memo.isIssuedBy(one, issuer));
   });
 }

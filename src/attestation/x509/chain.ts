@@ -1,5 +1,5 @@
 /** How far a chain in its sender's order holds (RFC 5280 section 6.1). Whether its end is one of ours is asked elsewhere. */
-import { type Certificate, isIssuedBy, unknownCritical } from './certificate.ts';
+import { type Certificate, unknownCritical } from './certificate.ts';
 import type { IssuerMemo } from './path.ts';
 import { overlap, standing, type Validity } from './validity.ts';
 
@@ -29,7 +29,7 @@ function isNext(issuer: Certificate, linked: readonly Certificate[], memo: Issue
   if (subject === undefined || [subject, issuer].some((one) => unknownCritical(one).length > 0)) return false;
   const below = linked.length - 1; // CA certificates between the issuer and the leaf
   if (issuer.pathLength !== undefined && below > issuer.pathLength) return false;
-  return below === 0 ? isIssuedBy(subject, issuer) : memo.isIssuedBy(subject, issuer);
+  return below === 0 ? memo.isLeafIssuedBy(subject, issuer) : memo.isIssuedBy(subject, issuer);
 }
 
 /** The word for a time outside the period, where one is needed. */

@@ -35,6 +35,11 @@ export class IssuerMemo {
     return answer;
   }
 
+  /** A leaf below its issuer: verified each time, because there are more leaves than could be kept. */
+  isLeafIssuedBy(leaf: Certificate, issuer: Certificate): boolean {
+    return isIssuedBy(leaf, issuer);
+  }
+
   /** The same for another document that is named by its digest: made once, immutable. */
   once<T extends object>(name: string, make: () => T): T {
     const known = this.#anything.get(name);
@@ -77,5 +82,5 @@ export function pathToRoot(
 /** `below`: CA certificates between the issuer and the leaf. */
 function mayIssue(issuer: Certificate, subject: Certificate, below: number, memo: IssuerMemo): boolean {
   if (issuer.pathLength !== undefined && below > issuer.pathLength) return false;
-  return below === 0 ? isIssuedBy(subject, issuer) : memo.isIssuedBy(subject, issuer);
+  return below === 0 ? memo.isLeafIssuedBy(subject, issuer) : memo.isIssuedBy(subject, issuer);
 }
