@@ -14,6 +14,17 @@ export const SINCE_2 = {
     'version.erased',
     'version.destroyed',
     'vault.recovered',
+    'alert.raised',
+    'alert.undelivered',
+    'release.noticed',
+    'decoy.touched',
+    'log.halted',
+    'log.conflict',
+    'log.lagging',
+    'log.heartbeat',
+    'clock.anomaly',
+    'hsm.event',
+    'expiry.near',
   ],
   operation: ['keep-key', 'create-key', 'compromise-key', 'key-periods', 'recovery-key', 'destroy-version'],
   document: ['recovery-key', 'version-destruction'],
@@ -28,7 +39,10 @@ export const SINCE_2 = {
 /** Schema 1 knows evidence of this kind alone. */
 const EVIDENCE_OF_1 = 'tpm2';
 
-export function leafVersion({ type, operation, document, stop, attestation, resultDigest, destruction }: RecordDraft): 1 | 2 {
+const MEMBERS_OF_RELEASE = ['subjectId', 'sharePpm', 'smallRanges'] as const;
+
+export function leafVersion(draft: RecordDraft): 1 | 2 {
+  const { type, operation, document, stop, attestation, release, resultDigest, destruction, signals, alert } = draft;
   const isNew = (words: readonly string[], word: string | undefined) => word !== undefined && words.includes(word);
   const newWord =
     isNew(SINCE_2.type, type) ||
@@ -38,6 +52,9 @@ export function leafVersion({ type, operation, document, stop, attestation, resu
     resultDigest !== undefined ||
     attestation?.tee !== undefined ||
     destruction !== undefined ||
+    signals !== undefined ||
+    alert !== undefined ||
+    (release !== undefined && MEMBERS_OF_RELEASE.some((member) => release[member] !== undefined)) ||
     (attestation?.kinds.some((kind) => kind !== EVIDENCE_OF_1) ?? false);
   return newWord ? 2 : 1;
 }

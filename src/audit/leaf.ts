@@ -8,7 +8,7 @@ import { canonicalJson } from '../domain/json.ts';
 import { leafVersion } from './leaf-version.ts';
 import { loggable } from './loggable.ts';
 import type { Disclosure } from './port.ts';
-import type { PersonalData, RecordDraft } from './record.ts';
+import type { PersonalData, RecordAlert, RecordDraft } from './record.ts';
 
 /** What every leaf of one process says besides what happened. */
 export interface Ambient {
@@ -100,8 +100,11 @@ function statement(draft: RecordDraft): object {
     },
     release: release && {
       ...pick(release, ['releaseId', 'begin', 'outcome', 'bytes', 'completedObjects', 'abortedStreams']),
+      ...pick(release, ['subjectId', 'sharePpm', 'smallRanges']),
       expiresAt: release.expiresAt?.toISOString(),
     },
+    signals: draft.signals,
+    alert: draft.alert && alert(draft.alert),
     operation: draft.operation && pick(draft.operation, ['requestId', 'kind', 'operationDigest']),
     document: draft.document && pick(draft.document, ['kind', 'digest', 'counter', 'item']),
     key: draft.key && pick(draft.key, ['id', 'version']),
@@ -110,6 +113,13 @@ function statement(draft: RecordDraft): object {
       keks: draft.destruction.keks,
       remains: draft.destruction.remains.map(({ what, id, until }) => ({ what, id, until: until?.toISOString() })),
     },
+  };
+}
+
+function alert({ group, ...fired }: RecordAlert): object {
+  return {
+    ...pick(fired, ['rule', 'ruleId', 'level', 'matches', 'first', 'last', 'indexesDigest']),
+    group: Object.fromEntries(Object.entries(group).map(([name, value]) => [loggable(name, FACT_NAME_CHARS), value])),
   };
 }
 

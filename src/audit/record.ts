@@ -62,8 +62,39 @@ export const RECORD_TYPES = [
   'version.erased',
   'version.destroyed',
   'vault.recovered',
+  'alert.raised',
+  'alert.undelivered',
+  'release.noticed',
+  'decoy.touched',
+  'log.halted',
+  'log.conflict',
+  'log.lagging',
+  'log.heartbeat',
+  'clock.anomaly',
+  'hsm.event',
+  'expiry.near',
 ] as const;
 export type RecordType = (typeof RECORD_TYPES)[number];
+
+/** What the vault noticed beside what happened, for whoever watches. Never in a record whose receipt a requester gets. Since schema v2. */
+export const SIGNALS = [
+  'first-seen-measurement',
+  'first-seen-machine',
+  'first-seen-certificate',
+  'first-seen-gpu',
+  'first-seen-network',
+  'first-seen-workstation',
+  'other-network',
+  'outside-window',
+  'scattered-reads',
+  'overdue',
+  'late',
+] as const;
+export type Signal = (typeof SIGNALS)[number];
+
+/** Of an alert: the levels of Sigma. */
+export const ALERT_LEVELS = ['informational', 'low', 'medium', 'high', 'critical'] as const;
+export type AlertLevel = (typeof ALERT_LEVELS)[number];
 
 export type RecordOutcome = 'permit' | 'deny' | 'success' | 'failure';
 
@@ -113,6 +144,29 @@ export interface RecordRelease {
   readonly bytes?: number | undefined;
   readonly completedObjects?: number | undefined;
   readonly abortedStreams?: number | undefined;
+  /** Where the record's actor is not the requester. Since schema v2, like what follows. */
+  readonly subjectId?: SubjectId | undefined;
+  /** Millionths of the version's bytes that were sent. */
+  readonly sharePpm?: number | undefined;
+  /** Ranges below 1 MiB that were read, since the last record that said so. */
+  readonly smallRanges?: number | undefined;
+}
+
+/** Which rule fired, and what made it. */
+export interface RecordAlert {
+  /** `A01`. */
+  readonly rule: Loggable;
+  /** UUID of the Sigma document. */
+  readonly ruleId: Loggable;
+  readonly level: AlertLevel;
+  /** How many leaves are named by `indexesDigest`, the first and the last of them. */
+  readonly matches: number;
+  readonly first: number;
+  readonly last: number;
+  /** SHA-256 of their indexes in decimal, rising, each followed by a line feed. */
+  readonly indexesDigest: Digest;
+  /** What the rule groups by, and what it is there. */
+  readonly group: Readonly<Record<string, Loggable>>;
 }
 
 export type DocumentWord =
@@ -197,5 +251,7 @@ export interface RecordDraft {
   readonly key?: { readonly id: KeyId; readonly version: number } | undefined;
   readonly stop?: RecordStop | undefined;
   readonly destruction?: RecordDestruction | undefined;
+  readonly signals?: readonly Signal[] | undefined;
+  readonly alert?: RecordAlert | undefined;
   readonly personal?: PersonalData | undefined;
 }

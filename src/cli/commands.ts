@@ -38,6 +38,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Register>>> = {
   backup: async () => (await import('./backup.ts')).registerBackup,
   restore: async () => (await import('./backup.ts')).registerRestore,
   log: async () => (await import('./log.ts')).registerLog,
+  alerts: async () => (await import('./alerts.ts')).registerAlerts,
   receipt: async () => (await import('./receipt.ts')).registerReceipt,
   sealed: async () => (await import('./sealed.ts')).registerSealed,
   completion: async () => (await import('./completion.ts')).registerCompletion,

@@ -1,19 +1,18 @@
 /** `wv log`: take a copy of the access log and verify it without trusting whoever gave it. */
-import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Command } from 'commander';
-import { readAll } from '../agent/https-client.ts';
 import { copyLog } from '../audit/export.ts';
 import { findRecord } from '../audit/find-record.ts';
 import { makeProof, verifyProof } from '../audit/proof.ts';
-import { type LogProblem, type LogSource, verifyLog } from '../audit/verify.ts';
+import { type LogProblem, verifyLog } from '../audit/verify.ts';
 import { parseVkey } from '../audit/vkey.ts';
 import { VaultError } from '../domain/errors.ts';
 import { parseId, type RecordId } from '../domain/ids.ts';
 import { addCommand, addGroup } from './command.ts';
 import { readUserFile } from './files.ts';
-import { withKit } from './kit.ts';
 import { type ShowOptions, show } from './log-show.ts';
+import { copyIn, logOf } from './log-source.ts';
 import { print } from './output.ts';
 
 export function registerLog(program: Command): void {
@@ -54,31 +53,15 @@ export function registerLog(program: Command): void {
 /** The checkpoint is fetched first and written last: tiles never change, so a copy that has a checkpoint is whole at that size. */
 async function exportTo(folder: string, options: { kit: string; json?: boolean }): Promise<void> {
   if ((await readdir(folder).catch(() => [])).length > 0) throw new VaultError('usage', `${folder} is not empty`);
-  await withKit(options.kit, async (kit) => {
-    const headers = await kit.sessionHeaders();
-    const get = async (path: string) =>
-      new Uint8Array(await readAll(await kit.https.send({ method: 'GET', path: `/v1/log/${path}`, headers })));
+  await logOf(options.kit, async (source) => {
     const write = async (path: string, bytes: Uint8Array) => {
       const file = join(folder, path);
       await mkdir(dirname(file), { recursive: true, mode: 0o700 });
       await writeFile(file, bytes, { mode: 0o600 });
     };
-    const { size, tiles } = await copyLog({ checkpoint: () => get('checkpoint'), tile: get }, { write });
+    const { size, tiles } = await copyLog(source, { write });
     print(options, { size, tiles }, [`${size} records in ${tiles} files at ${folder}.`]);
   });
-}
-
-/** A folder as `export` wrote it. A file that is not there is missing, not an error. */
-function copyIn(folder: string): LogSource {
-  const read = async (path: string): Promise<Uint8Array | undefined> => {
-    try {
-      return await readFile(join(folder, path));
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-      throw new VaultError('log_incomplete', `${path} cannot be read`, { cause: error });
-    }
-  };
-  return { checkpoint: async () => (await read('checkpoint')) ?? new Uint8Array(0), tile: read };
 }
 
 async function prove(folder: string, record: string, options: { vkey: string; out: string; json?: boolean }): Promise<void> {

@@ -58,6 +58,7 @@ export const ERROR_CODES = {
   policy_missing: [403, 'final', 'This namespace has no access policy, so nothing is permitted.'],
   policy_denied: [403, 'final', 'No access policy permits this release.'],
   policy_error: [403, 'final', 'A policy could not be evaluated; that counts as a denial.'],
+  alert_rule_invalid: [422, 'final', 'An alert rule is not one this vault can run as it is written; nothing was changed.'],
   policy_invalid: [422, 'final', 'The policy set does not validate against the schema; nothing was changed.'],
   class_demands_unmet: [403, 'final', "The evidence is weaker than the model's class demands."],
   version_quarantined: [403, 'final', 'This version has not been promoted.'],

@@ -7,7 +7,7 @@ import { EXIT_CODES } from '../../src/cli/exit-codes.ts';
 const NAMES = [
   ...['init', 'serve', 'keeper', 'doctor', 'login', 'logout', 'whoami', 'admin', 'publish', 'models', 'promote', 'alias', 'class'],
   ...['requests', 'approve', 'cancel', 'attester', 'fetch', 'keys', 'policy', 'reference', 'anchors', 'enrol'],
-  ...['block', 'suspend', 'lockdown', 'stops', 'lift', 'log', 'sealed', 'backup', 'restore', 'completion'],
+  ...['block', 'suspend', 'lockdown', 'stops', 'lift', 'log', 'alerts', 'sealed', 'backup', 'restore', 'completion'],
 ];
 
 let program: Command;

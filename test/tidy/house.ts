@@ -123,8 +123,10 @@ export const PACKAGE_HOMES: Readonly<Record<string, readonly string[]>> = {
   saxes: ['attestation/nvidia-gpu'],
   winston: ['telemetry'],
   'xml-crypto': ['attestation/nvidia-gpu'],
+  yaml: ['audit/alerts'],
   // Where bytes become types: what arrives, and what is read back from where others may have written.
   zod: [
+    'audit/alerts',
     'documents',
     'config',
     'compose-backup.ts',
