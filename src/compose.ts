@@ -31,6 +31,7 @@ import type { Logger } from './telemetry/logger.ts';
 import { createMetrics, type Metrics } from './telemetry/metrics.ts';
 import { type CeremonyInputs, type CeremonyResult, ceremony } from './vault/init.ts';
 import { activeOf, keyRing } from './vault/key-ring.ts';
+import { startLogReaders } from './vault/log-readers.ts';
 import { measuredKeys, measuredLog, measuredMeter } from './vault/measure.ts';
 import { createReleaseMeter } from './vault/meter.ts';
 import { keepHouse } from './vault/outcome.ts';
@@ -165,6 +166,9 @@ export async function startVault(
     const housekeeping = startHousekeeping(running.vault, log);
     closers.push(housekeeping);
     closers.push(rewrapInTheBackground(running.vault, log));
+    closers.push(
+      startLogReaders(running.vault, (name, error) => log.warn('a reader of the access log waits', { name, code: codeOf(error) })),
+    );
     return { vault: running.vault, stop: closeAll };
   } catch (error) {
     await closeAll();

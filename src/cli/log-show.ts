@@ -2,10 +2,12 @@
 import { VaultError } from '../domain/errors.ts';
 import { parseId, type RecordId } from '../domain/ids.ts';
 import { withKit } from './kit.ts';
-import { aligned, print } from './output.ts';
+import { logPath } from './log-options.ts';
+import { aligned, print, shown } from './output.ts';
 
 export interface ShowOptions {
   readonly kit: string;
+  readonly namespace?: string;
   readonly json?: boolean;
 }
 
@@ -14,7 +16,7 @@ type Json = Readonly<Record<string, unknown>>;
 export async function show(record: string, options: ShowOptions): Promise<void> {
   const recordId = parseId<RecordId>(record, 'record');
   await withKit(options.kit, async (kit) => {
-    const { leaf, index, result } = await kit.call('GET', `/v1/log/records/${recordId}`);
+    const { leaf, index, result } = await kit.call('GET', `${logPath(options)}/records/${recordId}`);
     const said = parsed(String(leaf));
     const answer = { record: said, ...(index !== undefined && { index }), ...(result !== undefined && { result }) };
     print(options, answer, [...recordLines(said, index), ...(isObject(result) ? resultLines(result) : [])]);
@@ -66,7 +68,7 @@ function submodLines(name: string, submod: Json): string[] {
 
 function textOf(value: unknown): string {
   const text = typeof value === 'string' ? value : JSON.stringify(value);
-  return text.replaceAll(/\p{Cc}/gu, '?');
+  return shown(text);
 }
 
 function isObject(value: unknown): value is Json {

@@ -11,6 +11,12 @@ import { VaultError } from '../domain/errors.ts';
 import { parseId, type RecordId } from '../domain/ids.ts';
 import { addCommand, addGroup } from './command.ts';
 import { readUserFile } from './files.ts';
+<<<<<<< HEAD
+=======
+import { withKit } from './kit.ts';
+import { addLogCommand } from './log-options.ts';
+import { registerLogSearch } from './log-search.ts';
+>>>>>>> a1c6337 (audit, http, cli: the log can be searched)
 import { type ShowOptions, show } from './log-show.ts';
 import { copyIn, logOf } from './log-source.ts';
 import { print } from './output.ts';
@@ -23,12 +29,11 @@ export function registerLog(program: Command): void {
   ])
     .requiredOption('--kit <folder>', "the administrator's kit, made by `wv init`")
     .action((folder: string, options: { kit: string; json?: boolean }) => exportTo(folder, options));
-  addCommand(log, 'show <record>', 'One record in words; of a refusal, which claim failed, what was expected and what was seen', [
+  registerLogSearch(log);
+  addLogCommand(log, 'show <record>', 'One record in words; of a refusal, which claim failed, what was expected and what was seen', [
     'wv log show --kit kits/bob 01890000-0000-7000-8000-000000000000',
-    'wv log show --kit kits/bob --json 01890000-0000-7000-8000-000000000000',
-  ])
-    .requiredOption('--kit <folder>', "the administrator's kit, made by `wv init`")
-    .action((record: string, options: ShowOptions) => show(record, options));
+    'wv log show --kit kits/bob --namespace research --json 01890000-0000-7000-8000-000000000000',
+  ]).action((record: string, options: ShowOptions) => show(record, options));
   addCommand(log, 'verify <folder>', 'Verify records, tree and signed checkpoint of a copy; names the record that was altered', [
     "wv log verify --vkey 'vault.example/log/2026+1c2d3e4f+BFk...' log-copy",
     'wv log verify --vkey "$(cat log.vkey)" --json log-copy',

@@ -2,7 +2,22 @@
 
 /** Prints `value` as one JSON document, or the lines of `text` for a person. */
 export function print(options: { readonly json?: boolean }, value: object, text: readonly string[]): void {
-  process.stdout.write(options.json ? `${JSON.stringify(value)}\n` : `${text.join('\n')}\n`);
+  process.stdout.write(options.json ? `${terminalJson(value)}\n` : `${text.join('\n')}\n`);
+}
+
+/** What a terminal may act on, or a reader not see: controls, bidi and other invisible characters, line separators. */
+const UNSAFE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu;
+
+/** Text of a machine that may lie, for a terminal. */
+export function shown(text: string): string {
+  return text.replaceAll(UNSAFE, '?');
+}
+
+/** The same value as JSON.stringify writes, with what a terminal may act on written as `\\uXXXX`. */
+export function terminalJson(value: object): string {
+  return JSON.stringify(value).replaceAll(UNSAFE, (char) =>
+    Array.from({ length: char.length }, (_, at) => `\\u${char.charCodeAt(at).toString(16).padStart(4, '0')}`).join(''),
+  );
 }
 
 /** A remark on the way, for a person. It is no part of the answer. */
@@ -12,7 +27,7 @@ export function note(text: string): void {
 
 /** Lines of aligned columns under their headings. Control characters are shown as `?`: names may come from a machine that lies. */
 export function aligned(headings: readonly string[], rows: ReadonlyArray<readonly string[]>): string[] {
-  const all = [headings, ...rows].map((row) => row.map((cell) => cell.replaceAll(/\p{Cc}/gu, '?')));
+  const all = [headings, ...rows].map((row) => row.map(shown));
   const widths = headings.map((_, column) => Math.max(...all.map((row) => row[column]?.length ?? 0)));
   return all.map((row) =>
     row

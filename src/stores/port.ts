@@ -1,6 +1,7 @@
 /** The relational stores of one engine: they share transactions. */
 import type { AttestationStore } from '../attestation/kept/port.ts';
 import type { CursorStore, LogStore } from '../audit/port.ts';
+import type { SearchStore } from '../audit/search/port.ts';
 import type { CatalogStore } from '../catalog/port.ts';
 import type { DocumentStore } from '../documents/port.ts';
 import type { UnitOfWork } from '../domain/unit-of-work.ts';
@@ -17,5 +18,6 @@ export interface Stores {
   readonly attestation: AttestationStore;
   readonly log: LogStore;
   readonly cursors: CursorStore;
+  readonly search: SearchStore;
   close(): Promise<void>;
 }

@@ -1,8 +1,9 @@
 /** Reading the access log is itself recorded. What is read verifies without trusting this service (audit/verify.ts). */
 import { loggable } from '../audit/record.ts';
+import { saidBy, textAt } from '../audit/said.ts';
 import { sha256Hex } from '../domain/bytes.ts';
 import { VaultError } from '../domain/errors.ts';
-import { type Digest, parseDigest, type RecordId, SYSTEM } from '../domain/ids.ts';
+import { type Digest, type Namespace, parseDigest, type RecordId, SYSTEM } from '../domain/ids.ts';
 import { parseCanonicalJson } from '../domain/json.ts';
 import type { Tx } from '../domain/unit-of-work.ts';
 import { type AdminActor, actorOf, authorize, personalOf } from './authorize.ts';
@@ -10,24 +11,28 @@ import type { Vault } from './vault.ts';
 
 type Ports = Pick<Vault, 'vaultId' | 'stores' | 'catalogueKey' | 'accessLog'>;
 
-/** The newest signed checkpoint. Recorded as `log.read`. */
-export async function readCheckpoint(actor: AdminActor, vault: Ports): Promise<Uint8Array> {
-  await authorize(actor, 'readLog', SYSTEM, vault);
+/** The newest signed checkpoint: it says nothing of what records hold. Recorded as `log.read`. */
+export async function readCheckpoint(actor: AdminActor, namespace: Namespace | undefined, vault: Ports): Promise<Uint8Array> {
+  await authorize(actor, 'readLog', namespace ?? SYSTEM, vault);
   return vault.stores.unitOfWork.run(async (tx) => {
     const head = await vault.stores.log.head(tx);
     if (head === undefined) throw new VaultError('log_incomplete', 'no checkpoint was published yet');
-    await recordRead(actor, 'checkpoint', tx, vault);
+    await recordRead(actor, { path: 'checkpoint', namespace }, tx, vault);
     return head.checkpoint;
   });
 }
 
-/** One tile or entry bundle of the tree, by its C2SP path. Bundles hold records, so reading one is recorded too; hashes tell nothing. */
-export async function readTile(actor: AdminActor, path: string, vault: Ports): Promise<Uint8Array> {
-  await authorize(actor, 'readLog', SYSTEM, vault);
+/**
+ * One tile or entry bundle of the tree, by its C2SP path. Bundles hold records, so reading one is recorded too; hashes tell nothing. They hold
+ * the records of every namespace, so it takes the right to read the whole log.
+ */
+export async function readTile(actor: AdminActor, path: string, namespace: Namespace | undefined, vault: Ports): Promise<Uint8Array> {
+  const bundle = path.startsWith('tile/entries/');
+  await authorize(actor, 'readLog', bundle || namespace === undefined ? SYSTEM : namespace, vault);
   return vault.stores.unitOfWork.run(async (tx) => {
     const tile = await vault.stores.log.tile(tx, path);
     if (tile === undefined) throw new VaultError('log_incomplete', 'there is no such tile');
-    if (path.startsWith('tile/entries/')) await recordRead(actor, path, tx, vault);
+    if (bundle) await recordRead(actor, { path }, tx, vault);
     return tile;
   });
 }
@@ -41,12 +46,19 @@ export interface ReadRecord {
 }
 
 /** One record, and the result of the appraisal that it names: `record_unknown` when there is none, `document_invalid` when the result is not the one it names. */
-export async function readRecord(actor: AdminActor, recordId: RecordId, vault: Ports): Promise<ReadRecord> {
-  await authorize(actor, 'readLog', SYSTEM, vault);
+export async function readRecord(
+  actor: AdminActor,
+  recordId: RecordId,
+  namespace: Namespace | undefined,
+  vault: Ports,
+): Promise<ReadRecord> {
+  await authorize(actor, 'readLog', namespace ?? SYSTEM, vault);
   return vault.stores.unitOfWork.run(async (tx) => {
     const row = await vault.stores.log.leafByRecord(tx, recordId);
-    if (row === undefined) throw new VaultError('record_unknown', recordId);
-    await recordRead(actor, `record ${recordId}`, tx, vault);
+    // Another namespace's record is answered like one that does not exist.
+    const shown = row !== undefined && (namespace === undefined || textAt(saidBy(row.leaf), 'namespace') === namespace);
+    if (row === undefined || !shown) throw new VaultError('record_unknown', recordId);
+    await recordRead(actor, { path: `record ${recordId}`, namespace }, tx, vault);
     const leaf = Buffer.from(row.leaf).toString('utf8');
     const digest = resultNamedBy(leaf);
     const result = digest && (await vault.stores.attestation.result(tx, digest));
@@ -67,11 +79,19 @@ function resultNamedBy(leaf: string): Digest | undefined {
   return named === undefined ? undefined : parseDigest(named);
 }
 
-async function recordRead(actor: AdminActor, path: string, tx: Tx, vault: Ports): Promise<void> {
+export interface LogReading {
+  /** What was read, for a person. */
+  readonly path: string;
+  /** Whose records, when it was not the whole log. */
+  readonly namespace?: Namespace | undefined;
+}
+
+export async function recordRead(actor: AdminActor, { path, namespace }: LogReading, tx: Tx, vault: Ports): Promise<void> {
   await vault.accessLog.append(tx, {
+    namespace,
     type: 'log.read',
     outcome: 'success',
-    detail: loggable(path, 128),
+    detail: loggable(path, 512),
     actor: actorOf(actor),
     request: { requestId: loggable(actor.requestId, 64) },
     personal: personalOf(actor),

@@ -26,6 +26,7 @@ import { documentStoreContract } from '../contract/document-store.ts';
 import { identityStoreContract } from '../contract/identity-store.ts';
 import { logStoreContract } from '../contract/log-store.ts';
 import { releaseStoreContract } from '../contract/release-store.ts';
+import { searchStoreContract } from '../contract/search-store.ts';
 import { bytes, digest, id, model, NS, type StoresUnderTest, timeOf, within } from '../contract/stores-under-test.ts';
 import { unitOfWorkContract } from '../contract/unit-of-work.ts';
 
@@ -64,6 +65,7 @@ for (const contract of [
   releaseStoreContract,
   logStoreContract,
   cursorStoreContract,
+  searchStoreContract,
 ]) {
   contract('SQLite', openSqlite);
 }

@@ -26,6 +26,7 @@ export const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'domain',
     'attestation/kept/port.ts',
     'audit/port.ts',
+    'audit/search/port.ts',
     'catalog/port.ts',
     'documents/port.ts',
     'identity/port.ts',

@@ -16,7 +16,7 @@ beforeAll(async () => {
 });
 afterAll(() => vault.remove());
 
-const read = async (recordId: string, who = 'bob') => readRecord(await vault.as(who), recordId as RecordId, vault.vault);
+const read = async (recordId: string, who = 'bob') => readRecord(await vault.as(who), recordId as RecordId, undefined, vault.vault);
 type Submods = Record<string, Record<string, unknown>>;
 async function submodsOf(recordId: string): Promise<Submods> {
   return ((await read(recordId)).result?.['submods'] ?? {}) as Submods;

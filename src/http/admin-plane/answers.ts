@@ -210,6 +210,29 @@ export const record = z.strictObject({
   result: z.record(z.string(), z.unknown()).optional(),
 });
 
+/** `next` is there when there may be more: pass it as `at`. Records from `indexed` on cannot be searched yet. */
+export const logPage = z.strictObject({
+  records: z.array(z.strictObject({ index: z.int().min(0), leaf: z.string() })),
+  next: z.int().min(0).optional(),
+  indexed: z.int().min(0),
+});
+/** Empty where records do not say it. */
+export const logTotals = z.strictObject({
+  tallies: z.array(
+    z.strictObject({
+      day: z.string(),
+      namespace: z.string(),
+      type: z.string(),
+      outcome: z.string(),
+      reason: z.string(),
+      records: z.int().min(1),
+      bytes: z.int().min(0),
+    }),
+  ),
+  indexed: z.int().min(0),
+});
+export const searchIndex = z.strictObject({ indexed: z.int().min(0), records: z.int().min(0) });
+
 export const administrators = z.strictObject({
   administrators: z.array(
     z.strictObject({

@@ -1,11 +1,17 @@
-/** The access log, to verify and to review. */
+/** The access log, to verify and to review: the whole of it, and what of it is of one namespace. */
 import { readCheckpoint, readRecord, readTile } from '../../vault/review.ts';
+import { logTotals, readIndex, rebuildIndex, searchLog } from '../../vault/search-log.ts';
 import type { Vault } from '../../vault/vault.ts';
 import type { Route } from '../route.ts';
 import * as answers from './answers.ts';
-import type { AdminCallers } from './callers.ts';
+import { type AdminCallers, NAMESPACE } from './callers.ts';
+import { logQuery, logQueryOf, namespaceLogQuery, rangeOf, totalsQuery } from './log-query.ts';
 
-export function logRoutes(vault: Vault, { forAdministrator }: AdminCallers): Route[] {
+export function logRoutes(vault: Vault, callers: AdminCallers): Route[] {
+  return [...wholeLog(vault, callers), ...namespaceLog(vault, callers)];
+}
+
+function wholeLog(vault: Vault, { forAdministrator }: AdminCallers): Route[] {
   return [
     forAdministrator({
       method: 'get',
@@ -14,7 +20,7 @@ export function logRoutes(vault: Vault, { forAdministrator }: AdminCallers): Rou
       operationId: 'readCheckpoint',
       summary: 'The newest signed checkpoint (c2sp.org/tlog-checkpoint)',
       answers: { 200: 'bytes' },
-      handle: ({ actor }) => readCheckpoint(actor, vault),
+      handle: ({ actor }) => readCheckpoint(actor, undefined, vault),
     }),
     forAdministrator({
       method: 'get',
@@ -23,7 +29,17 @@ export function logRoutes(vault: Vault, { forAdministrator }: AdminCallers): Rou
       operationId: 'readTile',
       summary: 'A tile or an entry bundle (c2sp.org/tlog-tiles)',
       answers: { 200: 'bytes' },
-      handle: ({ actor, params }) => readTile(actor, `tile/${params.tile}`, vault),
+      handle: ({ actor, params }) => readTile(actor, `tile/${params.tile}`, undefined, vault),
+    }),
+    forAdministrator({
+      method: 'get',
+      path: '/v1/log/records',
+      action: 'readLog',
+      operationId: 'searchLog',
+      summary: 'Records by what they say, newest first unless asked otherwise; page by index',
+      query: logQuery,
+      answers: { 200: answers.logPage },
+      handle: ({ actor, query }) => searchLog(actor, logQueryOf(query), undefined, vault),
     }),
     forAdministrator({
       method: 'get',
@@ -32,7 +48,87 @@ export function logRoutes(vault: Vault, { forAdministrator }: AdminCallers): Rou
       operationId: 'readRecord',
       summary: 'One record, and the result of the appraisal it names',
       answers: { 200: answers.record },
-      handle: ({ actor, params }) => readRecord(actor, params.record, vault),
+      handle: ({ actor, params }) => readRecord(actor, params.record, undefined, vault),
+    }),
+    forAdministrator({
+      method: 'get',
+      path: '/v1/log/totals',
+      action: 'readLog',
+      operationId: 'readLogTotals',
+      summary: 'Records and released bytes by day, namespace, type, outcome and reason',
+      query: totalsQuery,
+      answers: { 200: answers.logTotals },
+      handle: ({ actor, query }) => logTotals(actor, rangeOf(query, new Date()), undefined, vault),
+    }),
+    forAdministrator({
+      method: 'get',
+      path: '/v1/log/index',
+      action: 'readLog',
+      operationId: 'readSearchIndex',
+      summary: 'How many records can be searched, and how many there are',
+      answers: { 200: answers.searchIndex },
+      handle: ({ actor }) => readIndex(actor, vault),
+    }),
+    forAdministrator({
+      method: 'post',
+      path: '/v1/log/index/rebuild',
+      action: 'readLog',
+      operationId: 'rebuildSearchIndex',
+      summary: 'Empty the search index; it is made again from the records, in the background',
+      answers: { 200: answers.searchIndex },
+      handle: ({ actor }) => rebuildIndex(actor, vault),
+    }),
+  ];
+}
+
+function namespaceLog(vault: Vault, { forAdministrator }: AdminCallers): Route[] {
+  return [
+    forAdministrator({
+      method: 'get',
+      path: `${NAMESPACE}/log/checkpoint`,
+      action: 'readLog',
+      operationId: 'readNamespaceCheckpoint',
+      summary: 'The newest signed checkpoint, for a reviewer of one namespace',
+      answers: { 200: 'bytes' },
+      handle: ({ actor, params }) => readCheckpoint(actor, params.namespace, vault),
+    }),
+    forAdministrator({
+      method: 'get',
+      path: `${NAMESPACE}/log/tile/*tile`,
+      action: 'readLog',
+      operationId: 'readNamespaceTile',
+      summary: 'A tile of hashes, which proves records of the namespace; no entry bundles',
+      answers: { 200: 'bytes' },
+      handle: ({ actor, params }) => readTile(actor, `tile/${params.tile}`, params.namespace, vault),
+    }),
+    forAdministrator({
+      method: 'get',
+      path: `${NAMESPACE}/log/records`,
+      action: 'readLog',
+      operationId: 'searchNamespaceLog',
+      summary: 'Records of one namespace by what they say, newest first unless asked otherwise; page by index',
+      query: namespaceLogQuery,
+      answers: { 200: answers.logPage },
+      handle: ({ actor, params, query }) => searchLog(actor, logQueryOf(query), params.namespace, vault),
+    }),
+    forAdministrator({
+      method: 'get',
+      path: `${NAMESPACE}/log/records/:record`,
+      action: 'readLog',
+      operationId: 'readNamespaceRecord',
+      summary: 'One record of the namespace, and the result of the appraisal it names',
+      answers: { 200: answers.record },
+      handle: ({ actor, params }) => readRecord(actor, params.record, params.namespace, vault),
+    }),
+    forAdministrator({
+      method: 'get',
+      path: `${NAMESPACE}/log/totals`,
+      action: 'readLog',
+      operationId: 'readNamespaceLogTotals',
+      summary: 'Records and released bytes of one namespace by day, type, outcome and reason',
+      query: totalsQuery,
+      answers: { 200: answers.logTotals },
+      handle: ({ actor, params, query }) => logTotals(actor, rangeOf(query, new Date()), params.namespace, vault),
     }),
   ];
 }

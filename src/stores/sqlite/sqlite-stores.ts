@@ -9,6 +9,7 @@ import { sqliteDocuments } from './documents.ts';
 import { sqliteIdentity } from './identity.ts';
 import { sqliteLog } from './log.ts';
 import { sqliteReleases } from './releases.ts';
+import { sqliteSearch } from './search.ts';
 import { type Join, joined } from './transaction.ts';
 import { SqliteUnitOfWork } from './unit-of-work.ts';
 
@@ -30,6 +31,7 @@ export async function openSqliteStores(options: DatabaseOptions): Promise<Stores
     attestation: sqliteAttestation(join),
     log: sqliteLog(join),
     cursors: sqliteCursors(join),
+    search: sqliteSearch(join),
     close: () => unitOfWork.close(),
   };
 }
