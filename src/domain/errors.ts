@@ -174,7 +174,7 @@ export const ERROR_CODES = {
   proof_invalid: [422, 'final', 'The Merkle proof does not verify.'],
   sink_unreachable: [503, 'retry', 'The receiver of records does not answer.'],
   sink_untrusted: [502, 'final', 'The certificate of the receiver of records is not valid.'],
-  sink_refused: [502, 'retry', 'The receiver of records refused them.'],
+  sink_refused: [503, 'retry', 'The receiver of records refused them.'],
   evidence_disagrees: [422, 'final', 'Examined evidence is not what its manifest expects.'],
 
   // The requester's and the administrators' side of the wire.
