@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from '@jest/globals';
-import Ajv from 'ajv/dist/2020.js';
+import { Ajv2020 } from 'ajv/dist/2020.js';
 import { parseAllDocuments } from 'yaml';
 import { createEngine } from '../../src/audit/alerts/engine.ts';
 import { LEAF_FIELDS } from '../../src/audit/alerts/leaf-fields.ts';
@@ -14,7 +14,7 @@ const read = (path: string) => JSON.parse(readFileSync(new URL(path, import.meta
 
 describe('the shipped alert rules', () => {
   test('are Sigma documents as the published schemas demand', () => {
-    const ajv = new Ajv({ strict: false, validateFormats: false });
+    const ajv = new Ajv2020({ strict: false, validateFormats: false });
     const { $schema: _, ...rule } = read('../vectors/sigma/sigma-detection-rule-schema.json');
     const [detection, correlation] = [ajv.compile(rule), ajv.compile(read('../vectors/sigma/sigma-correlation-rules-schema.json'))];
     let documents = 0;
@@ -59,10 +59,14 @@ describe.each(Object.entries(GOLDEN_ALERTS))('%s', (title, { fires, silent }) =>
 });
 
 test('a rule can speak of every member of a leaf, and of nothing else', () => {
-  const names = (schema: { type?: string; properties?: object; anyOf?: object[]; items?: { type?: string } }, prefix: string): string[] => {
-    if (schema.anyOf?.every((one) => 'properties' in one)) return schema.anyOf.flatMap((one) => names(one, prefix));
-    if (schema.properties === undefined) return [prefix];
-    return Object.entries(schema.properties).flatMap(([name, member]) => names(member, prefix === '' ? name : `${prefix}.${name}`));
+  interface Schema {
+    readonly properties?: Readonly<Record<string, Schema>>;
+    readonly anyOf?: readonly Schema[];
+  }
+  const names = ({ properties, anyOf }: Schema, prefix: string): string[] => {
+    if (anyOf?.every((one) => one.properties !== undefined)) return anyOf.flatMap((one) => names(one, prefix));
+    if (properties === undefined) return [prefix];
+    return Object.entries(properties).flatMap(([name, member]) => names(member, prefix === '' ? name : `${prefix}.${name}`));
   };
   const open = ['attestation.facts', 'alert.group', 'commitments.administratorName', 'commitments.remoteAddress', 'destruction.remains'];
   const schema = read('../vectors/audit/leaf-v2.schema.json');

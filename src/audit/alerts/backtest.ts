@@ -21,9 +21,9 @@ export async function backtest(source: LogSource, ruleSet: RuleSet, since: Date)
   const { size } = parseCheckpoint(parseNote(await source.checkpoint()).text);
   const bundle = async (index: number) => {
     const tile = tileAt(size, 'entries', index);
-    const path = tile && tilePath(tile);
-    const bytes = path && (await source.tile(path));
-    if (tile === undefined || bytes === undefined) throw new VaultError('log_incomplete', `${path} is missing`);
+    if (tile === undefined) throw new VaultError('log_incomplete', 'a log of that size has no such bundle');
+    const bytes = await source.tile(tilePath(tile));
+    if (bytes === undefined) throw new VaultError('log_incomplete', `${tilePath(tile)} is missing`);
     return decodeEntries(bytes, tile.width).entries;
   };
   const first = await firstBundle(Math.ceil(size / TILE_WIDTH), since, bundle);
