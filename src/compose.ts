@@ -5,7 +5,7 @@ import { createKeySets } from './attestation/jwt/key-sets.ts';
 import { createJwtVerifier } from './attestation/jwt/verifier.ts';
 import { createNitroVerifier } from './attestation/nitro/verifier.ts';
 import { createNvidiaVerifier } from './attestation/nvidia-gpu/verifier.ts';
-import { createSnpVerifier } from './attestation/sev-snp/verifier.ts';
+import { createSnpReportCheck, createSnpVerifier } from './attestation/sev-snp/verifier.ts';
 import { createSpiffeVerifier } from './attestation/spiffe/verifier.ts';
 import { createTdxVerifier } from './attestation/tdx/verifier.ts';
 import { createTpm2Verifier } from './attestation/tpm2/verifier.ts';
@@ -213,7 +213,7 @@ async function assemble(config: Config, parts: Parts): Promise<{ readonly vault:
   const node = newId<Incarnation>(clock.now());
   const deks = createDekLeases({ provider: keys });
   const verifiers = [
-    createTpm2Verifier(),
+    createTpm2Verifier(createSnpReportCheck()),
     createJwtVerifier(createKeySets({ fetch: fetchKeySet, clock })),
     createSnpVerifier(),
     createTdxVerifier(),

@@ -157,8 +157,9 @@ async function verifyPiece(
  * which of several anchors it was is not remembered (docs/formats/enrolment.md). Everything else was just verified under its anchor.
  */
 function matchTrusted(claims: VerifiedClaims, subject: EnrolledAttester | undefined, { context, referenceValues, now }: AppraisalInputs) {
-  if (!context.anchors.some((anchor) => anchor.kind === claims.kind)) {
-    return refuse('endorsement_untrusted', `no trust anchor for ${claims.kind} is in force`, subject && { subject });
+  const kind = 'anchoredBy' in claims ? claims.anchoredBy : claims.kind;
+  if (!context.anchors.some((anchor) => anchor.kind === kind)) {
+    return refuse('endorsement_untrusted', `no trust anchor for ${kind} is in force`, subject && { subject });
   }
   return matchReferenceValues(claims, referenceValues, now);
 }

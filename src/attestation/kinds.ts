@@ -28,8 +28,8 @@ const BOUND = { fresh: 'always', keyBound: 'always' } as const;
 const ALONE = { standsAlone: true, maxPieces: 1 } as const;
 
 export const KINDS: Readonly<Record<EvidenceKind, KindFacts>> = {
-  // A quote with its boot log: one of 128 KiB is long.
-  tpm2: { ...BOUND, hardware: 'always', tee: 'never', maxBodyBytes: 262_144, ...ALONE },
+  // A quote with its boot log: one of 128 KiB is long. The TPM of a TEE guest whose hardware report names its key is inside that TEE.
+  tpm2: { ...BOUND, hardware: 'always', tee: 'evidence', maxBodyBytes: 262_144, ...ALONE },
   jwt: { fresh: 'anchor', keyBound: 'anchor', hardware: 'anchor', tee: 'anchor', maxBodyBytes: 65_600, ...ALONE },
   'sev-snp': { ...BOUND, hardware: 'always', tee: 'always', maxBodyBytes: 65_536, ...ALONE },
   // A quote with its event log: a log of 128 KiB is long.

@@ -12,7 +12,10 @@ export interface VendorRoot extends PinnedRoot {
   readonly title: string;
   readonly kind: EvidenceKind;
   /** `tokens`: signs what an issuer of tokens puts into their headers. */
-  readonly use: 'evidence' | 'reference-values' | 'tokens';
+  /** `attestation-keys`: certifies keys that TPMs quote with. */
+  readonly use: 'evidence' | 'reference-values' | 'tokens' | 'attestation-keys';
+  /** It certifies endorsement keys of TPMs as well. */
+  readonly endorsementKeys?: true;
   /** Of the DER certificate. */
   readonly sha256: string;
   /** Of its DER SubjectPublicKeyInfo. */

@@ -1,5 +1,6 @@
 /** EvidenceVerifier (vault side) and Attester (requester's side). Suite: test/contract/evidence-verifier.ts. */
-import type { EnrolledAttester, EvidenceKind, Refusal, TrustAnchor, VerifiedClaims } from '../domain/evidence.ts';
+import type { Endorsement, EnrolledAttester, EvidenceKind, Refusal, TrustAnchor, VerifiedClaims } from '../domain/evidence.ts';
+import type { Facts } from '../domain/facts.ts';
 import type { Digest, Namespace } from '../domain/ids.ts';
 
 /** What a verifier may know besides the evidence itself. All of it was verified before: nothing here comes from the requester. */
@@ -67,6 +68,19 @@ export interface EvidenceVerifier<Claims extends VerifiedClaims = VerifiedClaims
    * folder and ending: some publications do not say themselves what they are.
    */
   readonly identifyCollateral?: (bytes: Uint8Array, name: string, roots: readonly Uint8Array[]) => IdentifiedCollateral | undefined;
+}
+
+/**
+ * Verifies a hardware report that stands inside evidence of another kind, under the anchors of its own, but for what its report data must be and
+ * whose it is. Resolves and rejects as an EvidenceVerifier.
+ */
+export type ReportCheck = (body: Readonly<Record<string, unknown>>, context: VerificationContext) => Promise<VerifiedReport | Refusal>;
+
+export interface VerifiedReport {
+  readonly reportData: Uint8Array;
+  /** Of the report's own kind. */
+  readonly facts: Facts;
+  readonly endorsements: readonly Endorsement[];
 }
 
 /** The dates are the maker's. `expiresAt` is absent for what does not expire. */

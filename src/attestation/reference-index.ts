@@ -2,7 +2,7 @@
  * Reference values, arranged so that finding the ones a machine may match costs the same for ten as for ten thousand. Each value is filed
  * under the one part it names that tells it apart from most others; only values found there are compared in full.
  */
-import type { MeasuredReferenceValue, ReferenceValue, VerifiedClaims } from '../domain/evidence.ts';
+import type { JwtReferenceValue, ReferenceValue, VerifiedClaims } from '../domain/evidence.ts';
 import { FACTS, factText } from '../domain/facts.ts';
 
 /** SHA-1 collisions can be made, so a value in that bank says nothing about the state it names. */
@@ -12,6 +12,8 @@ const BANKS_THAT_COUNT: readonly string[] = ['sha256', 'sha384'];
 export interface Wanted {
   readonly part: string;
   readonly accepted: readonly string[];
+  /** The value does not say it: most values would be filed under the same. */
+  readonly implied?: true;
 }
 
 export interface Entry {
@@ -42,9 +44,9 @@ export function sourceOf(values: readonly ReferenceValue[], claims: VerifiedClai
 
 /** What the claims say of a part; undefined when they say nothing, and for a bank that does not count. */
 export function statedBy(claims: VerifiedClaims): (part: string) => string | undefined {
-  if (claims.kind === 'tpm2') return (part) => pcrOf(claims.pcrs, part);
   const { facts } = claims;
   return (part) => {
+    if (claims.kind === 'tpm2' && part.includes(':')) return pcrOf(claims.pcrs, part);
     const value = Object.hasOwn(facts, part) ? facts[part] : undefined;
     return value === undefined ? undefined : factText(value);
   };
@@ -61,13 +63,13 @@ function arrange(values: readonly ReferenceValue[]): ReadonlyMap<string, Source>
 }
 
 function entryOf(value: ReferenceValue): Entry {
-  const named = value.kind === 'tpm2' ? namedPcrs(value.pcrs) : namedClaims(value.claims);
-  const measured = value.kind === 'tpm2' || value.kind === 'jwt' ? undefined : value;
+  const pcrs = value.kind === 'tpm2' ? namedPcrs(value.pcrs) : [];
+  const named = [...pcrs, ...namedClaims(value.claims ?? {})];
   return {
     value,
-    wanted: measured ? [...named, ...implied(measured)] : named,
-    atLeast: Object.entries(measured?.atLeast ?? {}),
-    namesAny: named.length > 0,
+    wanted: value.kind === 'jwt' ? named : [...named, ...implied(value)],
+    atLeast: value.kind === 'jwt' ? [] : Object.entries(value.atLeast ?? {}),
+    namesAny: value.kind === 'tpm2' ? pcrs.length > 0 || named.some(({ part }) => FACTS.tpm2[part]?.measures) : named.length > 0,
     expiresMs: value.expires === undefined ? Number.POSITIVE_INFINITY : Date.parse(value.expires),
   };
 }
@@ -83,9 +85,11 @@ function namedClaims(claims: Readonly<Record<string, readonly string[]>>): reado
 }
 
 /** What a value means that it does not say: no debug mode, firmware that is up to date. */
-function implied({ kind, claims, atLeast }: MeasuredReferenceValue): readonly Wanted[] {
+function implied({ kind, claims = {}, atLeast }: Exclude<ReferenceValue, JwtReferenceValue>): readonly Wanted[] {
   return Object.entries(FACTS[kind]).flatMap(([part, { unlessNamed }]) =>
-    unlessNamed === undefined || Object.hasOwn(claims, part) || Object.hasOwn(atLeast ?? {}, part) ? [] : [{ part, accepted: unlessNamed }],
+    unlessNamed === undefined || Object.hasOwn(claims, part) || Object.hasOwn(atLeast ?? {}, part)
+      ? []
+      : [{ part, accepted: unlessNamed, implied: true as const }],
   );
 }
 
@@ -98,7 +102,8 @@ function file(entries: readonly Entry[]): Source['filed'] {
   }
   const filed = new Map<string, Map<string, Entry[]>>();
   for (const entry of entries) {
-    const [best] = entry.wanted.toSorted((a, b) => (texts.get(b.part)?.size ?? 0) - (texts.get(a.part)?.size ?? 0));
+    const named = entry.wanted.filter(({ implied }) => !implied);
+    const [best] = named.toSorted((a, b) => (texts.get(b.part)?.size ?? 0) - (texts.get(a.part)?.size ?? 0));
     if (best === undefined) continue;
     const drawer = filed.get(best.part) ?? new Map<string, Entry[]>();
     filed.set(best.part, drawer);

@@ -36,7 +36,8 @@ const AFFIRMED: Readonly<Record<EvidenceKind, TrustVector>> = {
 };
 
 export function affirmedVector({ kind, proved }: Pick<AppraisedPiece, 'kind' | 'proved'>): TrustVector {
-  return kind === 'jwt' && proved.hardware ? { ...AFFIRMED.jwt, hardware: GENUINE } : AFFIRMED[kind];
+  if (kind === 'jwt' && proved.hardware) return { ...AFFIRMED.jwt, hardware: GENUINE };
+  return kind === 'tpm2' && proved.tee ? { ...AFFIRMED.tpm2, 'runtime-opaque': ENCRYPTED_MEMORY } : AFFIRMED[kind];
 }
 
 /** What a refusal comes to, as far as it says anything of the machine: a challenge that was spent says nothing. */

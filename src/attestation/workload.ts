@@ -1,4 +1,4 @@
-/** Finds the requester that evidence without a lasting key is of (docs/decisions/010-workloads.md). For `sev-snp`, `tdx`, `nitro` and `spiffe`. */
+/** Finds the requester that evidence without a lasting key is of (docs/decisions/010-workloads.md). For every kind in WORKLOAD_KINDS. */
 import { type EnrolledWorkload, type Refusal, refuse, type WorkloadKind, workloadAttesterKey } from '../domain/evidence.ts';
 import { FACTS, type Facts, factText } from '../domain/facts.ts';
 import type { VerificationContext } from './port.ts';
@@ -17,7 +17,8 @@ export async function findWorkload(
     const value = Object.hasOwn(facts, fact) ? factText(facts[fact] ?? '') : '';
     if (/^0*$/.test(value)) continue;
     const known = await attester(workloadAttesterKey(kind, { fact, value }));
-    const same = known?.kind === kind && known.identity.fact === fact && known.identity.value === value && known.namespace === namespace;
+    if (known === undefined || !('identity' in known)) continue;
+    const same = known.kind === kind && known.identity.fact === fact && known.identity.value === value && known.namespace === namespace;
     if (same) found.push(known);
   }
   const [only, ...more] = found;

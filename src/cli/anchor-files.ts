@@ -14,17 +14,20 @@ import { note } from './output.ts';
 
 export async function readAnchors(files: readonly string[]): Promise<TrustAnchor[]> {
   const anchors: TrustAnchor[] = [];
-  for (const file of files) anchors.push(await readAnchor(file));
+  for (const file of files) anchors.push(...(await readAnchor(file)));
   return anchors;
 }
 
-async function readAnchor(file: string): Promise<TrustAnchor> {
+async function readAnchor(file: string): Promise<readonly TrustAnchor[]> {
   const bytes = await readUserFile(file);
-  return /^\s*\{/.test(bytes.toString('utf8')) ? readIssuer(file) : readRoot(file, bytes);
+  return /^\s*\{/.test(bytes.toString('utf8')) ? [await readIssuer(file)] : readRoot(file, bytes);
 }
 
-/** A root of a maker that is shipped with the product is of that maker's kind; any other certificate is taken for the root of TPMs. */
-function readRoot(file: string, bytes: Buffer): TrustAnchor {
+/**
+ * A root of a maker that is shipped with the product is of that maker's kind; any other certificate is taken for the root of TPMs. One that
+ * certifies attestation keys and endorsement keys is two anchors, because no anchor is for both.
+ */
+function readRoot(file: string, bytes: Buffer): readonly TrustAnchor[] {
   try {
     const { raw, subject } = new X509Certificate(bytes);
     const certificate = toBase64(raw);
@@ -33,8 +36,10 @@ function readRoot(file: string, bytes: Buffer): TrustAnchor {
     const kind = shipped?.kind ?? 'tpm2';
     if (kind === 'jwt' || kind === 'spiffe')
       throw new VaultError('usage', `${file} stands behind an issuer of tokens: describe the issuer in JSON`);
-    if (kind === 'tpm2') return { kind, name, certificate };
-    return { kind, name, certificate, ...(shipped?.use === 'reference-values' && { use: shipped.use }) };
+    if (kind !== 'tpm2') return [{ kind, name, certificate, ...(shipped?.use === 'reference-values' && { use: shipped.use }) }];
+    const ofEndorsementKeys = { kind, name, certificate };
+    if (shipped?.use !== 'attestation-keys') return [ofEndorsementKeys];
+    return [...(shipped.endorsementKeys ? [ofEndorsementKeys] : []), { ...ofEndorsementKeys, use: shipped.use }];
   } catch (cause) {
     if (cause instanceof VaultError) throw cause;
     throw new VaultError('usage', `${file} is neither a certificate nor JSON`, { cause });

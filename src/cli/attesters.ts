@@ -19,8 +19,9 @@ export function machineAttester(folder: string, settings: RequesterSettings): Pr
   return isTpm(settings) ? tpmAttester(folder, settings) : { ...attesterOf(settings), prepare: async () => undefined };
 }
 
-export function tpmAttester(folder: string, { tcti, pcrs, akAlgorithm, eventLog }: TpmSettings): Tpm2Attester {
-  return createTpm2Attester({ tcti, stateFolder: join(folder, 'tpm'), pcrs: { sha256: pcrs }, akAlgorithm, eventLogFile: eventLog });
+export function tpmAttester(folder: string, { tcti, pcrs, akAlgorithm, eventLog, cloudKey }: TpmSettings): Tpm2Attester {
+  const stateFolder = join(folder, 'tpm');
+  return createTpm2Attester({ tcti, stateFolder, pcrs: { sha256: pcrs }, akAlgorithm, eventLogFile: eventLog, cloudKey });
 }
 
 export function besideOf({ beside = [] }: RequesterSettings): Omit<Attesters, 'machine'> {

@@ -4,6 +4,8 @@ import { z } from 'zod';
 const argument = z.string().min(1).max(4096);
 const command = z.tuple([argument], argument);
 
+const nvIndex = z.string().regex(/^0x1[0-9a-f]{6}$/);
+
 const tpm = {
   /** Absent in folders of before there was another kind. */
   kind: z.literal('tpm2').optional(),
@@ -12,6 +14,16 @@ const tpm = {
   pcrs: z.array(z.int().min(0).max(23)).min(1),
   /** Sent along with each quote. Written by hand; absent: none. */
   eventLog: z.string().min(1).optional(),
+  /** A key that the cloud vouches for, instead of one that is activated. Written by hand. */
+  cloudKey: z
+    .strictObject({
+      handle: z.string().regex(/^0x81[0-9a-f]{6}$/),
+      certificate: nvIndex.optional(),
+      issuersFile: argument.optional(),
+      hclReport: nvIndex.optional(),
+      hclIssuersFile: argument.optional(),
+    })
+    .optional(),
 };
 const tokenFromFile = { kind: z.literal('jwt'), tokenFile: argument };
 const tokenFromCommand = { kind: z.literal('jwt'), tokenCommand: command };

@@ -21,7 +21,10 @@ const publicJwk = z
   );
 const claimPath = z.array(plain(128)).min(1).max(8);
 
-const tpm2Anchor = z.strictObject({ kind: z.literal('tpm2'), name: z.string().min(1).max(128), certificate: z.base64() });
+const tpm2Members = { kind: z.literal('tpm2'), name: z.string().min(1).max(128), certificate: z.base64() };
+const tpm2Anchor = z.strictObject(tpm2Members);
+/** Since version 2: a root whose authorities certify attestation keys. */
+const tpm2AnchorV2 = z.strictObject({ ...tpm2Members, use: z.literal('attestation-keys').optional() });
 const certificate = z.base64().max(16_384).refine(isCertificateDer, 'must be one certificate, base64 DER');
 
 const jwtMembers = {
@@ -79,7 +82,7 @@ const spiffeAnchor = z
   .refine(({ jwtAuthorities, audience }) => (jwtAuthorities === undefined) === (audience === undefined), 'JWT-SVIDs need an audience');
 
 export const trustAnchor = z.discriminatedUnion('kind', [
-  tpm2Anchor,
+  tpm2AnchorV2,
   jwtAnchorV2,
   vendorRoot('sev-snp'),
   vendorRoot('tdx'),

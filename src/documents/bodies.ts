@@ -68,7 +68,7 @@ const enrolled = {
   enrolledBy: id<AdministratorId>(),
 };
 
-/** Kinds that version 1 of the document did not know. */
+/** Known by a fact: version 1 of the document did not know that. */
 const workload = <K extends WorkloadKind>(kind: K) =>
   z.strictObject({ ...enrolled, v: z.literal(2), kind: z.literal(kind), identity: workloadIdentity(kind) });
 
@@ -107,18 +107,17 @@ export const BODY_SCHEMAS = {
     /** Empty for the people of the ceremony. */
     consents: z.array(consent),
   }),
-  attester: z.discriminatedUnion('kind', [
-    z.strictObject({
-      ...enrolled,
-      kind: z.literal('tpm2'),
-      akName: z.string().regex(/^[0-9a-f]{68,132}$/),
-      ekCertificateDigest: digest(),
-    }),
-    z.strictObject({ ...enrolled, kind: z.literal('jwt'), issuer, subject: tokenSubject }),
-    workload('sev-snp'),
-    workload('tdx'),
-    workload('nitro'),
-    workload('spiffe'),
+  attester: z.discriminatedUnion('v', [
+    z.discriminatedUnion('kind', [
+      z.strictObject({
+        ...enrolled,
+        kind: z.literal('tpm2'),
+        akName: z.string().regex(/^[0-9a-f]{68,132}$/),
+        ekCertificateDigest: digest(),
+      }),
+      z.strictObject({ ...enrolled, kind: z.literal('jwt'), issuer, subject: tokenSubject }),
+    ]),
+    z.discriminatedUnion('kind', [workload('tpm2'), workload('sev-snp'), workload('tdx'), workload('nitro'), workload('spiffe')]),
   ]),
   manifest: z.strictObject({
     ...head,

@@ -27,10 +27,12 @@ export interface Endorsement {
 
 export interface VerifiedTpm2 {
   readonly kind: 'tpm2';
-  readonly attester: EnrolledTpm2;
+  readonly attester: EnrolledTpm2 | EnrolledWorkload;
   readonly pcrs: PcrBanks;
-  /** TPM clock, reset and restart counters and firmware version, as text: recorded, and usable in policies. */
   readonly facts: Facts;
+  /** Where a hardware report vouches for the key, and not a trust anchor for TPMs: the kind of the report's. */
+  readonly anchoredBy?: 'sev-snp';
+  readonly proved?: Proved;
   readonly endorsements?: readonly Endorsement[];
 }
 
@@ -45,7 +47,7 @@ export interface VerifiedJwt {
 }
 
 /** A guest of a TEE, or a SPIFFE workload: known by one of its own facts. `facts` are those of domain/facts.ts, all that are not optional. */
-export interface VerifiedWorkload<K extends WorkloadKind = WorkloadKind> {
+export interface VerifiedWorkload<K extends Exclude<WorkloadKind, 'tpm2'> = Exclude<WorkloadKind, 'tpm2'>> {
   readonly kind: K;
   readonly attester: EnrolledWorkload;
   /** Where the kind does not decide it alone (attestation/kinds.ts). */

@@ -21,8 +21,11 @@ export type EnrolledTpm2 = Enrolled & {
 /** A requester that an issuer vouches for under this subject. */
 export type EnrolledJwt = Enrolled & { readonly kind: 'jwt'; readonly issuer: string; readonly subject: string };
 
-/** Kinds whose requesters have no key of their own that lasts: known by one fact that their hardware, or their trust domain, states. */
-export const WORKLOAD_KINDS = ['sev-snp', 'tdx', 'nitro', 'spiffe'] as const;
+/**
+ * Kinds whose requesters may be known by one fact that their hardware, their cloud, or their trust domain, states. A TPM that cannot activate
+ * a credential, because a cloud certifies its attestation key, is one too.
+ */
+export const WORKLOAD_KINDS = ['tpm2', 'sev-snp', 'tdx', 'nitro', 'spiffe'] as const;
 export type WorkloadKind = (typeof WORKLOAD_KINDS)[number];
 
 /** One fact of domain/facts.ts that `identifies`, and its value as `factText` writes it. */
@@ -41,8 +44,8 @@ export const workloadAttesterKey = (kind: WorkloadKind, { fact, value }: Workloa
 
 /** What an enrolled attester is found by. */
 export function attesterKeyOf(attester: AttesterIdentity): string {
-  if (attester.kind === 'tpm2') return tpm2AttesterKey(attester.akName);
   if (attester.kind === 'jwt') return jwtAttesterKey(attester.issuer, attester.subject);
+  if ('akName' in attester) return tpm2AttesterKey(attester.akName);
   return workloadAttesterKey(attester.kind, attester.identity);
 }
 type AttesterIdentity =

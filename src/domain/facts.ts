@@ -41,6 +41,15 @@ const revocation = text('"good": a list that is in date does not name the certif
 const collateralStale = flag('something the verdict needed was past its date: the last known was used');
 
 const TPM2: FactTable = {
+  akName: hex('TPM name of the key that quoted: algorithm and digest of its public area', IDENTITY),
+  akTrust: text(
+    'why that key counts: "activation" (at enrolment a certified TPM showed that it holds it), "certificate" (its cloud certifies it), "tee" (a hardware report of the guest names it)',
+    { unlessNamed: ['activation', 'certificate'] },
+  ),
+  gceProjectId: text('by the certificate of the key: the Google Cloud project', { ...IDENTITY, ...OPTIONAL }),
+  gceInstanceId: text('by the certificate: the instance', { ...IDENTITY, ...OPTIONAL }),
+  gceInstanceName: text('by the certificate', OPTIONAL),
+  gceZone: text('by the certificate', OPTIONAL),
   clock: text('milliseconds the TPM has been powered', OPTIONAL),
   resetCount: text('TPM resets', OPTIONAL),
   restartCount: text('TPM restarts and resumes', OPTIONAL),
@@ -48,8 +57,20 @@ const TPM2: FactTable = {
   firmwareVersion: text('of the TPM, hex', OPTIONAL),
   logBank: text('"sha256" or "sha384": a boot log came along, and these quoted PCRs say the same', OPTIONAL),
   secureBoot: flag('the firmware measured that secure boot is on; from the boot log', OPTIONAL),
-  bootApplications: texts('Authenticode digests of what the firmware started, hex; from the boot log', OPTIONAL),
-  commandLines: texts('what the boot loader handed to the kernel; from the boot log', OPTIONAL),
+  bootApplications: texts('Authenticode digests of what the firmware started, hex; from the boot log', { ...OPTIONAL, measures: true }),
+  commandLines: texts('what the boot loader handed to the kernel; from the boot log', { ...OPTIONAL, measures: true }),
+  debug: flag('by the hardware report: the host may read the guest', OPTIONAL),
+  teeProduct: text('by the hardware report of the guest, as all that begin with "tee": "Milan", "Genoa" or "Turin"', OPTIONAL),
+  teeMeasurement: hex('launch measurement: of the firmware that the TPM is in, 48 bytes', OPTIONAL),
+  teeIdKeyDigest: hex('SHA-384 of the key that signed that firmware, zeros without one', OPTIONAL),
+  teeChipId: hex('64 bytes, zeros when masked or under a VLEK', OPTIONAL),
+  teeGuestSvn: number('of the identity block', OPTIONAL),
+  teeTcbBootLoader: number('reported security version of the boot loader', OPTIONAL),
+  teeTcbTee: number('reported security version of the TEE', OPTIONAL),
+  teeTcbSnp: number('reported security version of the SNP firmware', OPTIONAL),
+  teeTcbMicrocode: number('reported security version of the microcode', OPTIONAL),
+  teeRevocation: text('as revocation of sev-snp', OPTIONAL),
+  collateralStale: flag('something the verdict needed was past its date: the last known was used', OPTIONAL),
 };
 
 const SEV_SNP: FactTable = {
@@ -181,7 +202,7 @@ const IS: Readonly<Record<FactSpec['type'], (value: FactValue) => boolean>> = {
   hex: (value) => typeof value === 'string' && value.length <= MAX_TEXT_CHARS && /^(?:[0-9a-f]{2})*$/.test(value),
   number: (value) => typeof value === 'number' && Number.isSafeInteger(value) && value >= 0,
   flag: (value) => typeof value === 'boolean',
-  texts: (value) => Array.isArray(value) && value.every((one) => typeof one === 'string' && !one.includes(',')),
+  texts: (value) => Array.isArray(value) && value.every((one) => typeof one === 'string' && one.length <= MAX_TEXT_CHARS),
 };
 
 /** What is wrong with facts that a verifier states: a fault of ours, since the form of each kind is fixed. Empty for `jwt`. */
@@ -197,7 +218,14 @@ export function problemsOfFacts(kind: EvidenceKind, facts: Facts): readonly stri
   return [...missing.map((name) => `${name} is missing`), ...wrong];
 }
 
-/** A fact as tags, reference values and records write it. A list is its members, sorted, with commas between. */
+/**
+ * A fact as tags, reference values and records write it. A list is its members, sorted, with commas between; a comma or backslash of a member
+ * has a backslash in front, as command lines need.
+ */
 export function factText(value: FactValue): string {
-  return typeof value === 'object' ? [...value].sort().join(',') : String(value);
+  if (typeof value !== 'object') return String(value);
+  return [...value]
+    .sort()
+    .map((one) => one.replace(/[\\,]/g, '\\$&'))
+    .join(',');
 }

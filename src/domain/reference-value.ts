@@ -11,10 +11,15 @@ interface Accepted {
 /** PCR values by bank and index: {"sha256": {"0": "<hex>"}}. */
 export type PcrBanks = Readonly<Record<string, Readonly<Record<string, string>>>>;
 
-/** One accepted state of a machine. Every PCR named here must be in the quote with one of these values. */
+/**
+ * One accepted state of a machine. Every PCR named here must be in the quote with one of these values, and every fact named in `claims` must
+ * have one of the values: facts of the boot log, and why the key is believed. `atLeast` as below.
+ */
 export interface Tpm2ReferenceValue extends Accepted {
   readonly kind: 'tpm2';
   readonly pcrs: Readonly<Record<string, Readonly<Record<string, readonly string[]>>>>;
+  readonly claims?: Readonly<Record<string, readonly string[]>> | undefined;
+  readonly atLeast?: Readonly<Record<string, number>> | undefined;
 }
 
 /** Accepted claims of one issuer. Every claim named here (as its anchor maps it) must be in the token with one of these values. */

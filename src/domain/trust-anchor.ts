@@ -4,12 +4,14 @@ import type { JwsAlgorithm, PublicJwk } from './jwk.ts';
 /** Kinds whose endorsements lead to a root certificate of a vendor. */
 export type RootedKind = 'tpm2' | 'sev-snp' | 'tdx' | 'nitro' | 'nvidia-gpu';
 
-/** A root certificate that endorsements of TPMs may lead to. */
+/** A root certificate that endorsements of TPMs may lead to: certificates of endorsement keys, or of attestation keys, never of both by one anchor. */
 export interface Tpm2Anchor {
   readonly kind: 'tpm2';
   readonly name: string;
   /** base64 DER. */
   readonly certificate: string;
+  /** Its authorities certify attestation keys themselves, as clouds do for their virtual TPMs. Absent: endorsement keys. */
+  readonly use?: 'attestation-keys' | undefined;
 }
 
 /** The root of a maker of TEEs or GPUs. The certificate itself is pinned: another one of the same name is another one. */

@@ -19,7 +19,6 @@ import {
   type EnrolledTpm2,
   type EnrolledWorkload,
   isRefusal,
-  isWorkloadKind,
   type Refusal,
   refuse,
 } from '../domain/evidence.ts';
@@ -187,12 +186,12 @@ function bodyOf(actor: AdminActor, attester: EnrolledAttester, createdAt: Date, 
 }
 
 function isWorkload(attester: EnrolledAttester): attester is EnrolledWorkload {
-  return isWorkloadKind(attester.kind);
+  return 'identity' in attester;
 }
 
 function knownBy(attester: EnrolledAttester): string {
   if (isWorkload(attester)) return `${attester.kind} ${attester.identity.fact} ${attester.identity.value}`;
-  return attester.kind === 'tpm2' ? `ak ${attester.akName}` : `${attester.subject} of ${attester.issuer}`;
+  return 'akName' in attester ? `ak ${attester.akName}` : `${attester.subject} of ${attester.issuer}`;
 }
 
 /** The requester of that attester key, as its signed document says; undefined when it was never enrolled here. */

@@ -2,6 +2,7 @@ import { describe, expect, test } from '@jest/globals';
 import { type AppraisalInputs, appraise } from '../../src/attestation/appraise.ts';
 import { KINDS } from '../../src/attestation/kinds.ts';
 import type { EvidenceVerifier } from '../../src/attestation/port.ts';
+import { createSnpReportCheck } from '../../src/attestation/sev-snp/verifier.ts';
 import { createTpm2Verifier } from '../../src/attestation/tpm2/verifier.ts';
 import { fromHex, sha256Hex } from '../../src/domain/bytes.ts';
 import { assertEarned, claimStage } from '../../src/domain/earned.ts';
@@ -23,7 +24,7 @@ const asQuoted = value('boot-1', { '4': [quoted['4'] ?? ''], '7': ['00'.repeat(3
 
 const inputs: AppraisalInputs = {
   evidence,
-  verifiers: new Map([['tpm2', createTpm2Verifier()]]),
+  verifiers: new Map([['tpm2', createTpm2Verifier(createSnpReportCheck())]]),
   bindingOf: () => fromHex(captured.binding),
   context: contextWithout(),
   referenceValues: [asQuoted],
@@ -86,7 +87,7 @@ describe('starts from no', () => {
   test('refuses a kind without a verifier', () => expectCode({ verifiers: new Map() }, 'evidence_kind_unsupported'));
   test('refuses a verifier that stands under another name', () =>
     expectCode(
-      { verifiers: new Map([['other', createTpm2Verifier()]]), evidence: [{ kind: 'other', body }] },
+      { verifiers: new Map([['other', createTpm2Verifier(createSnpReportCheck())]]), evidence: [{ kind: 'other', body }] },
       'evidence_kind_unsupported',
     ));
 });
@@ -127,7 +128,9 @@ describe('reference values', () => {
 
   test('never rest on a SHA-1 bank', async () => {
     const pcrs: PcrBanks = { sha1: { '0': 'ab'.repeat(20) } };
-    const verifiers = new Map([['tpm2', verifierThat(async () => ({ kind: 'tpm2', attester: subject(), pcrs, facts: {} }))]]);
+    const verifiers = new Map([
+      ['tpm2', verifierThat(async () => ({ kind: 'tpm2', attester: subject(), pcrs, facts: { akName: '000b', akTrust: 'activation' } }))],
+    ]);
     const referenceValues = [{ id: 'old', kind: 'tpm2', pcrs: { sha1: { '0': ['ab'.repeat(20)] } } }] as const;
     await expectCode({ verifiers, referenceValues }, 'measurement_mismatch');
   });
@@ -135,7 +138,7 @@ describe('reference values', () => {
 
 describe('a verifier that is wrong', () => {
   test('stands under a kind that is not its own: refused', () => {
-    const stranger = { kind: 'nitro' as 'tpm2', verify: createTpm2Verifier().verify };
+    const stranger = { kind: 'nitro' as 'tpm2', verify: createTpm2Verifier(createSnpReportCheck()).verify };
     return expectCode({ verifiers: new Map([['tpm2', stranger]]) }, 'evidence_kind_unsupported');
   });
   test('answers about another kind: an error', async () => {

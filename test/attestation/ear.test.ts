@@ -24,7 +24,9 @@ describe('AR4SI', () => {
     const vector = affirmedVector({ kind, proved });
     expect(tierOf(vector)).toBe('affirming');
     for (const value of Object.values(vector)) expect(value >= 2 && value <= 31).toBe(true);
-    expect('runtime-opaque' in vector).toBe(KINDS[kind].tee === 'always');
+    expect('runtime-opaque' in vector).toBe(['always', 'evidence'].includes(KINDS[kind].tee));
+    if (KINDS[kind].tee === 'always') return;
+    expect(affirmedVector({ kind, proved: { ...proved, tee: false } })).not.toHaveProperty('runtime-opaque');
   });
 
   test('no refusal is affirming', () => {

@@ -58,7 +58,11 @@ describe('a verifier', () => {
     const jwt = (proved: Proved): VerifiedClaims => ({ kind: 'jwt', attester: ENROLLED, proved, facts: {} });
     expect(provedBy(jwt(nothing))).toEqual(nothing);
     expect(provedBy(jwt(everything))).toEqual(everything);
-    const quote = { kind: 'tpm2', attester: enrolled('000b'), pcrs: {}, facts: {}, proved: { ...nothing, tee: true } } as VerifiedClaims;
-    expect(provedBy(quote)).toEqual({ fresh: true, keyBound: true, hardware: true, tee: false });
+    const quote = (proved?: Proved) =>
+      ({ kind: 'tpm2', attester: enrolled('000b'), pcrs: {}, facts: {}, ...(proved && { proved }) }) as VerifiedClaims;
+    expect(provedBy(quote())).toEqual({ fresh: true, keyBound: true, hardware: true, tee: false });
+    expect(provedBy(quote({ ...nothing, tee: true }))).toEqual(everything);
+    const svid = { kind: 'spiffe', attester: enrolled('000b'), facts: {}, proved: everything } as unknown as VerifiedClaims; // another's requester
+    expect(provedBy(svid)).toEqual({ ...nothing, keyBound: true });
   });
 });

@@ -18,7 +18,7 @@ const quote = (seven: string): VerifiedClaims => ({
   kind: 'tpm2',
   attester: { ...ENROLLED, kind: 'tpm2', akName: '000b', ekCertificateDigest: 'e'.repeat(64) as never },
   pcrs: { sha256: { '0': 'aa'.repeat(32), '7': seven } },
-  facts: {},
+  facts: { akName: '000b', akTrust: 'activation' },
 });
 const boot = (at: number): ReferenceValue => ({
   id: `boot-${at}`,

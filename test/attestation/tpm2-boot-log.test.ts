@@ -1,6 +1,7 @@
 /** A boot log as part of `tpm2` evidence: optional, believed where it equals the quote, and then facts for policies. */
 import { createHash } from 'node:crypto';
 import { describe, expect, test } from '@jest/globals';
+import { createSnpReportCheck } from '../../src/attestation/sev-snp/verifier.ts';
 import { parsePublicArea } from '../../src/attestation/tpm2/public-area.ts';
 import { createTpm2Verifier } from '../../src/attestation/tpm2/verifier.ts';
 import { concat, toBase64 } from '../../src/domain/bytes.ts';
@@ -14,7 +15,7 @@ import { contextWithout, enrolled } from './samples.ts';
 const ak = makeAk();
 const akPublic = publicArea(ak);
 const { name } = parsePublicArea(akPublic);
-const verifier = createTpm2Verifier();
+const verifier = createTpm2Verifier(createSnpReportCheck());
 const context = { ...contextWithout(), attester: async (key: string) => (key === tpm2AttesterKey(name) ? enrolled(name) : undefined) };
 
 const secureBoot = { register: 7, type: 0x8000_0001, data: variable('SecureBoot', Uint8Array.of(1)) };

@@ -1,18 +1,23 @@
 /** The whole way with real TPMs in software: enrol, prove, attest, verify. Skipped visibly where swtpm or tpm2-tools are missing. */
-import { X509Certificate } from 'node:crypto';
+import { webcrypto, X509Certificate } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { createSnpReportCheck } from '../../src/attestation/sev-snp/verifier.ts';
 import { createTpm2Attester } from '../../src/attestation/tpm2/attester.ts';
 import { beginActivation, type EnrolmentRequest, parseEnrolmentRequest } from '../../src/attestation/tpm2/enrolment.ts';
+import { parsePublicArea } from '../../src/attestation/tpm2/public-area.ts';
 import { createTpm2Verifier } from '../../src/attestation/tpm2/verifier.ts';
 import { concat, fromBase64, sha256, toBase64, toHex } from '../../src/domain/bytes.ts';
 import { type EnrolledTpm2, isRefusal, type TrustAnchor, tpm2AttesterKey } from '../../src/domain/evidence.ts';
 import type { Digest, Namespace, SubjectId } from '../../src/domain/ids.ts';
 import { type Swtpm, startSwtpm } from '../harness/swtpm.ts';
 import { latin, log } from './log-maker.ts';
+import { pemOf } from './snp-maker.ts';
+import { issue, notCa, usage } from './test-ca.ts';
+import { keeping, workloadContext } from './workload-context.ts';
 
 const missing = ['swtpm', 'swtpm_setup', 'tpm2_quote'].filter(
   (tool) => !(process.env['PATH'] ?? '').split(':').some((dir) => existsSync(join(dir, tool))),
@@ -79,6 +84,40 @@ if (missing.length > 0) {
     expect(await verify(await machine.attest(binding), activation.akName)).toMatchObject({ code: 'evidence_signature_invalid' });
     await writeFile(file, new Uint8Array(131_073));
     await expect(machine.attest(binding)).rejects.toThrow('longer than');
+  }, 60_000);
+
+  test('a key that its cloud put there and certified quotes without being activated', async () => {
+    const [handle, index] = ['0x81000003', '0x1c101d0'];
+    const file = (name: string) => join(home, name);
+    const attributes = 'fixedtpm|fixedparent|sensitivedataorigin|userwithauth|restricted|sign';
+    await tpm.tool('tpm2_createprimary', '-Q', '-C', 'e', '-G', 'ecc:ecdsa-sha256:null', '-a', attributes, '-c', file('cloud.ctx'));
+    await tpm.tool('tpm2_evictcontrol', '-Q', '-C', 'o', '-c', file('cloud.ctx'), handle);
+    await tpm.tool('tpm2_flushcontext', '-t');
+    await tpm.tool('tpm2_readpublic', '-Q', '-c', handle, '-f', 'tss', '-o', file('cloud.pub'));
+    const ak = parsePublicArea(await readFile(file('cloud.pub')));
+    const root = await issue({ name: 'cloud root' });
+    const between = await issue({ name: 'cloud tpm ca', issuer: root });
+    const spki = ak.key.export({ type: 'spki', format: 'der' });
+    const publicKey = await webcrypto.subtle.importKey('spki', spki, { name: 'ECDSA', namedCurve: 'P-256' }, true, ['verify']);
+    const leaf = await issue({ name: 'vm', issuer: between, publicKey, extensions: [notCa, usage('2.23.133.8.3')] });
+    await writeFile(file('leaf.der'), leaf.der);
+    await writeFile(file('issuers.pem'), pemOf([between.der]));
+    await tpm.tool('tpm2_nvdefine', '-Q', '-C', 'o', '-s', String(leaf.der.length), '-a', 'ownerread|ownerwrite', index);
+    await tpm.tool('tpm2_nvwrite', '-Q', '-C', 'o', index, '-i', file('leaf.der'));
+    const machine = createTpm2Attester({
+      tcti: tpm.tcti,
+      stateFolder: file('cloud'),
+      pcrs: { sha256: [0, 7] },
+      akAlgorithm: 'ecc',
+      cloudKey: { handle, certificate: index, issuersFile: file('issuers.pem') },
+    });
+    await machine.prepare();
+    await expect(machine.enrolmentRequest([])).rejects.toThrow(`akName=${ak.name}`);
+    const anchors: readonly TrustAnchor[] = [{ kind: 'tpm2', name: 'cloud', certificate: toBase64(root.der), use: 'attestation-keys' }];
+    const wanted = { kind: 'tpm2' as const, identity: { fact: 'akName', value: ak.name }, anchors, collateral: keeping({}) };
+    const context = { ...workloadContext({ ...wanted, now: new Date() }), binding };
+    const claims = await createTpm2Verifier(createSnpReportCheck()).verify(await machine.attest(binding), context);
+    expect(claims).toMatchObject({ attester: { name: 'guest-1' }, facts: { akTrust: 'certificate' } });
   }, 60_000);
 
   test('an ECC P-384 endorsement key (SHA-384, AES-256) opens the credentials made for it', async () => {
@@ -206,6 +245,7 @@ function verify(body: Readonly<Record<string, unknown>>, enrolledName: string) {
   const spendTokenId = () => Promise.reject(new Error('a quote is no token'));
   const collateral = { find: async () => undefined };
   const asked = { role: 'primary' as const, binding, challengeNonce: new Uint8Array(32), spki: new Uint8Array(0) };
-  const context = { ...asked, now: new Date(), namespace, anchors: [], attester, spendTokenId, collateral };
-  return createTpm2Verifier().verify(body, context);
+  const anchors: readonly TrustAnchor[] = [{ kind: 'tpm2', name: 'lab-root', certificate: '' }]; // activation has looked at it
+  const context = { ...asked, now: new Date(), namespace, anchors, attester, spendTokenId, collateral };
+  return createTpm2Verifier(createSnpReportCheck()).verify(body, context);
 }

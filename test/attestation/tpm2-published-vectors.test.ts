@@ -111,7 +111,7 @@ if (!existsSync(folder)) {
       const accepted = Object.fromEntries(
         Object.entries(pcrs).map(([bank, values]) => [bank, Object.fromEntries(Object.entries(values).map(([i, value]) => [i, [value]]))]),
       );
-      const claims = { kind: 'tpm2', attester: enrolled('000b'), pcrs, facts: {} } as const;
+      const claims = { kind: 'tpm2', attester: enrolled('000b'), pcrs, facts: { akName: '000b', akTrust: 'activation' } } as const;
       const matched = matchReferenceValues(claims, [{ id: 'self', kind: 'tpm2', pcrs: accepted }], new Date());
       expect(!isRefusal(matched)).toBe(entry.expected.accept);
     });

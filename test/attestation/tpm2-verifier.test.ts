@@ -1,4 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
+import { createSnpReportCheck } from '../../src/attestation/sev-snp/verifier.ts';
+import { parsePublicArea } from '../../src/attestation/tpm2/public-area.ts';
 import { parseQuote } from '../../src/attestation/tpm2/quote.ts';
 import { createTpm2Verifier } from '../../src/attestation/tpm2/verifier.ts';
 import { fromBase64, toBase64 } from '../../src/domain/bytes.ts';
@@ -7,7 +9,7 @@ import type { Namespace } from '../../src/domain/ids.ts';
 import { evidenceVerifierContract } from '../contract/evidence-verifier.ts';
 import { captured, contextWithout, enrolled } from './samples.ts';
 
-const verifier = createTpm2Verifier();
+const verifier = createTpm2Verifier(createSnpReportCheck());
 const { ecc, rsa } = captured.genuine;
 
 evidenceVerifierContract('tpm2 (ECC)', () => ({ verifier, body: ecc, context: contextWithout() }));
@@ -20,6 +22,8 @@ describe('genuine quotes of a software TPM', () => {
     const quote = parseQuote(fromBase64(body.quote));
     expect(claims.pcrs).toEqual(body.pcrs);
     expect(claims.facts).toEqual({
+      akName: parsePublicArea(fromBase64(body.akPublic)).name,
+      akTrust: 'activation',
       clock: String(quote.clock),
       resetCount: String(quote.resetCount),
       restartCount: '0',

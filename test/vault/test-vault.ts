@@ -134,7 +134,7 @@ export function believingVerifier(): EvidenceVerifier {
       const attester = await context.attester(tpm2AttesterKey(akName));
       if (attester?.kind !== 'tpm2') return refuse('attester_key_unknown', akName);
       if (binding !== toBase64(context.binding)) return refuse('evidence_binding_mismatch', 'another binding', { subject: attester });
-      return { kind: 'tpm2', attester, pcrs, facts: { firmwareVersion: '1' } };
+      return { kind: 'tpm2', attester, pcrs, facts: { akName, akTrust: 'activation', firmwareVersion: '1' } };
     },
   };
 }

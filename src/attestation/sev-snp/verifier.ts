@@ -4,7 +4,7 @@ import type { ErrorCode } from '../../domain/errors.ts';
 import { type Endorsement, isRefusal, type Refusal, refuse, teeReportData, type VerifiedWorkload } from '../../domain/evidence.ts';
 import { certificateEndorsements, endorsementOf } from '../endorsements.ts';
 import type { ExaminationInputs } from '../examination.ts';
-import type { CollateralReader, EvidenceVerifier, VerificationContext } from '../port.ts';
+import type { CollateralReader, EvidenceVerifier, ReportCheck, VerificationContext, VerifiedReport } from '../port.ts';
 import { rootsOf } from '../vendor-roots.ts';
 import { findWorkload } from '../workload.ts';
 import { readCertificate } from '../x509/certificate.ts';
@@ -27,6 +27,12 @@ export function createSnpVerifier(): EvidenceVerifier<VerifiedWorkload<'sev-snp'
     verify: (body, context) => verify(body, context, memo),
     identifyCollateral: (bytes, _name, roots) => identifySnpCollateral(bytes, roots),
   };
+}
+
+/** For evidence that carries such a report inside. */
+export function createSnpReportCheck(): ReportCheck {
+  const memo = new IssuerMemo();
+  return (body, context) => checkReport(body, context, memo);
 }
 
 /** What a finding is to the one who asks. Undefined: no refusal, but a fact. */
@@ -54,6 +60,23 @@ async function verify(
   context: VerificationContext,
   memo: IssuerMemo,
 ): Promise<VerifiedWorkload<'sev-snp'> | Refusal> {
+  const report = await checkReport(body, context, memo);
+  if (isRefusal(report)) return report;
+  const { reportData, facts, endorsements } = report;
+  const expected = teeReportData(context.binding);
+  if (!equalBytes(reportData, expected)) {
+    const failed = [{ claim: 'reportData', expected: [toHex(expected)], seen: toHex(reportData) }];
+    return refuse('evidence_binding_mismatch', 'report data is not SHA-512 of the binding', { failed });
+  }
+  const attester = await findWorkload('sev-snp', facts, context);
+  return isRefusal(attester) ? attester : { kind: 'sev-snp', attester, facts, endorsements };
+}
+
+async function checkReport(
+  body: Readonly<Record<string, unknown>>,
+  context: VerificationContext,
+  memo: IssuerMemo,
+): Promise<VerifiedReport | Refusal> {
   const evidence = parseSnpEvidence(body);
   if (isRefusal(evidence)) return evidence;
   const report = readReport(evidence.report);
@@ -62,12 +85,7 @@ async function verify(
   const roots = rootsOf('sev-snp', 'amd', context.anchors, memo);
   if (roots.length === 0) return refuse('endorsement_untrusted', 'this vault has no trust anchor for sev-snp');
   const examined = examineParts(report, { evidence: evidence.report, companions, parameters: {}, roots, now: context.now }, memo);
-  const refusal = refusalOf(examined);
-  if (refusal !== undefined) return refusal;
-  if (!equalBytes(report.reportData, teeReportData(context.binding))) {
-    return refuse('evidence_binding_mismatch', 'report data is not SHA-512 of the binding');
-  }
-  return claimsOf(report, examined, companions['crl'], context);
+  return refusalOf(examined) ?? reportOf(report, examined, companions['crl']);
 }
 
 type Companions = ExaminationInputs['companions'];
@@ -114,24 +132,17 @@ function refusalOf({ findings }: ExaminedReport): Refusal | undefined {
   return code === undefined ? undefined : refuse(code, `the report: ${findings.join(', ')}`);
 }
 
-async function claimsOf(
-  report: SnpReport,
-  { findings, product, endorsement }: ExaminedReport,
-  list: Uint8Array | undefined,
-  context: VerificationContext,
-): Promise<VerifiedWorkload<'sev-snp'> | Refusal> {
+function reportOf(report: SnpReport, { findings, product, endorsement }: ExaminedReport, list: Uint8Array | undefined): VerifiedReport {
   const { key, certificates } = endorsement;
   if (key === undefined || product === undefined) throw new Error('a report without findings has a key and a product');
   const crl = list && orUndefined(() => readCrl(list));
   const usable = crl !== undefined && !findings.some((word) => word === 'crl_invalid' || word === 'crl_not_yet_valid');
   const stale = usable && findings.includes('crl_expired');
   const facts = snpFacts(report, { product, key, revocation: usable && !stale ? 'good' : 'unknown', collateralStale: stale });
-  const attester = await findWorkload('sev-snp', facts, context);
-  if (isRefusal(attester)) return attester;
   const names = key.kind === 'VCEK' ? ['VCEK', 'ASK', 'ARK'] : ['VLEK', 'ASVK', 'ARK'];
   const endorsements: readonly Endorsement[] = [
     ...certificateEndorsements(names, certificates),
     ...(usable && list !== undefined ? [endorsementOf('ARK CRL', list, crl)] : []),
   ];
-  return { kind: 'sev-snp', attester, facts, endorsements };
+  return { reportData: report.reportData, facts, endorsements };
 }

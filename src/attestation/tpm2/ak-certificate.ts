@@ -1,11 +1,12 @@
 /** Does a certificate of an attestation key lead to a pinned root of its vendor? Google and Microsoft certify the AKs of their virtual TPMs. */
 import type { KeyObject } from 'node:crypto';
 import type { PinnedRoot } from '../examination.ts';
-import { type Certificate, MAX_CERTIFICATE_BYTES, readCertificate } from '../x509/certificate.ts';
-import { expectTag, Malformed, oidText, parseDer, TAG } from '../x509/der.ts';
+import { type Certificate, readCertificate } from '../x509/certificate.ts';
+import { Malformed } from '../x509/der.ts';
 import { nameText } from '../x509/names.ts';
-import { IssuerMemo, pathToRoot } from '../x509/path.ts';
+import { IssuerMemo } from '../x509/path.ts';
 import { derOrPem } from '../x509/pem.ts';
+import { pathOfAk } from './ak-path.ts';
 
 /** Of all roots of these vendors, the ones whose authorities certify TPM keys. */
 const TPM_ROOTS: readonly string[] = [
@@ -15,11 +16,6 @@ const TPM_ROOTS: readonly string[] = [
   'microsoft-rsa-devices-root-2021',
   'microsoft-tpm-root-2014',
 ];
-const EXTENDED_KEY_USAGE = '2.5.29.37';
-/** tcg-kp-EKCertificate, which Google's AK certificates carry as well, and tcg-kp-AIKCertificate. */
-const USAGES = ['2.23.133.8.1', '2.23.133.8.3'];
-/** Names the TPM model, critical because the subject is empty (TCG EK Credential Profile); policies: we ask for none; usage: looked at here. */
-const KNOWN_CRITICAL = ['2.5.29.17', '2.5.29.32', EXTENDED_KEY_USAGE];
 
 export type AkCertificateProblem = 'malformed' | 'untrusted_root' | 'certificate_expired' | 'certificate_not_yet_valid';
 
@@ -47,43 +43,30 @@ export function examineAkCertificate({ certificate, chain, roots, now }: AkCerti
   readonly problems: readonly AkCertificateProblem[];
   readonly found: Partial<AkCertificate>;
 } {
-  const read = readAll(certificate, chain);
-  if (read === undefined) return { problems: ['malformed', 'untrusted_root'], found: {} };
-  const { leaf, issuers, ofTpmKey } = read;
   const pinned = roots.filter(({ name }) => TPM_ROOTS.includes(name)).flatMap((root) => memo.certificates(root.certificate));
-  const path = pathToRoot(leaf, { issuers, roots: pinned, memo, knownCritical: KNOWN_CRITICAL });
+  const read = readAll(certificate, chain, pinned);
+  if (read === undefined) return { problems: ['malformed', 'untrusted_root'], found: {} };
+  const { leaf, path } = read;
   const found = { key: leaf.publicKey, validFrom: leaf.notBefore, validUntil: leaf.notAfter };
   const root = path?.at(-1);
-  // A certificate that leads nowhere has no business here: somebody altered it, or it is of another machine.
-  const stray = path !== undefined && issuers.some((issuer) => !path.some(({ fingerprint }) => fingerprint === issuer.fingerprint));
-  if (path === undefined || root === undefined || stray || !ofTpmKey) return { problems: ['untrusted_root'], found };
+  if (path === undefined || root === undefined) return { problems: ['untrusted_root'], found };
   return { problems: datesOf(path, now), found: { ...found, root: nameText(root.subject) } };
 }
 
-interface Chain {
+interface Followed {
   readonly leaf: Certificate;
-  readonly issuers: readonly Certificate[];
-  readonly ofTpmKey: boolean;
+  readonly path: readonly Certificate[] | undefined;
 }
 
-function readAll(certificate: Uint8Array, chain: Uint8Array | undefined): Chain | undefined {
+function readAll(certificate: Uint8Array, chain: Uint8Array | undefined, roots: readonly Certificate[]): Followed | undefined {
   try {
     const [leaf, ...more] = derOrPem(certificate, 'CERTIFICATE', 1).map(readCertificate); // leaves are not kept
     if (leaf === undefined || more.length > 0) return undefined;
-    return { leaf, issuers: chain === undefined ? [] : memo.certificates(chain), ofTpmKey: certifiesTpmKey(leaf) };
+    return { leaf, path: pathOfAk(leaf, { issuers: chain === undefined ? [] : memo.certificates(chain), roots, memo }) };
   } catch (error) {
     if (error instanceof Malformed) return undefined;
     throw error;
   }
-}
-
-/** Not an authority, and for a key of a TPM where it says what for. */
-function certifiesTpmKey({ issuesCertificates, extensions }: Certificate): boolean {
-  if (issuesCertificates) return false;
-  const usage = extensions.get(EXTENDED_KEY_USAGE);
-  if (usage === undefined) return true;
-  const list = expectTag(parseDer(usage.value, { maxBytes: MAX_CERTIFICATE_BYTES, maxNodes: 50 }), TAG.sequence);
-  return list.children.some((oid) => USAGES.includes(oidText(oid)));
 }
 
 function datesOf(path: readonly Certificate[], now: Date): AkCertificateProblem[] {

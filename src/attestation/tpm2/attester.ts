@@ -5,6 +5,7 @@ import { concat, equalBytes, fromBase64, toBase64, toHex } from '../../domain/by
 import { type PcrBanks, tpm2ExtraData } from '../../domain/evidence.ts';
 import { SecretBytes } from '../../domain/secret.ts';
 import type { Attester } from '../port.ts';
+import { type CloudKey, readVouched, withoutPadding } from './cloud-key.ts';
 import type { EnrolmentCredential, EnrolmentRequest } from './enrolment.ts';
 import { MAX_EVENT_LOG_BYTES, type Tpm2Body } from './evidence.ts';
 import { type PcrChoice, parsePcrTable, selectionText } from './pcr-text.ts';
@@ -24,13 +25,15 @@ export interface Tpm2AttesterOptions {
   readonly akAlgorithm: 'ecc' | 'rsa';
   /** The log of this boot, sent along: /sys/kernel/security/tpm0/binary_bios_measurements, readable for root alone. */
   readonly eventLogFile?: string | undefined;
+  /** Quote with this key, and not with one of our own. Then nothing is activated: the key is enrolled by its name. */
+  readonly cloudKey?: CloudKey | undefined;
 }
 
 export interface Tpm2Attester extends Attester {
   readonly kind: 'tpm2';
   /** Makes the attestation key when `stateFolder` has none, and shows that the TPM can load it. Never replaces one. */
   prepare(): Promise<void>;
-  /** `intermediates`: DER certificates between the endorsement certificate and the vault's anchor. */
+  /** `intermediates`: DER certificates between the endorsement certificate and the vault's anchor. Rejects for a cloud's key, and says its name. */
   enrolmentRequest(intermediates: readonly Uint8Array[]): Promise<EnrolmentRequest>;
   /** Opens a credential of the vault. Rejects when this TPM or this key is not the one it was made for. */
   activate(credential: EnrolmentCredential): Promise<SecretBytes>;
@@ -49,13 +52,24 @@ const CREDENTIAL_FILE_HEADER = concat(u32(0xbadcc0de), u32(1));
 export function createTpm2Attester(options: Tpm2AttesterOptions): Tpm2Attester {
   const tools = createTpmTools(options.tcti, options.stateFolder);
   const selection = selectionText(options.pcrs);
+  const { cloudKey } = options;
   return {
     kind: 'tpm2',
-    prepare: () => tools.exclusively((folder) => prepareKey(tools, folder, options)),
-    enrolmentRequest: (intermediates) => tools.exclusively((folder) => describeKeys(tools, folder, options.stateFolder, intermediates)),
+    prepare: () =>
+      tools.exclusively(async (folder) => {
+        if (cloudKey === undefined) await prepareKey(tools, folder, options);
+        else await readCloudKey(tools, folder, cloudKey);
+      }),
+    enrolmentRequest: (intermediates) =>
+      tools.exclusively((folder) =>
+        cloudKey === undefined ? describeKeys(tools, folder, options.stateFolder, intermediates) : sayName(tools, folder, cloudKey),
+      ),
     activate: (credential) => tools.exclusively((folder) => openCredential(tools, folder, options.stateFolder, credential)),
     attest: async (binding) => ({
-      ...(await tools.exclusively((folder) => quoteTwiceAtMost(tools, folder, options.stateFolder, selection, binding))),
+      ...(await tools.exclusively(async (folder) => ({
+        ...(await quoteTwiceAtMost(tools, folder, options, selection, binding)),
+        ...(cloudKey && (await readVouched(tools, folder, cloudKey))),
+      }))),
       ...(options.eventLogFile !== undefined && { eventLog: toBase64(await readLog(options.eventLogFile)) }),
     }),
     readPcrs: () => tools.exclusively((folder) => readPcrs(tools, folder, selection)),
@@ -77,6 +91,17 @@ async function prepareKey(tools: TpmTools, folder: string, { stateFolder, akAlgo
   if (type !== akAlgorithm)
     throw new Error(`the attestation key in ${home} is ${type}, not ${akAlgorithm}; choose another state folder and enrol again`);
   await withKey(tools, folder, stateFolder, async () => undefined);
+}
+
+/** TPM2B_PUBLIC. */
+async function readCloudKey(tools: TpmTools, folder: string, { handle }: CloudKey): Promise<Uint8Array> {
+  await tools.run(folder, 'tpm2_readpublic', '-Q', '-c', handle, '-f', 'tss', '-o', 'ak.pub');
+  return readFile(join(folder, 'ak.pub'));
+}
+
+async function sayName(tools: TpmTools, folder: string, key: CloudKey): Promise<never> {
+  const { name } = parsePublicArea(await readCloudKey(tools, folder, key));
+  throw new Error(`a key of the cloud is not activated; an administrator enrols it: wv enrol workload --kind tpm2 --by akName=${name}`);
 }
 
 async function describeKeys(
@@ -115,11 +140,11 @@ async function openCredential(tools: TpmTools, folder: string, stateFolder: stri
 async function quoteTwiceAtMost(
   tools: TpmTools,
   folder: string,
-  stateFolder: string,
+  options: Tpm2AttesterOptions,
   selection: string,
   binding: Uint8Array,
 ): Promise<Tpm2Body> {
-  const quote = () => quoteOnce(tools, folder, stateFolder, selection, tpm2ExtraData(binding));
+  const quote = () => quoteOnce(tools, folder, options, selection, tpm2ExtraData(binding));
   const body = (await quote()) ?? (await quote());
   if (body === undefined) throw new Error(`the PCRs ${selection} changed during two quotes, or the TPM does not keep them all`);
   return body;
@@ -129,20 +154,22 @@ async function quoteTwiceAtMost(
 async function quoteOnce(
   tools: TpmTools,
   folder: string,
-  stateFolder: string,
+  { stateFolder, cloudKey }: Tpm2AttesterOptions,
   selection: string,
   extraData: Uint8Array,
 ): Promise<Tpm2Body | undefined> {
   const what = ['-l', selection, '-q', toHex(extraData), '-g', 'sha256'];
-  await withKey(tools, folder, stateFolder, () =>
-    tools.run(folder, 'tpm2_quote', '-Q', '-c', 'ak.ctx', ...what, '-m', 'quote', '-s', 'signature'),
-  );
+  const quoteWith = (key: string) => tools.run(folder, 'tpm2_quote', '-Q', '-c', key, ...what, '-m', 'quote', '-s', 'signature');
+  if (cloudKey === undefined) await withKey(tools, folder, stateFolder, () => quoteWith('ak.ctx'));
+  else await quoteWith(cloudKey.handle);
   const pcrs = await readPcrs(tools, folder, selection);
   const [quoteBytes, signatureBytes] = await Promise.all([readFile(join(folder, 'quote')), readFile(join(folder, 'signature'))]);
   const quote = parseQuote(quoteBytes);
   const digest = pcrDigest(quote.selection, pcrs, parseSignature(signatureBytes).scheme.hash);
   if (!coversExactly(quote.selection, pcrs) || digest === undefined || !equalBytes(digest, quote.pcrDigest)) return undefined;
-  const akPublic = toBase64(await readFile(join(stateFolder, 'ak', 'public')));
+  const akPublic = toBase64(
+    cloudKey === undefined ? await readFile(join(stateFolder, 'ak', 'public')) : await readCloudKey(tools, folder, cloudKey),
+  );
   return { quote: toBase64(quoteBytes), signature: toBase64(signatureBytes), akPublic, pcrs };
 }
 
@@ -190,12 +217,6 @@ async function withFlush<T>(tools: TpmTools, folder: string, use: () => Promise<
   } finally {
     await tools.run(folder, 'tpm2_flushcontext', '-t');
   }
-}
-
-/** Some vendors fill the NV index behind the certificate. A DER sequence says its own length (X.690, 8.1.3). */
-function withoutPadding(der: Uint8Array): Uint8Array {
-  const isLong = der[0] === 0x30 && der[1] === 0x82;
-  return isLong ? der.subarray(0, 4 + ((der[2] ?? 0) << 8) + (der[3] ?? 0)) : der;
 }
 
 async function exists(path: string): Promise<boolean> {

@@ -3,11 +3,10 @@ import { equalBytes, fromBase64 } from '../../domain/bytes.ts';
 import { VaultError } from '../../domain/errors.ts';
 import { isRefusal, type Refusal, refuse, type Tpm2Anchor, type TrustAnchor } from '../../domain/evidence.ts';
 import { type Certificate, parseCertificate } from './certificate.ts';
+import { MAX_INTERMEDIATES } from './evidence.ts';
 import { hasAttributes, type PublicArea } from './public-area.ts';
 import { orRefusal } from './reader.ts';
 
-/** Intermediates a requester may send. Real chains have one to three. */
-export const MAX_INTERMEDIATES = 4;
 /** tcg-kp-EKCertificate. */
 const EK_CERTIFICATE_USAGE = '2.23.133.8.1';
 
@@ -34,7 +33,7 @@ interface PinnedCertificate {
 
 /** A path to an anchor of ours, or a refusal. Throws when one of our own anchors cannot be read. */
 export function verifyEndorsement(inputs: EndorsementInputs): Endorsement | Refusal {
-  const anchors = inputs.anchors.filter((anchor) => anchor.kind === 'tpm2').map(readAnchor);
+  const anchors = inputs.anchors.filter(endorsesTpms).map(readAnchor);
   if (anchors.length === 0) return refuse('endorsement_untrusted', 'this vault has no trust anchor for tpm2');
   if (inputs.intermediates.length > MAX_INTERMEDIATES)
     return refuse('endorsement_untrusted', `more than ${MAX_INTERMEDIATES} intermediate certificates`);
@@ -44,6 +43,11 @@ export function verifyEndorsement(inputs: EndorsementInputs): Endorsement | Refu
   }));
   if (isRefusal(chain)) return chain;
   return checkEndorsementKey(chain.leaf, inputs.ekPublic, inputs.now) ?? findPath(chain.leaf, chain.intermediates, anchors, inputs.now);
+}
+
+/** Its authorities certify endorsement keys. What certifies attestation keys says nothing about those. */
+export function endorsesTpms(anchor: TrustAnchor): anchor is Tpm2Anchor {
+  return anchor.kind === 'tpm2' && anchor.use === undefined;
 }
 
 /** The certificate is about this very key, and the key is one that only decrypts for its own TPM. */

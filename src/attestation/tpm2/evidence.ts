@@ -4,6 +4,8 @@ import { fromBase64 } from '../../domain/bytes.ts';
 import { type PcrBanks, type Refusal, refuse } from '../../domain/evidence.ts';
 import { type EventLog, parseEventLog, UnusableLog } from '../event-log/event-log.ts';
 import { BANK_BYTES, type BankName } from './algorithms.ts';
+import { MAX_CERTIFICATE_BYTES } from './certificate.ts';
+import { type HclReport, MAX_HCL_BYTES, parseHclReport } from './hcl-report.ts';
 import { MAX_PUBLIC_BYTES, type PublicArea, parsePublicArea } from './public-area.ts';
 import { MAX_QUOTE_BYTES, PCR_COUNT, parseQuote, type Quote } from './quote.ts';
 import { Malformed, orRefusal } from './reader.ts';
@@ -20,6 +22,23 @@ export interface Tpm2Body extends Readonly<Record<string, unknown>> {
   readonly pcrs: PcrBanks;
   /** The TCG2 log of the boot (docs/formats/event-log.md). */
   readonly eventLog?: string;
+  /** DER certificate of the attestation key, where a cloud certifies it. */
+  readonly akCertificate?: string;
+  /** DER certificates between it and the vault's anchor, in any order. */
+  readonly akIntermediates?: readonly string[];
+  /** The report of Azure's paravisor, and the certificates of its SEV-SNP report unless the vault keeps them. */
+  readonly hcl?: { readonly report: string; readonly certificate?: string; readonly intermediate?: string };
+}
+
+export interface AkCertificateChain {
+  readonly certificate: Uint8Array;
+  readonly intermediates: readonly Uint8Array[];
+}
+
+export interface HclEvidence {
+  readonly report: HclReport;
+  readonly certificate?: Uint8Array | undefined;
+  readonly intermediate?: Uint8Array | undefined;
 }
 
 export interface Tpm2Evidence {
@@ -28,10 +47,15 @@ export interface Tpm2Evidence {
   readonly ak: PublicArea;
   readonly pcrs: PcrBanks;
   readonly eventLog?: EventLog;
+  readonly akCertificate?: AkCertificateChain;
+  readonly hcl?: HclEvidence;
 }
 
 /** Bytes; a log of a server is 20 to 60 KiB. */
 export const MAX_EVENT_LOG_BYTES = 131_072;
+
+/** Certificates between a key's own and the vault's anchor that may be sent. Real chains have one to three. */
+export const MAX_INTERMEDIATES = 4;
 
 /** Canonical base64 of at most `maximum` bytes; the length is looked at before the text is decoded. */
 export function base64Bytes(maximum: number) {
@@ -48,19 +72,40 @@ const bodySchema = z.strictObject({
   akPublic: base64Bytes(MAX_PUBLIC_BYTES),
   pcrs: z.strictObject({ sha1: bankSchema('sha1'), sha256: bankSchema('sha256'), sha384: bankSchema('sha384') }),
   eventLog: base64Bytes(MAX_EVENT_LOG_BYTES).optional(),
+  akCertificate: base64Bytes(MAX_CERTIFICATE_BYTES).optional(),
+  akIntermediates: z.array(base64Bytes(MAX_CERTIFICATE_BYTES)).min(1).max(MAX_INTERMEDIATES).optional(),
+  hcl: z
+    .strictObject({
+      report: base64Bytes(MAX_HCL_BYTES),
+      certificate: base64Bytes(MAX_CERTIFICATE_BYTES).optional(),
+      intermediate: base64Bytes(MAX_CERTIFICATE_BYTES).optional(),
+    })
+    .optional(),
 });
 
 /** Shape, sizes and every structure of the body; a refusal names the member, never its content. */
 export function parseTpm2Evidence(body: Readonly<Record<string, unknown>>): Tpm2Evidence | Refusal {
   const parsed = bodySchema.safeParse(body);
   if (!parsed.success) return refuse('evidence_malformed', describeIssue(parsed.error));
-  const { quote, signature, akPublic, pcrs, eventLog } = parsed.data;
+  const { quote, signature, akPublic, pcrs, eventLog, akCertificate, akIntermediates, hcl } = parsed.data;
+  if (akIntermediates !== undefined && akCertificate === undefined)
+    return refuse('evidence_malformed', 'akIntermediates without akCertificate');
   return orRefusal('evidence_malformed', () => ({
     quote: parseQuote(fromBase64(quote)),
     signature: parseSignature(fromBase64(signature)),
     ak: parsePublicArea(fromBase64(akPublic)),
     pcrs: presentBanks(pcrs),
     ...(eventLog !== undefined && { eventLog: readLog(fromBase64(eventLog)) }),
+    ...(akCertificate !== undefined && {
+      akCertificate: { certificate: fromBase64(akCertificate), intermediates: (akIntermediates ?? []).map(fromBase64) },
+    }),
+    ...(hcl !== undefined && {
+      hcl: {
+        report: parseHclReport(fromBase64(hcl.report)),
+        certificate: hcl.certificate === undefined ? undefined : fromBase64(hcl.certificate),
+        intermediate: hcl.intermediate === undefined ? undefined : fromBase64(hcl.intermediate),
+      },
+    }),
   }));
 }
 

@@ -1,41 +1,66 @@
-/** EvidenceVerifier of kind `tpm2`: a quote by an attestation key that was enrolled by credential activation. */
-import {
-  type EnrolledTpm2,
-  isRefusal,
-  type Refusal,
-  refuse,
-  tpm2AttesterKey,
-  tpm2ExtraData,
-  type VerifiedTpm2,
-} from '../../domain/evidence.ts';
+/** EvidenceVerifier of kind `tpm2`: a quote by an attestation key that there is a reason to believe (key-trust.ts). */
+import { isRefusal, type Refusal, refuse, tpm2ExtraData, type VerifiedTpm2 } from '../../domain/evidence.ts';
 import type { Facts } from '../../domain/facts.ts';
-import type { EvidenceVerifier, VerificationContext } from '../port.ts';
+import type { EvidenceVerifier, ReportCheck, VerificationContext } from '../port.ts';
+import { IssuerMemo } from '../x509/path.ts';
 import { compareWithLog, quotedFacts } from './boot-log.ts';
+import { endorsesTpms } from './endorsement.ts';
 import { parseTpm2Evidence, type Tpm2Evidence } from './evidence.ts';
+import { requesterOf, trustKey } from './key-trust.ts';
 import { hasAttributes, type PublicArea } from './public-area.ts';
 import type { Quote } from './quote.ts';
 import { verifyExtraData, verifyPcrs, verifyQuoteSignature } from './verify-quote.ts';
 
-export function createTpm2Verifier(): EvidenceVerifier<VerifiedTpm2> {
-  return { kind: 'tpm2', verify: verifyTpm2 };
+/** `snpReport`: the hardware report that Azure binds a TPM with is another kind's to verify. */
+export function createTpm2Verifier(snpReport: ReportCheck): EvidenceVerifier<VerifiedTpm2> {
+  const memo = new IssuerMemo();
+  return { kind: 'tpm2', verify: (body, context) => verifyTpm2(body, context, { snpReport, memo }) };
 }
 
-async function verifyTpm2(body: Readonly<Record<string, unknown>>, context: VerificationContext): Promise<VerifiedTpm2 | Refusal> {
+async function verifyTpm2(
+  body: Readonly<Record<string, unknown>>,
+  context: VerificationContext,
+  tools: { readonly snpReport: ReportCheck; readonly memo: IssuerMemo },
+): Promise<VerifiedTpm2 | Refusal> {
   const evidence = parseTpm2Evidence(body);
   if (isRefusal(evidence)) return evidence;
   const { ak, quote, pcrs } = evidence;
 
   const unsuitable = checkAttestationKey(ak);
   if (unsuitable !== undefined) return unsuitable;
-  const attester = await findEnrolled(ak, context);
-  if (isRefusal(attester)) return attester;
+  const trust = await trustKey({ evidence, context, ...tools });
+  if (isRefusal(trust)) return trust;
   const unsigned = verifyQuoteSignature(evidence, ak.key, ak.scheme);
   if (unsigned !== undefined) return unsigned;
 
-  // From here on the attester is known to have made the quote, so a refusal may name it. Before, anyone could have borrowed its public key.
-  const wrong = verifyExtraData(quote, tpm2ExtraData(context.binding)) ?? verifyPcrs(evidence, pcrs) ?? verifyLog(evidence);
+  // From here on the key is known to have made the quote, so a refusal may name whose it is. Before, anyone could have borrowed its public half.
+  const attester = await requesterOf(trust, context);
+  if (isRefusal(attester)) return attester;
+  const wrong =
+    verifyExtraData(quote, tpm2ExtraData(context.binding)) ??
+    verifyPcrs(evidence, pcrs) ??
+    verifyLog(evidence) ??
+    stillEndorsed(trust.facts, context);
   if (wrong !== undefined) return { ...wrong, subject: attester };
-  return { kind: 'tpm2', attester, pcrs, facts: { ...factsOf(quote), ...bootFacts(evidence) } };
+  const { anchoredBy, proved, endorsements } = trust;
+  return {
+    kind: 'tpm2',
+    attester,
+    pcrs,
+    facts: { ...trust.facts, ...factsOf(quote), ...bootFacts(evidence) },
+    endorsements,
+    ...(anchoredBy && { anchoredBy }),
+    ...(proved && { proved }),
+  };
+}
+
+/**
+ * An activated key was endorsed under anchors that were in force then. Without one that endorses TPMs today, nothing endorses it any more; which
+ * of several it was is not remembered (docs/formats/enrolment.md).
+ */
+function stillEndorsed(facts: Facts, { anchors }: VerificationContext): Refusal | undefined {
+  if (facts['akTrust'] !== 'activation' || anchors.some(endorsesTpms)) return undefined;
+  return refuse('endorsement_untrusted', 'no trust anchor for tpm2 is in force');
 }
 
 /**
@@ -51,13 +76,6 @@ export function checkAttestationKey(ak: PublicArea): Refusal | undefined {
     );
   if (ak.scheme === undefined) return refuse('attester_key_unsuitable', 'the key names no signature scheme');
   return undefined;
-}
-
-/** Another namespace's attester is answered like a stranger: its existence is nobody else's business. */
-async function findEnrolled(ak: PublicArea, context: VerificationContext): Promise<EnrolledTpm2 | Refusal> {
-  const attester = await context.attester(tpm2AttesterKey(ak.name));
-  if (attester?.kind === 'tpm2' && attester.akName === ak.name && attester.namespace === context.namespace) return attester;
-  return refuse('attester_key_unknown', `no attester of this namespace is enrolled with attestation key ${ak.name}`);
 }
 
 /** Recorded, and usable in policies. For a key outside the endorsement hierarchy the TPM obfuscates counters and firmware version (part 1, attestation). */

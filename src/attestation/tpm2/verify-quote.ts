@@ -1,6 +1,6 @@
 /** Is this quote authentic? Signature, freshness value and PCR values, given a key. Whether the key is anyone's is decided in verifier.ts. */
 import type { KeyObject } from 'node:crypto';
-import { equalBytes } from '../../domain/bytes.ts';
+import { equalBytes, toHex } from '../../domain/bytes.ts';
 import { type PcrBanks, type Refusal, refuse } from '../../domain/evidence.ts';
 import type { SigningScheme } from './algorithms.ts';
 import { coversExactly, pcrDigest, type Quote } from './quote.ts';
@@ -35,18 +35,20 @@ export function verifyQuoteSignature({ quote, signature }: SignedQuote, key: Key
 }
 
 export function verifyExtraData(quote: Quote, expected: Uint8Array): Refusal | undefined {
-  if (quote.extraData.length === 0) return refuse('evidence_binding_mismatch', 'the quote carries no extraData');
-  if (!equalBytes(quote.extraData, expected)) return refuse('evidence_binding_mismatch', 'extraData is not SHA-256 of the binding');
-  return undefined;
+  if (quote.extraData.length > 0 && equalBytes(quote.extraData, expected)) return undefined;
+  const failed = [{ claim: 'extraData', expected: [toHex(expected)], seen: toHex(quote.extraData) }];
+  return refuse('evidence_binding_mismatch', 'extraData is not SHA-256 of the binding', { failed });
 }
 
 export function verifyPcrs({ quote, signature }: SignedQuote, pcrs: PcrBanks): Refusal | undefined {
   if (!coversExactly(quote.selection, pcrs)) {
-    return refuse('evidence_malformed', 'the PCR values sent are not exactly the PCRs quoted');
+    const failed = [{ claim: 'PCRs sent', expected: [quote.selection.map(({ bank, indexes }) => `${bank}:${indexes}`).join(' ')] }];
+    return refuse('evidence_malformed', 'the PCR values sent are not exactly the PCRs quoted', { failed });
   }
   const digest = pcrDigest(quote.selection, pcrs, signature.scheme.hash);
   if (digest === undefined || !equalBytes(digest, quote.pcrDigest)) {
-    return refuse('evidence_signature_invalid', 'the PCR values sent are not the ones that were signed');
+    const failed = [{ claim: 'digest of the PCR values sent', expected: [toHex(quote.pcrDigest)], ...(digest && { seen: toHex(digest) }) }];
+    return refuse('evidence_signature_invalid', 'the PCR values sent are not the ones that were signed', { failed });
   }
   return undefined;
 }

@@ -68,6 +68,7 @@ export const tokenRequester = z.strictObject({ name, attributes, issuer, subject
 const workload = <K extends WorkloadKind>(kind: K) =>
   z.strictObject({ name, attributes, kind: z.literal(kind), identity: workloadIdentity(kind) });
 export const workloadRequester = z.discriminatedUnion('kind', [
+  workload('tpm2'),
   workload('sev-snp'),
   workload('tdx'),
   workload('nitro'),

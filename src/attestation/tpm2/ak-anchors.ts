@@ -1,0 +1,70 @@
+/** Does the certificate of an attestation key lead to an anchor of ours that certifies such keys? */
+import type { KeyObject } from 'node:crypto';
+import { fromBase64 } from '../../domain/bytes.ts';
+import { VaultError } from '../../domain/errors.ts';
+import { type Endorsement, type Refusal, refuse, type TrustAnchor } from '../../domain/evidence.ts';
+import type { Facts } from '../../domain/facts.ts';
+import { certificateEndorsements } from '../endorsements.ts';
+import type { VerificationContext } from '../port.ts';
+import { type Certificate, readCertificate } from '../x509/certificate.ts';
+import { Malformed, orUndefined } from '../x509/der.ts';
+import type { IssuerMemo } from '../x509/path.ts';
+import { isoSeconds } from '../x509/validity.ts';
+import { pathOfAk } from './ak-path.ts';
+import type { AkCertificateChain } from './evidence.ts';
+import { gceInstanceFacts } from './gce-instance.ts';
+
+export interface CertifiedKey {
+  readonly facts: Facts;
+  readonly endorsements: readonly Endorsement[];
+}
+
+/** The certificate is about this very key, and today its path holds. The certificates that came along only help to find the way. */
+export function checkAkCertificate(
+  { certificate, intermediates }: AkCertificateChain,
+  key: KeyObject,
+  { context, memo }: { readonly context: VerificationContext; readonly memo: IssuerMemo },
+): CertifiedKey | Refusal {
+  const roots = attestationRoots(context.anchors, memo);
+  if (roots.length === 0) return refuse('endorsement_untrusted', 'no trust anchor for tpm2 with use attestation-keys is in force');
+  const chain = orUndefined(() => ({
+    leaf: readCertificate(certificate),
+    issuers: intermediates.map((der) => single(memo.certificates(der))),
+  }));
+  if (chain === undefined) return refuse('evidence_malformed', 'the certificate of the attestation key, or of an issuer, cannot be read');
+  const { leaf } = chain;
+  if (!leaf.publicKey.equals(key)) return refuse('endorsement_untrusted', 'the certificate is about another key than the one that quoted');
+  const path = orUndefined(() => pathOfAk(leaf, { ...chain, roots, memo }));
+  if (path === undefined) return refuse('endorsement_untrusted', 'the certificate of the attestation key leads to no trust anchor');
+  return (
+    outOfDate(path, context.now) ?? {
+      facts: gceInstanceFacts(leaf),
+      endorsements: certificateEndorsements(['AK certificate', ...path.slice(2).map(() => 'AK issuer'), 'AK root'], path),
+    }
+  );
+}
+
+/** One certificate each: their number bounds the ways that are tried. */
+function single([certificate, ...more]: readonly Certificate[]): Certificate {
+  if (certificate === undefined || more.length > 0) throw new Malformed('not one certificate');
+  return certificate;
+}
+
+function attestationRoots(anchors: readonly TrustAnchor[], memo: IssuerMemo): readonly Certificate[] {
+  return anchors.flatMap((anchor) => {
+    if (anchor.kind !== 'tpm2' || anchor.use !== 'attestation-keys') return [];
+    try {
+      return memo.certificates(fromBase64(anchor.certificate));
+    } catch (cause) {
+      throw new VaultError('document_invalid', `trust anchor ${anchor.name} is not a certificate this vault can read`, { cause });
+    }
+  });
+}
+
+function outOfDate(path: readonly Certificate[], now: Date): Refusal | undefined {
+  const wrong = path.find(({ notBefore, notAfter }) => now.getTime() < notBefore.getTime() || now.getTime() > notAfter.getTime());
+  if (wrong === undefined) return undefined;
+  const period = `${isoSeconds(wrong.notBefore)} to ${isoSeconds(wrong.notAfter)}`;
+  const failed = [{ claim: 'validity of a certificate of the attestation key', expected: [period], seen: now.toISOString() }];
+  return refuse('evidence_expired', 'a certificate of the attestation key is expired or not yet valid', { failed });
+}
