@@ -11,12 +11,8 @@ import { VaultError } from '../domain/errors.ts';
 import { parseId, type RecordId } from '../domain/ids.ts';
 import { addCommand, addGroup } from './command.ts';
 import { readUserFile } from './files.ts';
-<<<<<<< HEAD
-=======
-import { withKit } from './kit.ts';
 import { addLogCommand } from './log-options.ts';
 import { registerLogSearch } from './log-search.ts';
->>>>>>> a1c6337 (audit, http, cli: the log can be searched)
 import { type ShowOptions, show } from './log-show.ts';
 import { copyIn, logOf } from './log-source.ts';
 import { print } from './output.ts';
