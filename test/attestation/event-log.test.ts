@@ -71,6 +71,15 @@ describe('a log is read when it ends with its table', () => {
   });
 });
 
+test('a log with SM3 alone, of a Hygon guest, is replayed, and no fact comes of it', () => {
+  const evidence = log(['sm3'], { register: 1, type: SEPARATOR, data: latin('x') });
+  const replayed = createHash('sm3').update(new Uint8Array(32)).update(createHash('sm3').update('x').digest()).digest('hex');
+  expect(examineEventLog({ evidence })).toMatchObject({
+    valid: true,
+    claims: { replayed: { sm3: { 1: replayed } }, facts: { bank: null } },
+  });
+});
+
 describe('a log is refused', () => {
   const one = event(BOTH, { register: 0, type: SEPARATOR, data: latin('x') });
   const whole = concat(opening(specId(BOTH)), one);

@@ -229,6 +229,13 @@ describe('when it counts', () => {
     expect(await asked({ expected_issuer: 'us' })).toEqual(['issuer_not_allowed']);
     expect(await asked({ expected_nonce: null })).toEqual([]);
   });
+
+  test('of a service with a staging, the one for production is asked for, unless the manifest says otherwise', async () => {
+    const iss = 'https://nras.attestation-stg.nvidia.com';
+    const staging = await tokenOf({ iss, exp: at(300), 'x-nvidia-overall-att-result': true, submods: {} });
+    expect(await examine(staging)).toMatchObject({ valid: false, reasons: ['issuer_not_allowed'], claims: { product: 'NVIDIA H100' } });
+    expect(await reasonsOf(staging, { parameters: { expected_issuer: iss } })).toEqual([]);
+  });
 });
 
 describe('genuine is not acceptable', () => {

@@ -2,9 +2,9 @@
 import { createHash } from 'node:crypto';
 import { concat } from '../../src/domain/bytes.ts';
 
-export type Bank = 'sha1' | 'sha256' | 'sha384';
-const IDS: Readonly<Record<Bank, number>> = { sha1: 0x04, sha256: 0x0b, sha384: 0x0c };
-const BYTES: Readonly<Record<Bank, number>> = { sha1: 20, sha256: 32, sha384: 48 };
+export type Bank = 'sha1' | 'sha256' | 'sha384' | 'sm3';
+const IDS: Readonly<Record<Bank, number>> = { sha1: 0x04, sha256: 0x0b, sha384: 0x0c, sm3: 0x12 };
+const BYTES: Readonly<Record<Bank, number>> = { sha1: 20, sha256: 32, sha384: 48, sm3: 32 };
 
 export const le16 = (value: number) => Uint8Array.of(value & 0xff, value >>> 8);
 export const le32 = (value: number) => concat(le16(value & 0xffff), le16(value >>> 16));

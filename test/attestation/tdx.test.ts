@@ -295,27 +295,27 @@ describe('a quote is refused', () => {
       evidence.set(bytes, at);
       return examineTdxQuote({ ...genuine, evidence }).reasons;
     };
-    for (const [at, value] of [
+    for (const [at, value, ...more] of [
       [0, 3],
       [0, 6],
       [2, 3],
       [4, 0],
       [12, 0],
-      [632, 0],
+      [632, 0, 'trailing_bytes'],
       [635, 1],
       [764, 5],
       [766, 0],
     ] as const) {
-      expect([at, patched(at, value)]).toEqual([at, ['malformed']]);
+      expect([at, patched(at, value)]).toEqual([at, ['malformed', ...more, 'quote_sig_invalid']]);
     }
     const v5 = makeQuote(world, pck, { version: 5, bodyType: 3 });
     for (const at of [48, 50]) {
       const evidence = v5.slice();
       evidence[at] = 0;
-      expect(examineTdxQuote({ ...genuine, evidence }).reasons).toEqual(['malformed']);
+      expect(examineTdxQuote({ ...genuine, evidence }).reasons).toEqual(['malformed', 'quote_sig_invalid']);
     }
     for (const evidence of [new Uint8Array(0), new Uint8Array(65_537), genuine.evidence.slice(0, -1)]) {
-      expect(examineTdxQuote({ ...genuine, evidence }).reasons).toEqual(['malformed']);
+      expect(examineTdxQuote({ ...genuine, evidence }).reasons).toEqual(['malformed', 'quote_sig_invalid']);
     }
   });
 });

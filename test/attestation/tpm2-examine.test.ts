@@ -126,8 +126,22 @@ describe('a quote by a bare key', () => {
     ['the values are no JSON', () => with_(inputs(), { pcrs: latin('{') }), ['ak_not_certified', 'malformed', 'pcr_digest_mismatch']],
     ['it quotes nothing', () => inputs({ pcrs: {} }), ['ak_not_certified', 'pcr_digest_mismatch']],
     ['it is 64 KiB', () => ({ ...inputs(), evidence: new Uint8Array(65_536) }), ['malformed']],
-    ['it is empty', () => ({ ...inputs(), evidence: new Uint8Array(0) }), ['bad_magic', 'ak_not_certified', 'quote_signature_invalid']],
+    [
+      'it is empty',
+      () => ({ ...inputs(), evidence: new Uint8Array(0) }),
+      ['malformed', 'bad_magic', 'ak_not_certified', 'quote_signature_invalid'],
+    ],
   ])('is refused or doubted when %s', async (_, given, reasons) => expect(await reasonsOf(given())).toEqual(reasons));
+});
+
+test('says what else is in it when it begins wrongly', async () => {
+  const { claims: whole } = await real(inputs());
+  const { claims: foreign } = await real(inputs({ magic: 0xff544348 }));
+  expect(foreign).toEqual(whole);
+  const certified = concat(inputs({ type: 0x8017 }).evidence.subarray(0, -1), Uint8Array.of(1, 2));
+  const { claims } = await real({ ...inputs(), evidence: certified });
+  expect(claims).toMatchObject({ nonce: whole['nonce'], clock: whole['clock'], qualified_signer: whole['qualified_signer'] });
+  expect(claims).not.toHaveProperty('pcr_digest');
 });
 
 describe('a boot log', () => {
@@ -321,7 +335,7 @@ describe("Azure's report", () => {
     ['the text names another key', hcl(runtime([jwkOf(makeAk().publicKey)])), {}, ['ak_not_bound', 'ak_not_certified']],
     ['the text names no key', hcl(runtime([])), {}, ['ak_not_bound', 'ak_not_certified']],
     ['the text names two keys', hcl(changed), {}, ['ak_not_bound', 'ak_not_certified']],
-    ['the guest can be debugged', hcl(), { debug: true, accept: false }, ['debug_enabled', 'tee_not_acceptable']],
+    ['the guest can be debugged', hcl(), { debug: true, accept: false }, ['debug_enabled', 'tee_not_acceptable', 'ak_not_certified']],
     ['it is of TDX, and no quote came along', hcl(runtime(), dataOf(runtime()), 4), {}, ['ak_not_bound', 'ak_not_certified']],
     ['it is of a type nobody knows', hcl(runtime(), dataOf(runtime()), 3), {}, ['malformed', 'ak_not_bound', 'ak_not_certified']],
     ['its text is no JSON', hcl(latin('{')), {}, ['malformed', 'ak_not_bound', 'ak_not_certified']],

@@ -13,7 +13,7 @@ import { ACCEPTANCE_WORDS, type AcceptanceWord, acceptanceProblems } from './acc
 import { type CompactToken, readCompact } from './compact.ts';
 import { readDetached } from './detached-eat.ts';
 import { takes } from './keys.ts';
-import { readProduct } from './products.ts';
+import { productionIssuerOf, readProduct } from './products.ts';
 import { type KeyProblem, trustedKey } from './trusted-key.ts';
 
 export type TokenReason =
@@ -119,7 +119,7 @@ function textOf(seconds: number | undefined): string | null {
   return seconds === undefined ? null : isoSeconds(new Date(seconds * 1000));
 }
 
-/** What the manifest asks besides: absent means nobody asks. */
+/** What the manifest asks besides. Absent means that nobody asks, but for services of which one is for production and others for tests. */
 function asked(
   claims: JsonObject,
   { nonce }: Readonly<Record<string, ClaimValue>>,
@@ -131,8 +131,9 @@ function asked(
     ['expected_audience', claims['aud'], 'audience_mismatch'],
     ['expected_issuer', claims['iss'], 'issuer_not_allowed'],
   ];
+  const otherwise: Readonly<Record<string, unknown>> = { expected_issuer: productionIssuerOf(claims) };
   return questions.flatMap(([name, value, problem]) => {
-    const wanted = parameters[name] ?? null;
+    const wanted = parameters[name] ?? otherwise[name] ?? null;
     return wanted === null || holds(value, wanted) ? [] : [problem];
   });
 }

@@ -10,9 +10,13 @@ import { earStatuses } from './ear.ts';
 type Claims = Readonly<Record<string, ClaimValue>>;
 
 interface Product {
+  /** Who alone issues such tokens for production; absent where that is each one's own choice. */
+  readonly issuer?: string;
   is(claims: JsonObject): boolean;
   read(claims: JsonObject): Claims;
 }
+
+const NRAS = 'https://nras.attestation.nvidia.com';
 
 /** The first that fits. `product` is the name people know; a token of nobody known has none. */
 const PRODUCTS: readonly Product[] = [
@@ -29,7 +33,7 @@ const PRODUCTS: readonly Product[] = [
     is: (claims) => ['attester_tcb_status', 'verifier_instance_ids'].some((name) => Object.hasOwn(claims, name)),
     read: readTrustAuthority,
   },
-  { is: ({ iss }) => iss === 'https://nras.attestation.nvidia.com', read: readNras },
+  { is: isNras, read: readNras, issuer: NRAS },
   {
     is: (claims) => Object.hasOwn(claims, 'x-ms-attestation-type'),
     read: (claims) => ({
@@ -56,6 +60,15 @@ const PRODUCTS: readonly Product[] = [
   },
 ];
 
+/** By what its claims are called: staging services and local verifiers of NVIDIA's write the same ones under names of their own. */
+function isNras(claims: JsonObject): boolean {
+  return claims['iss'] === NRAS || Object.keys(claims).some((name) => name.startsWith('x-nvidia-'));
+}
+
+export function productionIssuerOf(claims: JsonObject): string | undefined {
+  return PRODUCTS.find((product) => product.is(claims))?.issuer;
+}
+
 /** Members every EAT may have (RFC 9711), then the product's own. */
 export function readProduct(claims: JsonObject): Claims {
   const own = PRODUCTS.find((product) => product.is(claims))?.read(claims) ?? { product: null };
@@ -79,23 +92,28 @@ function readTrustAuthority(claims: JsonObject): Claims {
   };
 }
 
-/** The overall token does not say which GPU it is about; its parts do. */
 const NVIDIA_CHIPS: ReadonlyArray<readonly [prefix: string, product: string]> = [
   ['GH100', 'NVIDIA H100'],
   ['GB100', 'NVIDIA B100'],
-  ['LS10', 'NVIDIA NVSwitch'],
+  ['LS_10', 'NVIDIA NVSwitch'],
 ];
 
 function readNras(claims: JsonObject): Claims {
-  const model = textAt(claims, 'hwmodel');
-  const product = NVIDIA_CHIPS.find(([prefix]) => model?.startsWith(prefix))?.[1] ?? (model === null ? 'NVIDIA H100' : 'NVIDIA GPU');
+  const digests = submodDigests(claims);
+  const product = nvidiaProduct(textAt(claims, 'hwmodel'), Object.keys(digests ?? {}));
   const optional: Record<string, ClaimValue> = {
     overall_result: valueAt(claims, 'x-nvidia-overall-att-result'),
     driver_version: valueAt(claims, 'x-nvidia-gpu-driver-version'),
     vbios_version: valueAt(claims, 'x-nvidia-gpu-vbios-version'),
-    submod_digests: submodDigests(claims),
+    submod_digests: digests,
   };
   return { product, ...Object.fromEntries(Object.entries(optional).filter(([, value]) => value !== null)) };
+}
+
+/** The overall token does not say which device it is about: `parts`, the names of the tokens it is about, tell. */
+function nvidiaProduct(model: string | null, parts: readonly string[]): string {
+  if (model !== null) return NVIDIA_CHIPS.find(([prefix]) => model.startsWith(prefix))?.[1] ?? 'NVIDIA GPU';
+  return parts.some((part) => part.startsWith('SWITCH-')) ? 'NVIDIA NVSwitch' : 'NVIDIA H100';
 }
 
 /** RFC 9711, 4.2.18.1.2: `["DIGEST", ["SHA-256", <hex>]]` by the name of the part. */

@@ -111,13 +111,12 @@ function examineKey(
   { certificate, cabundle }: Partial<NitroDocument>,
   { inputs, memo, found, claims }: KeyQuestion,
 ): readonly Certificate[] {
-  if (certificate === undefined || cabundle === undefined) return []; // found before
-  const leaf = readOrNote(() => readCertificate(certificate), found);
+  const leaf = certificate && readOrNote(() => readCertificate(certificate), found);
+  if (leaf === undefined || !coseVerifies(cose, leaf.publicKey)) found.add('cose_signature_invalid');
   if (leaf === undefined) return [];
   claims['leaf_valid_from'] = isoSeconds(leaf.notBefore);
   claims['leaf_valid_until'] = isoSeconds(leaf.notAfter);
-  if (!coseVerifies(cose, leaf.publicKey)) found.add('cose_signature_invalid');
-  const issuers = readOrNote(() => cabundle.toReversed().map((der) => readIssuer(der, memo)), found);
+  const issuers = cabundle && readOrNote(() => cabundle.toReversed().map((der) => readIssuer(der, memo)), found);
   if (issuers === undefined) return [];
   const chain = followChain([leaf, ...issuers], memo);
   claims['valid_from'] = isoSeconds(chain.validity.from);
@@ -154,6 +153,6 @@ function isPinned(root: Certificate | undefined, roots: readonly PinnedRoot[]): 
 
 /** Fits when nobody asked. What is not hex fits nothing. */
 function nonceFits({ nonce }: Partial<NitroDocument>, expected: unknown): boolean {
-  if (expected === undefined) return true;
+  if (expected === undefined || expected === null) return true;
   return typeof expected === 'string' && expected !== '' && nonce instanceof Uint8Array && toHex(nonce) === expected.toLowerCase();
 }

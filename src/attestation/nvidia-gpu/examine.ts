@@ -78,7 +78,7 @@ function readChain(
   found: Set<NvidiaWord>,
 ): readonly [Certificate, ...Certificate[]] | undefined {
   const chain = file && orMalformed(() => readCertificates(file, memo), found);
-  if (chain === undefined) found.add('chain_incomplete');
+  if (chain === undefined) found.add('chain_incomplete').add('untrusted_root');
   return chain;
 }
 
@@ -118,7 +118,7 @@ function describe(report: NvidiaReport, facts: ReportFacts, arch: string | undef
 
 /** Fits when nobody asked. What is not hex of 32 bytes fits nothing. */
 function nonceFits({ nonce }: NvidiaReport, expected: unknown): boolean {
-  return expected === undefined || (typeof expected === 'string' && expected.toLowerCase() === toHex(nonce));
+  return expected === undefined || expected === null || (typeof expected === 'string' && expected.toLowerCase() === toHex(nonce));
 }
 
 function examineLeaf(report: NvidiaReport, { fwid }: ReportFacts, leaf: Certificate, found: Set<NvidiaWord>): void {

@@ -7,7 +7,7 @@ import { type Certified, certify } from './certified.ts';
 import { judgedClaims, reportClaims } from './claims.ts';
 import { type Collateral, type CollateralTrust, dateFindings, verifyCollateral } from './collateral.ts';
 import { checkEventLog } from './event-log.ts';
-import { type QeReport, type QuotedReport, readQeReport, readQuotedReport, readQuoteSignature } from './quote.ts';
+import { type QeReport, type QuotedReport, readQeReport, readQuotedReport, readQuoteSignature, readTrailing } from './quote.ts';
 import { checkQuoteSignatures } from './signatures.ts';
 import { judgeTcb, sameUnder, type TcbVerdict } from './tcb.ts';
 import { TDX_UNACCEPTABLE, type TdxWord } from './words.ts';
@@ -50,13 +50,19 @@ interface QuoteParts {
   readonly trust: CollateralTrust;
 }
 
-/** Structure, PCK chain, the three signatures, and debug. */
+/** Structure, PCK chain, the three signatures, and debug. What cannot be read to its end is signed by nobody, and gets that word too. */
 export function examineQuoteAlone({ evidence, companions, roots, now }: ExaminationInputs, memo: IssuerMemo): ExaminedQuote {
   const quoted = orUndefined(() => readQuotedReport(evidence));
-  if (quoted === undefined) return { findings: ['malformed'], claims: {}, periods: [], parts: undefined };
+  if (quoted === undefined) return { findings: ['malformed', 'quote_sig_invalid'], claims: {}, periods: [], parts: undefined };
   const signature = orUndefined(() => readQuoteSignature(evidence, quoted));
+  const trailing = signature?.trailing ?? orUndefined(() => readTrailing(evidence, quoted));
+  const structure: readonly TdxWord[] = [
+    ...(quoted.isKnown && signature !== undefined ? [] : (['malformed'] as const)),
+    ...(trailing === undefined || trailing.isZero ? [] : (['trailing_bytes'] as const)),
+  ];
   if (signature === undefined) {
-    return { findings: ['malformed', ...debugFindings(quoted)], claims: reportClaims(quoted), periods: [], parts: undefined };
+    const findings = [...structure, 'quote_sig_invalid', ...debugFindings(quoted)] as const;
+    return { findings, claims: reportClaims(quoted), periods: [], parts: undefined };
   }
   const pinned = roots.filter(({ vendor }) => vendor === 'intel').flatMap(({ certificate }) => memo.certificates(certificate));
   const certified = certify(signature.pckChain, { roots: pinned, memo, now });
@@ -64,7 +70,7 @@ export function examineQuoteAlone({ evidence, companions, roots, now }: Examinat
   const log = companions['event_log'] && checkEventLog(companions['event_log'], quoted.report);
   return {
     findings: [
-      ...(signature.trailing.isZero ? [] : (['trailing_bytes'] as const)),
+      ...structure,
       ...certified.findings,
       ...checkQuoteSignatures(quoted, signature, qe, certified.pck),
       ...debugFindings(quoted),

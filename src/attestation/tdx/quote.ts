@@ -41,6 +41,8 @@ export interface QuotedReport {
   readonly report: TdReport;
   /** Header and body as they stand in the quote. */
   readonly signed: Uint8Array;
+  /** By Intel's quoting enclave with ECDSA P-256: the only header that is known here. */
+  readonly isKnown: boolean;
 }
 
 export interface QuoteSignature {
@@ -62,15 +64,16 @@ export function readQuotedReport(bytes: Uint8Array): QuotedReport {
   const reader = new Reader(bytes);
   const version = reader.u16();
   if (version !== 4 && version !== 5) throw new Malformed(`version ${version}`);
-  if (reader.u16() !== ECDSA_P256 || reader.u32() !== TEE_TDX) throw new Malformed('not a TDX quote signed with ECDSA P-256');
+  const keyType = reader.u16();
+  if (reader.u32() !== TEE_TDX) throw new Malformed('not a TDX quote');
   reader.take(4); // reserved; signed, and of no meaning here
-  if (!equalBytes(reader.take(16), INTEL_QE)) throw new Malformed('not by the quoting enclave of Intel');
+  const isKnown = equalBytes(reader.take(16), INTEL_QE) && keyType === ECDSA_P256;
   reader.take(20);
   const type = version === 4 ? 2 : reader.u16();
   const size = version === 4 ? BODY_BYTES[2] : reader.u32();
   if (size === undefined || BODY_BYTES[type] !== size) throw new Malformed(`a body of type ${type} and ${size} bytes`);
   const report = readReport(reader, type);
-  return { version, report, signed: bytes.slice(0, reader.at) };
+  return { version, report, signed: bytes.slice(0, reader.at), isKnown };
 }
 
 function readReport(reader: Reader, type: number): TdReport {
@@ -94,11 +97,18 @@ function readReport(reader: Reader, type: number): TdReport {
   };
 }
 
-/** Every length must say exactly what is there. Throws Malformed. */
-export function readQuoteSignature(bytes: Uint8Array, { signed }: QuotedReport): QuoteSignature {
+/** What follows the signature section, as the quote says where that ends. Throws Malformed when it ends nowhere. */
+export function readTrailing(bytes: Uint8Array, { signed }: QuotedReport): QuoteSignature['trailing'] {
   const file = new Reader(bytes, signed.length);
+  file.take(file.u32());
+  const rest = bytes.subarray(file.at);
+  return { length: rest.length, isZero: rest.every((byte) => byte === 0) };
+}
+
+/** Every length must say exactly what is there. Throws Malformed. */
+export function readQuoteSignature(bytes: Uint8Array, quoted: QuotedReport): QuoteSignature {
+  const file = new Reader(bytes, quoted.signed.length);
   const section = new Reader(file.take(file.u32()));
-  const trailing = bytes.subarray(file.at);
   const signature = section.take(64);
   const attestationKey = section.take(64);
   const qe = section.certification(QE_REPORT_CERTIFICATION);
@@ -115,7 +125,7 @@ export function readQuoteSignature(bytes: Uint8Array, { signed }: QuotedReport):
     qeReportSignature,
     authenticationData,
     pckChain: withoutTrailingZeros(chain.rest()),
-    trailing: { length: trailing.length, isZero: trailing.every((byte) => byte === 0) },
+    trailing: readTrailing(bytes, quoted),
   };
 }
 

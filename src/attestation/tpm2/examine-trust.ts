@@ -81,7 +81,8 @@ async function isBound(
   });
   if (report?.claims['debug'] === true) findings.found('debug_enabled');
   const doubts = report?.valid === true ? report.reasons.filter((reason) => !(trusted && reason === WITHOUT_COLLATERAL)) : [];
-  if (doubts.length > 0) findings.found('tee_not_acceptable');
+  // Whom only a doubtful report vouches for, nobody vouches for.
+  if (doubts.length > 0) findings.found('tee_not_acceptable', ...(trusted ? [] : (['ak_not_certified'] as const)));
   return bound;
 }
 

@@ -12,10 +12,22 @@ import { compareWithLog, unloggedPcrs } from './boot-log.ts';
 import { readAttestationKeys } from './examine-keys.ts';
 import { examineTrust, type ReportExaminations } from './examine-trust.ts';
 import { Findings, type TpmReason } from './findings.ts';
-import { attestKind, coversExactly, MAX_QUOTE_BYTES, parseQuote, pcrDigest, type Quote } from './quote.ts';
-import { Malformed } from './reader.ts';
+import {
+  attestKind,
+  coversExactly,
+  MAX_QUOTE_BYTES,
+  parseAsQuote,
+  parseQuote,
+  parseStatement,
+  pcrDigest,
+  type Quote,
+  type Statement,
+} from './quote.ts';
+import { orUndefined } from './reader.ts';
 import { parseSignature, signatureVerifies, type TpmSignature } from './signature.ts';
 
+/** Magic and type: without them it is nothing. */
+const SHORTEST_BYTES = 6;
 /** Three banks of 24 values are below 8 KiB. */
 const MAX_PCRS_BYTES = 16_384;
 
@@ -47,28 +59,38 @@ async function examineQuote(inputs: ExaminationInputs, reports: ReportExaminatio
   return findings.result();
 }
 
+/** Goes on after a wrong beginning, so that a person sees the rest: the finding stays. */
 function readQuote(evidence: Uint8Array, findings: Findings): Quote | undefined {
   const kind = attestKind(evidence);
-  if (kind !== 'quote') {
-    findings.found(kind);
-    return undefined;
-  }
-  const quote = orFound(() => parseQuote(evidence), findings);
+  if (kind !== 'quote') findings.found(...(evidence.length < SHORTEST_BYTES ? (['malformed'] as const) : []), kind);
+  const quote = kind === 'quote' ? orFound(() => parseQuote(evidence), findings) : orUndefined(() => parseAsQuote(evidence));
+  const statement = quote ?? orUndefined(() => parseStatement(evidence));
+  if (statement !== undefined) describe(statement, findings);
   if (quote === undefined) return undefined;
-  const nonce = toHex(quote.extraData);
   const digest = toHex(quote.pcrDigest);
   findings.read({
-    nonce,
-    report_data: nonce,
     pcr_selection: quote.selection.map(({ bank, indexes }) => [bank, indexes]),
     pcr_digest: digest,
     measurement: digest,
-    clock: { clock: Number(quote.clock), reset: quote.resetCount, restart: quote.restartCount, safe: quote.safe ? 1 : 0 },
-    firmware_version: quote.firmwareVersion,
-    qualified_signer: quote.qualifiedSigner,
   });
   if (quote.selection.length > 0 && quote.selection.every(({ bank }) => bank === 'sha1')) findings.found('sha1_bank');
   return quote;
+}
+
+function describe(statement: Statement, findings: Findings): void {
+  const nonce = toHex(statement.extraData);
+  findings.read({
+    nonce,
+    report_data: nonce,
+    clock: {
+      clock: Number(statement.clock),
+      reset: statement.resetCount,
+      restart: statement.restartCount,
+      safe: statement.safe ? 1 : 0,
+    },
+    firmware_version: statement.firmwareVersion,
+    qualified_signer: statement.qualifiedSigner,
+  });
 }
 
 function readSignature(bytes: Uint8Array | undefined, findings: Findings): TpmSignature | undefined {
@@ -137,12 +159,9 @@ function readLog(bytes: Uint8Array, findings: Findings): EventLog | undefined {
   }
 }
 
+/** As `orUndefined`, and a finding. */
 function orFound<T>(parse: () => T, findings: Findings): T | undefined {
-  try {
-    return parse();
-  } catch (error) {
-    if (!(error instanceof Malformed)) throw error;
-    findings.found('malformed');
-    return undefined;
-  }
+  const parsed = orUndefined(() => ({ value: parse() }));
+  if (parsed === undefined) findings.found('malformed');
+  return parsed?.value;
 }

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { fromHex, toHex } from '../../domain/bytes.ts';
 import type { PcrBanks } from '../../domain/evidence.ts';
 import { BANK_BYTES, type BankName, bankName, type HashName } from './algorithms.ts';
-import { Malformed, readWhole, type TpmReader } from './reader.ts';
+import { Malformed, readWhole, TpmReader } from './reader.ts';
 
 /** A quote over three banks is about 200 bytes. */
 export const MAX_QUOTE_BYTES = 1024;
@@ -20,9 +20,8 @@ export interface PcrSelection {
   readonly indexes: readonly number[];
 }
 
-export interface Quote {
-  /** The signed bytes. */
-  readonly bytes: Uint8Array;
+/** What a TPM states of itself in every TPMS_ATTEST, whatever it attests. */
+export interface Statement {
   /** Name of the signing key, qualified by its parents: the TPM's own word, not compared with anything. */
   readonly qualifiedSigner: string;
   readonly extraData: Uint8Array;
@@ -34,6 +33,11 @@ export interface Quote {
   readonly safe: boolean;
   /** Vendor's number, 16 hex digits. */
   readonly firmwareVersion: string;
+}
+
+export interface Quote extends Statement {
+  /** The signed bytes. */
+  readonly bytes: Uint8Array;
   /** In the order of the quote, which is the order they are hashed in. */
   readonly selection: readonly PcrSelection[];
   readonly pcrDigest: Uint8Array;
@@ -48,22 +52,38 @@ export function attestKind(bytes: Uint8Array): 'quote' | 'not_a_quote' | 'bad_ma
 
 /** Parses a whole TPMS_ATTEST. Throws Malformed, also for any type but a quote. */
 export function parseQuote(bytes: Uint8Array): Quote {
-  return readWhole('TPMS_ATTEST', bytes, MAX_QUOTE_BYTES, (reader) => {
-    if (reader.u32() !== MAGIC) throw new Malformed('not made by a TPM (magic)');
-    if (reader.u16() !== TYPE_QUOTE) throw new Malformed('not a quote');
-    return {
-      bytes: bytes.slice(),
-      qualifiedSigner: toHex(reader.sized(66)),
-      extraData: reader.sized(64),
-      clock: reader.u64(),
-      resetCount: reader.u32(),
-      restartCount: reader.u32(),
-      safe: readYesNo(reader),
-      firmwareVersion: toHex(reader.take(8)),
-      selection: readSelections(reader),
-      pcrDigest: reader.sized(64),
-    };
-  });
+  const kind = attestKind(bytes);
+  if (kind === 'bad_magic') throw new Malformed('TPMS_ATTEST: not made by a TPM (magic)');
+  if (kind !== 'quote') throw new Malformed('TPMS_ATTEST: not a quote');
+  return parseAsQuote(bytes);
+}
+
+/** As if the first six bytes were a quote's: to show people what else is there. Throws Malformed. */
+export function parseAsQuote(bytes: Uint8Array): Quote {
+  return readWhole('TPMS_ATTEST', bytes, MAX_QUOTE_BYTES, (reader) => ({
+    bytes: bytes.slice(),
+    ...readStatement(reader),
+    selection: readSelections(reader),
+    pcrDigest: reader.sized(64),
+  }));
+}
+
+/** Of a TPMS_ATTEST of any type, its first six bytes unseen. Throws Malformed. */
+export function parseStatement(bytes: Uint8Array): Statement {
+  return readStatement(new TpmReader(bytes.subarray(0, MAX_QUOTE_BYTES)));
+}
+
+function readStatement(reader: TpmReader): Statement {
+  reader.take(6); // magic and type
+  return {
+    qualifiedSigner: toHex(reader.sized(66)),
+    extraData: reader.sized(64),
+    clock: reader.u64(),
+    resetCount: reader.u32(),
+    restartCount: reader.u32(),
+    safe: readYesNo(reader),
+    firmwareVersion: toHex(reader.take(8)),
+  };
 }
 
 /** Hash over the values in the order of the selection, with the *signature's* hash (part 3, 18.4); undefined if a selected value is not there. */

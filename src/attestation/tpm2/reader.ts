@@ -63,6 +63,16 @@ export function readWhole<T>(what: string, bytes: Uint8Array, maximum: number, r
   }
 }
 
+/** Undefined where `parse` finds the bytes malformed; any other error stays one. */
+export function orUndefined<T>(parse: () => T): T | undefined {
+  try {
+    return parse();
+  } catch (error) {
+    if (!(error instanceof Malformed)) throw error;
+    return undefined;
+  }
+}
+
 /** Runs a parser and makes its Malformed a refusal; any other error stays an error. */
 export function orRefusal<T>(code: ErrorCode, parse: () => T): T | Refusal {
   try {
