@@ -6,7 +6,7 @@
 /** Bytes. Logs of servers with a long boot menu reach some hundred KiB. */
 export const MAX_LOG_BYTES = 1024 * 1024;
 /** The longest known have a few hundred. */
-const MAX_EVENTS = 4096;
+const MAX_EVENTS = 2048;
 const MAX_ALGORITHMS = 8;
 const MAX_DIGEST_BYTES = 64;
 

@@ -2,10 +2,13 @@
 import { sha256Hex } from '../../domain/bytes.ts';
 import { LruMap } from '../../domain/lru-map.ts';
 import { type Certificate, isIssuedBy, readCertificate, unknownCritical } from './certificate.ts';
+import { Malformed } from './der.ts';
 import { derOrPem } from './pem.ts';
 
 /** Certificates in one file of issuers. Vendors send two or three. */
 const MAX_ISSUERS = 6;
+/** Of such a file: PEM of as many large certificates. Looked at before anything is digested. */
+const MAX_FILE_BYTES = 98_304;
 
 /**
  * Remembers what was read and verified of issuers, by digest, so that the thousandth report of a fleet costs two signatures and not
@@ -18,6 +21,7 @@ export class IssuerMemo {
 
   /** One DER certificate, or PEM of up to six. Throws Malformed. */
   certificates(file: Uint8Array): readonly Certificate[] {
+    if (file.length > MAX_FILE_BYTES) throw new Malformed(`longer than ${MAX_FILE_BYTES} bytes`);
     const digest = sha256Hex(file);
     const known = this.#files.get(digest);
     if (known !== undefined) return known;
