@@ -28,7 +28,12 @@ export interface VendorRoot extends PinnedRoot {
 }
 
 const FOLDER = new URL('../../policies/anchors/vendor-roots/', import.meta.url);
+const EK_FOLDER = new URL('../../policies/anchors/ek-roots/', import.meta.url);
 let loaded: readonly VendorRoot[] | undefined;
+let loadedEk: readonly EkRoot[] | undefined;
+
+/** The root of a maker of TPM chips. No examination judges by it: an endorsement key signs no evidence. */
+export type EkRoot = Omit<VendorRoot, 'vendor'> & { readonly vendor: string };
 
 /** Read once. Throws when a file is not the certificate that the table names: somebody changed one of the two. */
 export function pinnedRoots(): readonly VendorRoot[] {
@@ -36,14 +41,20 @@ export function pinnedRoots(): readonly VendorRoot[] {
   return loaded;
 }
 
-export function readRoots(folder: URL): readonly VendorRoot[] {
-  const table = JSON.parse(readFileSync(new URL('roots.json', folder), 'utf8')) as { roots: Array<Omit<VendorRoot, 'certificate'>> }; // ours
+/** The same of makers of TPM chips. */
+export function ekRoots(): readonly EkRoot[] {
+  loadedEk ??= readRoots<EkRoot>(EK_FOLDER);
+  return loadedEk;
+}
+
+export function readRoots<R extends EkRoot = VendorRoot>(folder: URL): readonly R[] {
+  const table = JSON.parse(readFileSync(new URL('roots.json', folder), 'utf8')) as { roots: Array<Omit<R, 'certificate'>> }; // ours
   return table.roots.map((row) => {
     const { raw, publicKey } = new X509Certificate(readFileSync(new URL(`${row.name}.pem`, folder)));
     const spki = publicKey.export({ type: 'spki', format: 'der' });
     if (digest(raw) !== row.sha256 || digest(spki) !== row.spkiSha256)
       throw new Error(`${row.name}.pem is not the certificate of roots.json`);
-    return { ...row, certificate: new Uint8Array(raw) };
+    return { ...row, certificate: new Uint8Array(raw) } as R; // what was left out above
   });
 }
 

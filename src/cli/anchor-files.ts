@@ -2,7 +2,7 @@
 import { X509Certificate } from 'node:crypto';
 import { dirname, resolve } from 'node:path';
 import { z } from 'zod';
-import { pinnedRoots } from '../attestation/pinned-roots.ts';
+import { ekRoots, pinnedRoots } from '../attestation/pinned-roots.ts';
 import { derOrPem } from '../attestation/x509/pem.ts';
 import { trustAnchor } from '../documents/anchors.ts';
 import { equalBytes, toBase64 } from '../domain/bytes.ts';
@@ -31,7 +31,7 @@ function readRoot(file: string, bytes: Buffer): readonly TrustAnchor[] {
   try {
     const { raw, subject } = new X509Certificate(bytes);
     const certificate = toBase64(raw);
-    const shipped = pinnedRoots().find((root) => equalBytes(root.certificate, raw));
+    const shipped = [...pinnedRoots(), ...ekRoots()].find((root) => equalBytes(root.certificate, raw));
     const name = (shipped?.title ?? subject.replaceAll('\n', ', ')).slice(0, 128);
     const kind = shipped?.kind ?? 'tpm2';
     if (kind === 'jwt' || kind === 'spiffe')

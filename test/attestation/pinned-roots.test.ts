@@ -4,32 +4,48 @@ import { X509Certificate } from 'node:crypto';
 import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { pathToFileURL } from 'node:url';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { pinnedRoots, readRoots } from '../../src/attestation/pinned-roots.ts';
+import { ekRoots, pinnedRoots, readRoots } from '../../src/attestation/pinned-roots.ts';
+import { readAnchors } from '../../src/cli/anchor-files.ts';
 import { sha256Hex } from '../../src/domain/bytes.ts';
 import { withVectors } from '../shared-vectors.ts';
 
 const folder = new URL('../../policies/anchors/vendor-roots/', import.meta.url);
+const FOLDERS = [
+  ['vendor-roots', pinnedRoots],
+  ['ek-roots', ekRoots],
+] as const;
 
-test('every PEM of the folder is in the table, and every row is a root that signed itself', () => {
-  const names = readdirSync(folder).filter((file) => file.endsWith('.pem'));
+test.each(FOLDERS)('every PEM of %s is in its table, and every row is a root that signed itself', (name, roots) => {
+  const names = readdirSync(new URL(`../${name}/`, folder)).filter((file) => file.endsWith('.pem'));
   expect(
-    pinnedRoots()
+    roots()
       .map(({ name }) => `${name}.pem`)
       .toSorted(),
   ).toEqual(names.toSorted());
-  for (const { certificate, title } of pinnedRoots()) {
+  for (const { certificate, title } of roots()) {
     const parsed = new X509Certificate(certificate);
     expect([title, parsed.verify(parsed.publicKey)]).toEqual([title, true]);
   }
 });
 
-test('the dates of the table are those of the certificates', () => {
-  for (const { certificate, name, notBefore, notAfter } of pinnedRoots()) {
+test.each(FOLDERS)('the dates of the table of %s are those of the certificates', (_name, roots) => {
+  for (const { certificate, name, notBefore, notAfter } of roots()) {
     const { validFromDate, validToDate } = new X509Certificate(certificate);
     expect([name, validFromDate, validToDate]).toEqual([name, new Date(notBefore), new Date(notAfter)]);
   }
+});
+
+test('a maker of TPM chips is proposed for endorsement keys, and a cloud for attestation keys', async () => {
+  const files = ['ek-roots/infineon-optiga-ecc-root-ca.pem', 'vendor-roots/azure-virtual-tpm-root-2023.pem'];
+  const [infineon, azure, ...more] = await readAnchors(files.map((file) => fileURLToPath(new URL(`../${file}`, folder))));
+  expect(infineon).toMatchObject({ kind: 'tpm2', name: 'Infineon OPTIGA(TM) ECC Root CA' });
+  expect(infineon).not.toHaveProperty('use');
+  expect(azure).toMatchObject({ kind: 'tpm2', use: 'attestation-keys' });
+  expect(more).toEqual([]);
+  const google = await readAnchors([fileURLToPath(new URL('google-ek-ak-ca-root.pem', folder))]);
+  expect(google.map((anchor) => 'use' in anchor && anchor.use)).toEqual([false, 'attestation-keys']);
 });
 
 describe('a table that somebody changed', () => {
