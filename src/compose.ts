@@ -10,9 +10,13 @@ import { createSpiffeVerifier } from './attestation/spiffe/verifier.ts';
 import { createTdxVerifier } from './attestation/tdx/verifier.ts';
 import { createTpm2Verifier } from './attestation/tpm2/verifier.ts';
 import { createAccessLog } from './audit/access-log.ts';
+import { parseWitnessVkey } from './audit/cosignature.ts';
 import { beginHeadFile, createHeadFile } from './audit/head-file/head-file.ts';
+import { createLevels } from './audit/levels.ts';
 import { createSequencer, type Sequencer } from './audit/sequencer.ts';
 import { verifierKey } from './audit/vkey.ts';
+import { postToWitness } from './audit/witness-http/post.ts';
+import { createWitnesses, type Witness, type Witnesses } from './audit/witnesses.ts';
 import { createFsBlobStore } from './blobs/fs/fs-blob-store.ts';
 import type { Config } from './config/config.ts';
 import type { Bodies } from './documents/bodies.ts';
@@ -41,6 +45,7 @@ import { createRewrapper } from './vault/rewrap.ts';
 import { startRewrapping } from './vault/rewrapping.ts';
 import { storedVault } from './vault/stored-vault.ts';
 import type { CatalogueKey, Vault } from './vault/vault.ts';
+import { noteWitnesses } from './vault/witness-notes.ts';
 
 const HOUSEKEEPING_MS = 1_000;
 
@@ -161,6 +166,8 @@ export async function startVault(
     await running.vault.revocations.start();
     closers.push(() => running.vault.revocations.stop());
     await recordStart(running.vault, config);
+    running.witnesses?.start();
+    closers.push(() => running.witnesses?.stop());
     running.sequencer.start();
     closers.push(() => running.sequencer.stop());
     const housekeeping = startHousekeeping(running.vault, log);
@@ -208,7 +215,13 @@ interface Parts {
   readonly metrics: Metrics;
 }
 
-async function assemble(config: Config, parts: Parts): Promise<{ readonly vault: Vault; readonly sequencer: Sequencer }> {
+interface Assembled {
+  readonly vault: Vault;
+  readonly sequencer: Sequencer;
+  readonly witnesses: Witnesses | undefined;
+}
+
+async function assemble(config: Config, parts: Parts): Promise<Assembled> {
   const { keys, stores, catalogueKey, identity, clock, log, metrics } = parts;
   const node = newId<Incarnation>(clock.now());
   const deks = createDekLeases({ provider: keys });
@@ -221,6 +234,27 @@ async function assemble(config: Config, parts: Parts): Promise<{ readonly vault:
     createNvidiaVerifier(),
     createSpiffeVerifier(),
   ];
+  const logKey = verifierKey(identity.origin, Buffer.from(identity.logKey.publicKey, 'base64'));
+  const watching = witnessesOf(config);
+  const accessLog = measuredLog(createAccessLog({ log: stores.log, vaultId: config.vaultId, node, configDigest: config.digest }), metrics);
+  const noting = noteWitnesses({ stores, accessLog }, (error) =>
+    log.error('what a witness said is not on record', { code: codeOf(error) }),
+  );
+  const witnesses =
+    watching &&
+    createWitnesses({
+      unitOfWork: stores.unitOfWork,
+      log: stores.log,
+      ...watching,
+      post: postToWitness,
+      monotonicMs: () => clock.monotonicMs(),
+      onEvent: (event) => {
+        const { severity, witness, state, detail } = event;
+        log[severity === 'critical' ? 'error' : severity === 'warning' ? 'warn' : 'info']('witness', { witness, state, detail });
+        noting.event(event);
+      },
+      onLag: noting.lag,
+    });
   const sequencer = createSequencer({
     unitOfWork: stores.unitOfWork,
     log: stores.log,
@@ -231,6 +265,7 @@ async function assemble(config: Config, parts: Parts): Promise<{ readonly vault:
     clock,
     heads: config.logHead === undefined ? undefined : createHeadFile(config.logHead),
     onEvent: (event) => {
+      if (event.kind === 'published') witnesses?.published(event.size);
       if (event.severity === 'critical') log.error('the access log is halted', { code: event.code });
       else if (event.severity === 'warning') log.warn(`access log: ${event.kind}`, { code: 'code' in event ? event.code : undefined });
     },
@@ -243,8 +278,16 @@ async function assemble(config: Config, parts: Parts): Promise<{ readonly vault:
     keys,
     kek: identity.kek,
     catalogueKey,
-    accessLog: measuredLog(createAccessLog({ log: stores.log, vaultId: config.vaultId, node, configDigest: config.digest }), metrics),
-    logKey: verifierKey(identity.origin, Buffer.from(identity.logKey.publicKey, 'base64')),
+    accessLog,
+    logKey,
+    levels: createLevels({
+      unitOfWork: stores.unitOfWork,
+      log: stores.log,
+      key: logKey,
+      witnesses: watching && { quorum: watching.quorum, witnesses: watching.witnesses.map(({ key }) => key) },
+    }),
+    recordLevels: config.recordLevels ?? {},
+    witnessLagMs: () => witnesses?.lagMs(),
     logHalted: () => sequencer.halted(),
     deks,
     verifiers: new Map(verifiers.map((verifier) => [verifier.kind, verifier])),
@@ -258,7 +301,22 @@ async function assemble(config: Config, parts: Parts): Promise<{ readonly vault:
     }),
     meter: measuredMeter(createReleaseMeter(stores, node), metrics),
   };
-  return { vault, sequencer };
+  return { vault, sequencer, witnesses };
+}
+
+/** Who is to witness. Throws `configuration_invalid`: a witness whose key is not the one that was pinned would be none. */
+function witnessesOf({ witnesses }: Config): { readonly witnesses: readonly Witness[]; readonly quorum: number } | undefined {
+  if (witnesses === undefined) return undefined;
+  const { quorum, list } = witnesses;
+  try {
+    const named = list.map(({ url, vkey }) => ({ url, key: parseWitnessVkey(vkey) }));
+    if (new Set(list.map(({ vkey }) => vkey)).size < list.length) throw new VaultError('note_malformed', 'one witness is named twice');
+    return { quorum, witnesses: named };
+  } catch (cause) {
+    throw new VaultError('configuration_invalid', `witnesses: ${cause instanceof VaultError ? cause.detail : 'a key cannot be read'}`, {
+      cause,
+    });
+  }
 }
 
 /** A log that is not the one this vault signed stops the start. */

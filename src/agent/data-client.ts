@@ -27,7 +27,7 @@ const releaseAnswer = z.object({
   version: z.string(),
   versionDigest: z.string(),
   objects: z.array(z.object({ path: z.string(), size: z.int().min(0), sha256: z.string() })),
-  receipt: z.object({ recordId: z.string() }),
+  receipt: z.object({ recordId: z.string(), proof: z.base64().optional() }),
   alias: z.object({ name: z.string(), counter: z.int().min(1) }).optional(),
 });
 
@@ -38,6 +38,8 @@ export interface GrantedRelease {
   readonly versionDigest: Digest;
   readonly objects: ReadonlyArray<{ readonly path: ObjectPath; readonly size: number; readonly sha256: Digest }>;
   readonly recordId: string;
+  /** When the vault waited for it; else `DataClient.receipt` asks for it. */
+  readonly receipt?: Uint8Array;
   /** When an alias was asked for: which, and its counter. Keep the highest (seen-aliases.ts). */
   readonly alias?: { readonly name: string; readonly counter: number };
 }
@@ -101,6 +103,7 @@ export class DataClient {
       versionDigest: parseDigest(answer.versionDigest),
       objects: answer.objects.map(({ path, size, sha256 }) => ({ path: parseObjectPath(path), size, sha256: parseDigest(sha256) })),
       recordId: answer.receipt.recordId,
+      ...(answer.receipt.proof !== undefined && { receipt: fromBase64(answer.receipt.proof) }),
       ...(answer.alias && { alias: answer.alias }),
     };
   }

@@ -61,7 +61,14 @@ export interface LogStore {
   /** Replaces tiles of the same path and sets the head; false (and no change) when the head's size is not `previous` or would not grow. */
   publish(tx: Tx, previous: TreeSize, head: PublishedHead, tiles: readonly TileRow[]): Promise<boolean>;
   head(tx: Tx): Promise<PublishedHead | undefined>;
-  /** Replaces the checkpoint by one of the same size, of another key; false when the size is another. Only for a recovery. */
+  /** The newest checkpoint that a quorum of witnesses cosigned, with their lines. */
+  witnessed(tx: Tx): Promise<PublishedHead | undefined>;
+  /** Keeps it; false, and no change, when a larger one is kept or the log's head is smaller. */
+  publishWitnessed(tx: Tx, head: PublishedHead): Promise<boolean>;
+  /**
+   * Replaces the checkpoint by one of the same size, of another key; false when the size is another. Only for a recovery. The witnessed one, of
+   * the key before, is forgotten.
+   */
   resignHead(tx: Tx, head: PublishedHead): Promise<boolean>;
   tile(tx: Tx, path: string): Promise<Uint8Array | undefined>;
   leafByRecord(tx: Tx, recordId: RecordId): Promise<{ readonly leaf: Uint8Array; readonly index?: LeafIndex } | undefined>;

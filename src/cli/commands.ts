@@ -40,6 +40,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Register>>> = {
   log: async () => (await import('./log.ts')).registerLog,
   alerts: async () => (await import('./alerts.ts')).registerAlerts,
   receipt: async () => (await import('./receipt.ts')).registerReceipt,
+  witness: async () => (await import('./witness.ts')).registerWitness,
   sealed: async () => (await import('./sealed.ts')).registerSealed,
   completion: async () => (await import('./completion.ts')).registerCompletion,
 };

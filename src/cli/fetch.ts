@@ -55,7 +55,7 @@ async function fetchVersion(options: Options): Promise<void> {
     const release = lastingRelease(first, again);
     const { bytes, seconds } = await receive(requester.client, release, options, retries, signal);
     const { releaseId, recordId, versionId, versionDigest, objects } = release.current;
-    if (options.receipt !== undefined) await keepReceipt(requester.client, releaseId, options.receipt, signal);
+    if (options.receipt !== undefined) await keepReceipt(requester.client, release.current, options.receipt, signal);
     const resumedBytes = Math.max(0, totalBytes(objects) - bytes);
     const here = resumedBytes > 0 ? `, ${resumedBytes} were here already` : '';
     print(options, { releaseId, recordId, versionId, versionDigest, bytes, resumedBytes, seconds, objects }, [
@@ -104,9 +104,14 @@ async function receive(client: DataClient, release: LastingRelease, options: Opt
 }
 
 /** The vault signs a checkpoint several times a second, so the wait is short; the weights are here already, whatever becomes of it. */
-async function keepReceipt(client: DataClient, releaseId: ReleaseId, file: string, signal: AbortSignal): Promise<void> {
+async function keepReceipt(
+  client: DataClient,
+  { releaseId, receipt: given }: GrantedRelease,
+  file: string,
+  signal: AbortSignal,
+): Promise<void> {
   const retries = createRetries({ firstMs: 200, mostMs: 1_000, giveUpSeconds: RECEIPT_SECONDS });
-  const receipt = await retrying(() => client.receipt(releaseId), retries, signal);
+  const receipt = given ?? (await retrying(() => client.receipt(releaseId), retries, signal));
   await writeFile(file, receipt, { mode: 0o600 });
 }
 

@@ -20,11 +20,11 @@ export function copyIn(folder: string): LogSource {
 }
 
 /** The vault's own log; each bundle that is read is on record there. */
-export function logOf<T>(folder: string, work: (source: LogSource) => Promise<T>): Promise<T> {
+export function logOf<T>(folder: string, work: (source: LogSource) => Promise<T>, checkpoint = 'checkpoint'): Promise<T> {
   return withKit(folder, async (kit) => {
     const headers = await kit.sessionHeaders();
     const get = async (path: string) =>
       new Uint8Array(await readAll(await kit.https.send({ method: 'GET', path: `/v1/log/${path}`, headers })));
-    return work({ checkpoint: () => get('checkpoint'), tile: get });
+    return work({ checkpoint: () => get(checkpoint), tile: get });
   });
 }

@@ -5,7 +5,7 @@ import type { Command } from 'commander';
 import { copyLog } from '../audit/export.ts';
 import { findRecord } from '../audit/find-record.ts';
 import { makeProof, verifyProof } from '../audit/proof.ts';
-import { type LogProblem, verifyLog } from '../audit/verify.ts';
+import { type LogProblem, type LogSource, verifyLog } from '../audit/verify.ts';
 import { parseVkey } from '../audit/vkey.ts';
 import { VaultError } from '../domain/errors.ts';
 import { parseId, type RecordId } from '../domain/ids.ts';
@@ -16,26 +16,32 @@ import { registerLogSearch } from './log-search.ts';
 import { type ShowOptions, show } from './log-show.ts';
 import { copyIn, logOf } from './log-source.ts';
 import { print } from './output.ts';
+import { assertAskedWitnesses, inWords, type WitnessOptions, witnessOptions } from './witness-options.ts';
 
 export function registerLog(program: Command): void {
   const log = addGroup(program, 'log', 'The access log');
   addCommand(log, 'export <folder>', 'Copy checkpoint, tiles and entries (C2SP tlog-tiles) into a folder', [
     'wv log export --kit kits/bob log-copy',
     'wv log export --kit kits/bob --json log-copy',
+    'wv log export --kit kits/bob --witnessed log-copy',
   ])
     .requiredOption('--kit <folder>', "the administrator's kit, made by `wv init`")
-    .action((folder: string, options: { kit: string; json?: boolean }) => exportTo(folder, options));
+    .option('--witnessed', 'at the newest checkpoint that a quorum of witnesses cosigned, a second or so behind')
+    .action((folder: string, options: ExportOptions) => exportTo(folder, options));
   registerLogSearch(log);
   addLogCommand(log, 'show <record>', 'One record in words; of a refusal, which claim failed, what was expected and what was seen', [
     'wv log show --kit kits/bob 01890000-0000-7000-8000-000000000000',
     'wv log show --kit kits/bob --namespace research --json 01890000-0000-7000-8000-000000000000',
   ]).action((record: string, options: ShowOptions) => show(record, options));
-  addCommand(log, 'verify <folder>', 'Verify records, tree and signed checkpoint of a copy; names the record that was altered', [
-    "wv log verify --vkey 'vault.example/log/2026+1c2d3e4f+BFk...' log-copy",
-    'wv log verify --vkey "$(cat log.vkey)" --json log-copy',
-  ])
+  witnessOptions(
+    addCommand(log, 'verify <folder>', 'Verify records, tree and signed checkpoint of a copy; names the record that was altered', [
+      "wv log verify --vkey 'vault.example/log/2026+1c2d3e4f+BFk...' log-copy",
+      'wv log verify --vkey "$(cat log.vkey)" --json log-copy',
+      'wv log verify --vkey "$(cat log.vkey)" --witness "$(cat witness.vkey)" log-copy',
+    ]),
+  )
     .requiredOption('--vkey <key>', "the log's verifier key, as `wv init` printed it")
-    .action((folder: string, options: { vkey: string; json?: boolean }) => verify(folder, options));
+    .action((folder: string, options: VerifyOptions) => verify(folder, options));
   addCommand(log, 'prove <folder> <record>', 'Take one record and its proof (tlog-proof) out of a copy: <out>.leaf and <out>.tlog-proof', [
     'wv log prove --vkey "$(cat log.vkey)" --out record log-copy 01890000-0000-7000-8000-000000000000',
     'wv log prove --vkey "$(cat log.vkey)" --out record --json log-copy 01890000-0000-7000-8000-000000000000',
@@ -51,10 +57,16 @@ export function registerLog(program: Command): void {
     .action((proof: string, leaf: string, options: { vkey: string; json?: boolean }) => check(proof, leaf, options));
 }
 
+interface ExportOptions {
+  readonly kit: string;
+  readonly json?: boolean;
+  readonly witnessed?: boolean;
+}
+
 /** The checkpoint is fetched first and written last: tiles never change, so a copy that has a checkpoint is whole at that size. */
-async function exportTo(folder: string, options: { kit: string; json?: boolean }): Promise<void> {
+async function exportTo(folder: string, options: ExportOptions): Promise<void> {
   if ((await readdir(folder).catch(() => [])).length > 0) throw new VaultError('usage', `${folder} is not empty`);
-  await logOf(options.kit, async (source) => {
+  const copy = async (source: LogSource) => {
     const write = async (path: string, bytes: Uint8Array) => {
       const file = join(folder, path);
       await mkdir(dirname(file), { recursive: true, mode: 0o700 });
@@ -62,7 +74,8 @@ async function exportTo(folder: string, options: { kit: string; json?: boolean }
     };
     const { size, tiles } = await copyLog(source, { write });
     print(options, { size, tiles }, [`${size} records in ${tiles} files at ${folder}.`]);
-  });
+  };
+  await logOf(options.kit, copy, options.witnessed === true ? 'checkpoint/witnessed' : 'checkpoint');
 }
 
 async function prove(folder: string, record: string, options: { vkey: string; out: string; json?: boolean }): Promise<void> {
@@ -82,11 +95,18 @@ async function check(proofFile: string, leafFile: string, options: { vkey: strin
   print(options, { index, origin, size }, [`Record ${index} of ${origin}, under its signed checkpoint of ${size} records.`]);
 }
 
-async function verify(folder: string, options: { vkey: string; json?: boolean }): Promise<void> {
-  const report = await verifyLog(copyIn(folder), options.vkey);
+interface VerifyOptions extends WitnessOptions {
+  readonly vkey: string;
+  readonly json?: boolean;
+}
+
+async function verify(folder: string, options: VerifyOptions): Promise<void> {
+  const copy = copyIn(folder);
+  const report = await verifyLog(copy, options.vkey);
+  const seen = report.ok ? assertAskedWitnesses(await copy.checkpoint(), options) : [];
   const { ok, origin, size, problems, releases } = report;
   const lines = ok
-    ? [`${size} records, tree and checkpoint of ${origin} verified.`, `Releases: ${JSON.stringify(releases)}`]
+    ? [`${size} records, tree and checkpoint of ${origin} verified.`, ...inWords(seen), `Releases: ${JSON.stringify(releases)}`]
     : problems.map((one) => `${one.code}: ${named(one)}`);
   print(options, { ok, origin, size, root: Buffer.from(report.root).toString('base64'), problems, releases }, lines);
   const [worst] = problems;

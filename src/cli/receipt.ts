@@ -1,27 +1,40 @@
 /** `wv receipt`: check what a vault said of a release, years later and without it. */
 import type { Command } from 'commander';
+import { parseProof } from '../audit/proof.ts';
 import { openReceipt } from '../audit/receipt.ts';
 import { VaultError } from '../domain/errors.ts';
 import { addCommand, addGroup } from './command.ts';
 import { readUserFile } from './files.ts';
 import { print } from './output.ts';
+import { assertAskedWitnesses, inWords, type WitnessOptions, witnessOptions } from './witness-options.ts';
 
 export function registerReceipt(program: Command): void {
   const receipt = addGroup(program, 'receipt', 'Receipts: proof that a release is in the access log');
-  addCommand(receipt, 'verify <file>', 'Verify a receipt with nothing but the log key, and show what it proves', [
-    'wv receipt verify --vkey "$(cat log.vkey)" llama-70b.receipt',
-    'wv receipt verify --vkey "$(cat log.vkey)" --json llama-70b.receipt',
-  ])
+  witnessOptions(
+    addCommand(receipt, 'verify <file>', 'Verify a receipt with nothing but the log key, and show what it proves', [
+      'wv receipt verify --vkey "$(cat log.vkey)" llama-70b.receipt',
+      'wv receipt verify --vkey "$(cat log.vkey)" --json llama-70b.receipt',
+      'wv receipt verify --vkey "$(cat log.vkey)" --witness "$(cat witness.vkey)" crown.receipt',
+    ]),
+  )
     .requiredOption('--vkey <key>', "the log's verifier key, as `wv init` printed it")
-    .action((file: string, options: { vkey: string; json?: boolean }) => verify(file, options));
+    .action((file: string, options: Options) => verify(file, options));
 }
 
-async function verify(file: string, options: { vkey: string; json?: boolean }): Promise<void> {
-  const { index, checkpoint, leaf } = openReceipt(await readUserFile(file), options.vkey);
+interface Options extends WitnessOptions {
+  readonly vkey: string;
+  readonly json?: boolean;
+}
+
+async function verify(file: string, options: Options): Promise<void> {
+  const receipt = await readUserFile(file);
+  const { index, checkpoint, leaf } = openReceipt(receipt, options.vkey);
+  const seen = assertAskedWitnesses(parseProof(receipt).checkpoint, options);
   const record = recordIn(leaf);
   const { origin, size } = checkpoint;
   print(options, { index, origin, size, record }, [
     `Record ${index} of ${origin}, under its signed checkpoint of ${size} records:`,
+    ...inWords(seen),
     JSON.stringify(record, null, 2),
   ]);
 }

@@ -7,6 +7,7 @@ import { isIP } from 'node:net';
 import { dirname, isAbsolute, resolve } from 'node:path';
 import { z } from 'zod';
 import { sha256Hex } from '../domain/bytes.ts';
+import { CLASS_NAMES, CLASSES, type ClassName, RECORD_LEVELS, type RecordLevel } from '../domain/classes.ts';
 import { VaultError } from '../domain/errors.ts';
 import { type Digest, parseDigest, parseId, type VaultId } from '../domain/ids.ts';
 import { canonicalJson } from '../domain/json.ts';
@@ -58,6 +59,10 @@ const kms = z.strictObject({
   deletionDays: z.int().optional(),
 });
 
+/** C2SP tlog-witness. `vkey` pins the key, so that the address need not be trusted. */
+const witness = z.strictObject({ url: z.url({ protocol: /^https?$/ }), vkey: z.string().min(1) });
+const witnesses = z.strictObject({ quorum: z.int().min(1), list: z.array(witness).min(1).max(16) });
+
 /** Paths are relative to the file's folder. Secrets are never in here: only the paths of their files. */
 const fileSchema = z.strictObject({
   vaultId: z.string(),
@@ -75,6 +80,10 @@ const fileSchema = z.strictObject({
   keeperSocket: z.string().min(1),
   /** Where the last signed checkpoint is kept, apart from the database: on another disk it notices a database that was put back. */
   logHead: z.string().min(1).optional(),
+  /** Who cosigns the checkpoints of the access log, in another administrative domain, and how many of them make one witnessed. */
+  witnesses: witnesses.optional(),
+  /** Where a release waits for more of its record than its class demands. */
+  recordLevels: z.partialRecord(z.enum(CLASS_NAMES), z.enum(RECORD_LEVELS)).optional(),
   dataPlane: listener,
   adminPlane: listener,
   /** Off when absent. */
@@ -92,6 +101,8 @@ export interface Config {
   /** Where a child keeper is to listen; each process of a vault has its own. */
   readonly keeperSocket: string;
   readonly logHead?: string | undefined;
+  readonly witnesses?: Readonly<z.output<typeof witnesses>> | undefined;
+  readonly recordLevels?: Readonly<Partial<Record<ClassName, RecordLevel>>> | undefined;
   readonly dataPlane: Listener;
   readonly adminPlane: Listener;
   readonly metricsPlane?: Readonly<z.output<typeof metricsListener>> | undefined;
@@ -139,6 +150,15 @@ export function parseConfig(text: string, folder: string): Config {
   if (dataPlane.port !== 0 && dataPlane.port === adminPlane.port && dataPlane.host === adminPlane.host) {
     throw new VaultError('configuration_invalid', 'adminPlane.port: the two planes share no port');
   }
+  if (file.witnesses !== undefined && file.witnesses.quorum > file.witnesses.list.length) {
+    throw new VaultError('configuration_invalid', 'witnesses.quorum: more than there are witnesses');
+  }
+  for (const [name, level] of Object.entries(file.recordLevels ?? {}) as Array<[ClassName, RecordLevel]>) {
+    if (RECORD_LEVELS.indexOf(level) < RECORD_LEVELS.indexOf(CLASSES[name].record))
+      throw new VaultError('configuration_invalid', `recordLevels.${name}: less than the class demands`);
+    if (level === 'witnessed' && file.witnesses === undefined)
+      throw new VaultError('configuration_invalid', `recordLevels.${name}: there are no witnesses`);
+  }
   const path = (value: string) => (isAbsolute(value) ? value : resolve(folder, value));
   const at = (plane: Listener): Listener => ({ ...plane, certificate: path(plane.certificate), privateKey: path(plane.privateKey) });
   return Object.freeze({
@@ -149,6 +169,8 @@ export function parseConfig(text: string, folder: string): Config {
     keeper: keeperOf(file, path),
     keeperSocket: path(file.keeperSocket),
     ...(file.logHead !== undefined && { logHead: path(file.logHead) }),
+    ...(file.witnesses && { witnesses: file.witnesses }),
+    ...(file.recordLevels && { recordLevels: file.recordLevels }),
     dataPlane: at(dataPlane),
     adminPlane: at(adminPlane),
     ...(file.metricsPlane && { metricsPlane: file.metricsPlane }),

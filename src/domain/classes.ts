@@ -6,6 +6,13 @@ export type ClassName = (typeof CLASS_NAMES)[number];
 export const DELIVERIES = ['stream'] as const;
 export type Delivery = (typeof DELIVERIES)[number];
 
+/**
+ * How far the record of a release must have come before its first byte: its transaction durable; under a signed checkpoint; under one that a quorum
+ * of witnesses cosigned (docs/formats/access-log.md). Each includes the ones before.
+ */
+export const RECORD_LEVELS = ['durable', 'committed', 'witnessed'] as const;
+export type RecordLevel = (typeof RECORD_LEVELS)[number];
+
 export interface ClassDemands {
   /** Evidence must answer a challenge of ours. */
   readonly fresh: boolean;
@@ -16,17 +23,19 @@ export interface ClassDemands {
   /** Evidence must come from a TEE; a TPM is not enough. */
   readonly tee: boolean;
   /** People, the publisher among them, that must want a version published. */
+  readonly record: RecordLevel;
   readonly publishApprovals: 1 | 2;
   readonly releaseSeconds: number;
 }
 
-/** `critical` also asks for a witness and a standing authorization, which do not exist yet: it cannot be released. */
+/** `critical` also asks for a standing authorization: a permit that two people signed for that very version, until a date (policy/standing.ts). */
 export const CLASSES: Readonly<Record<ClassName, ClassDemands>> = {
   public: {
     fresh: false,
     keyBound: false,
     hardware: false,
     tee: false,
+    record: 'durable',
     publishApprovals: 1,
     releaseSeconds: 86_400,
   },
@@ -35,6 +44,7 @@ export const CLASSES: Readonly<Record<ClassName, ClassDemands>> = {
     keyBound: true,
     hardware: false,
     tee: false,
+    record: 'durable',
     publishApprovals: 1,
     releaseSeconds: 28_800,
   },
@@ -43,10 +53,19 @@ export const CLASSES: Readonly<Record<ClassName, ClassDemands>> = {
     keyBound: true,
     hardware: true,
     tee: false,
+    record: 'durable',
     publishApprovals: 2,
     releaseSeconds: 3_600,
   },
-  critical: { fresh: true, keyBound: true, hardware: true, tee: true, publishApprovals: 2, releaseSeconds: 900 },
+  critical: {
+    fresh: true,
+    keyBound: true,
+    hardware: true,
+    tee: true,
+    record: 'witnessed',
+    publishApprovals: 2,
+    releaseSeconds: 900,
+  },
 };
 
 export const DEFAULTS = {
@@ -78,6 +97,11 @@ export const DEFAULTS = {
   keeperQueue: 256,
   keeperSessions: 4,
   logCheckpointMs: 200,
+  logWitnessMs: 1_000,
+  witnessDeadlineMs: 5_000,
+  witnessLagMs: 60_000,
+  logCommitWaitMs: 2_000,
+  logWitnessWaitMs: 10_000,
   logLeafBytes: 16_384,
   logFollowMs: 250,
   logFollowBatch: 512,

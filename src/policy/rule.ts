@@ -16,6 +16,7 @@ import {
 } from './attributes.ts';
 import { type CedarRequest, type Decision, evaluate, nameFew } from './evaluate.ts';
 import type { LoadedPolicySet } from './policy-set.ts';
+import { standingFor } from './standing.ts';
 
 export interface ReleaseSupposition extends ReleaseAttributes {
   /** The set in force in the manifest's namespace. */
@@ -36,14 +37,22 @@ export type Ruling =
   | { readonly decision: 'permit'; readonly determining: readonly string[]; readonly policySetDigest: Digest }
   | { readonly decision: 'deny'; readonly determining: readonly string[]; readonly code: ErrorCode; readonly detail: string };
 
+const UNAUTHORIZED =
+  'critical versions need a standing authorization: a permit of this very version, signed by two people, that has not run out';
+
 /** Throws when the set is another namespace's. */
 export function ruleRelease(question: ReleaseSupposition): Ruling {
   const { attested, manifest, policySet } = question;
   if (attested.subject.namespace !== manifest.namespace) return deny('policy_denied', 'the requester belongs to another namespace');
+  assertSetOf(manifest.namespace, policySet);
+  const standing = manifest.class === 'critical' ? standingFor(policySet, manifest, question.now) : undefined;
+  if (standing?.size === 0) return deny('class_demands_unmet', UNAUTHORIZED);
   const unmet = unmetDemand(question);
   if (unmet !== undefined) return deny('class_demands_unmet', unmet);
-  assertSetOf(manifest.namespace, policySet);
-  return ruleByPolicies(policySet, releaseRequest(question), 'policy_denied');
+  const ruling = ruleByPolicies(policySet, releaseRequest(question), 'policy_denied');
+  if (ruling.decision === 'permit' && standing && !ruling.determining.some((id) => standing.has(id)))
+    return deny('class_demands_unmet', UNAUTHORIZED);
+  return ruling;
 }
 
 /** Throws when the set is not the vault's own. */
@@ -66,9 +75,6 @@ export function ruleByPolicies(
 
 /** What the class demands and the evidence lacks; policies can ask for more, never for less. */
 function unmetDemand({ attested, manifest }: ReleaseSupposition): string | undefined {
-  if (manifest.class === 'critical') {
-    return 'critical versions need a witness and a standing authorization by two people, which this vault does not have yet';
-  }
   if (!Object.hasOwn(CLASSES, manifest.class)) return 'the class is not known'; // "constructor" is no class
   const demands = CLASSES[manifest.class];
   const lacking = (['fresh', 'keyBound', 'hardware', 'tee'] as const).filter((fact) => demands[fact] && !attested[fact]);

@@ -21,6 +21,8 @@ export interface Gauges {
   readonly logHalted: () => boolean;
   /** Records that a signed checkpoint covers, and those that have their index and wait for one. Rejects when the store does. */
   readonly log: () => Promise<{ readonly size: number; readonly waiting: number }>;
+  /** Seconds that the newest checkpoint waits for a quorum of witnesses; undefined where there are none. */
+  readonly witnessLag: () => number | undefined;
   /** Sessions of the keeper's token; undefined when the keeper does not answer or has none. */
   readonly sessions: () => Promise<{ readonly sessions: number; readonly busy: number; readonly waiting: number } | undefined>;
   /** Days until a KEK should be rotated, key versions that are suspended, keys that wait to be rewrapped. */
@@ -125,6 +127,11 @@ function watchGauges(gauges: Gauges, registers: Registry[]): void {
   ask('rewrap_keys_left', 'Keys that the rewrap under way has not looked at yet', async () => (await keys()).rewrapLeft);
   ask('log_records', 'Records under the newest checkpoint', async () => (await log()).size);
   ask('log_records_waiting', 'Records that have their index and wait for a signed checkpoint', async () => (await log()).waiting);
+  ask(
+    'log_witness_lag_seconds',
+    'How long a checkpoint waits that no quorum of witnesses has seen; NaN without witnesses',
+    () => gauges.witnessLag() ?? Number.NaN,
+  );
   const pool = () => gauges.sessions().catch(() => undefined);
   ask('keeper_sessions', 'Sessions of the token', async () => (await pool())?.sessions ?? Number.NaN);
   ask('keeper_sessions_busy', 'Sessions of the token that an operation has', async () => (await pool())?.busy ?? Number.NaN);

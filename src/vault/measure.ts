@@ -71,7 +71,7 @@ export function measuredMeter(meter: ReleaseMeter, metrics: Metrics): ReleaseMet
 
 /** What a scrape asks the vault for. */
 export function gaugesOf(
-  vault: Pick<Vault, 'vaultId' | 'stores' | 'catalogueKey' | 'kek' | 'keys' | 'logHalted' | 'revocations'>,
+  vault: Pick<Vault, 'vaultId' | 'stores' | 'catalogueKey' | 'kek' | 'keys' | 'logHalted' | 'witnessLagMs' | 'revocations'>,
   readiness: Readiness,
 ): Gauges {
   return {
@@ -80,6 +80,10 @@ export function gaugesOf(
     keys: () => keyFigures(vault),
     sessions: async () => (await vault.keys.health()).load,
     logHalted: () => vault.logHalted() !== undefined,
+    witnessLag: () => {
+      const lagMs = vault.witnessLagMs?.();
+      return lagMs === undefined ? undefined : lagMs / 1000;
+    },
     log: () =>
       vault.stores.unitOfWork.run(async (tx) => {
         const size = (await vault.stores.log.head(tx))?.size ?? 0;

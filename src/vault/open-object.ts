@@ -17,15 +17,30 @@ import { openRange } from '../sealed/range.ts';
 import { SegmentOpener } from '../sealed/segment.ts';
 import type { StreamMeter } from './meter.ts';
 import { recallPermit } from './record.ts';
+import { assertLevel } from './record-level.ts';
 import type { StreamGuard } from './revoke.ts';
 import { segmentSource } from './segment-source.ts';
 import { refusedByStop } from './stops.ts';
 import { unwrapDek } from './unwrap.ts';
 import type { Vault } from './vault.ts';
-import { readManifest } from './version.ts';
+import { classInForce, readManifest } from './version.ts';
 import { wrapperOfVersion } from './wrapped-under.ts';
 
-type Ports = Pick<Vault, 'vaultId' | 'node' | 'stores' | 'blobs' | 'catalogueKey' | 'kek' | 'accessLog' | 'deks' | 'revocations' | 'meter'>;
+type Ports = Pick<
+  Vault,
+  | 'vaultId'
+  | 'node'
+  | 'stores'
+  | 'blobs'
+  | 'catalogueKey'
+  | 'kek'
+  | 'accessLog'
+  | 'levels'
+  | 'recordLevels'
+  | 'deks'
+  | 'revocations'
+  | 'meter'
+>;
 
 export interface ObjectRequest {
   readonly requestId: string;
@@ -81,7 +96,9 @@ function recheckedRelease(request: ObjectRequest, vault: Ports) {
       return { ...refusal, recordId: await recordRefusal(request, row, refusal.code, tx, vault) };
     }
     const permit = await recallPermit(row, tx, vault);
-    return { refused: false as const, permit, manifest: await permittedManifest(permit, tx, vault) };
+    const manifest = await permittedManifest(permit, tx, vault);
+    await assertLevel(tx, permit, await classInForce(manifest, tx, vault), vault);
+    return { refused: false as const, permit, manifest };
   });
 }
 

@@ -1,5 +1,4 @@
 /** The receipt of a release, for whoever it was released to: proof of the record, for years after this service is gone. */
-import { makeReceipt } from '../audit/receipt.ts';
 import { loggable } from '../audit/record.ts';
 import type { AccessRequest } from '../domain/access.ts';
 import { type Refusal, refuse } from '../domain/evidence.ts';
@@ -9,7 +8,7 @@ import { recordRefusal, recordTampering } from './open-object.ts';
 import { recallPermit } from './record.ts';
 import type { Vault } from './vault.ts';
 
-type Ports = Pick<Vault, 'vaultId' | 'stores' | 'catalogueKey' | 'accessLog' | 'logKey'>;
+type Ports = Pick<Vault, 'vaultId' | 'stores' | 'catalogueKey' | 'accessLog' | 'levels'>;
 
 const RECEIPT = 'receipt of the release';
 
@@ -25,19 +24,15 @@ export function readReceipt(request: ReceiptRequest, vault: Ports): Promise<Uint
 
 function provenRelease(request: ReceiptRequest, vault: Ports): Promise<Uint8Array | Refusal> {
   return vault.stores.unitOfWork.run(async (tx) => {
-    const { log, releases } = vault.stores;
-    const row = await releases.release(tx, request.namespace, request.releaseId);
+    const row = await vault.stores.releases.release(tx, request.namespace, request.releaseId);
     if (row?.spkiDigest !== spkiDigestOf(request.spki)) {
       const refusal = refuse(row === undefined ? 'release_unknown' : 'release_key_mismatch', '');
       await recordRefusal({ ...request, path: '' }, row, refusal.code, tx, vault, RECEIPT);
       return refusal;
     }
     const { recordId, subjectId, spkiDigest } = await recallPermit(row, tx, vault);
-    const record = await log.leafByRecord(tx, recordId);
-    const head = await log.head(tx);
-    if (record?.index === undefined || head === undefined || record.index >= head.size) return refuse('receipt_pending', '');
-    const { index, leaf } = record;
-    const receipt = await makeReceipt({ index, leaf }, head.checkpoint, vault.logKey, (path) => log.tile(tx, path));
+    const receipt = await vault.levels.receipt(tx, recordId);
+    if (receipt === undefined) return refuse('receipt_pending', '');
     await vault.accessLog.append(tx, {
       type: 'log.read',
       outcome: 'success',

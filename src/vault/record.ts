@@ -37,6 +37,13 @@ const recalled = new LruMap<Digest, RecordedPermit>(10_000);
 /** Who asked, as the record names them. */
 export type Recorded = Pick<AccessRequest, 'requestId' | 'namespace' | 'model' | 'version' | 'spki' | 'remoteAddress' | 'tlsExporter'>;
 
+export interface Recording {
+  readonly refused: false;
+  readonly permit: RecordedPermit;
+  /** Of the record that was written now: of a renewal, not the begin. */
+  readonly recordId: RecordId;
+}
+
 /**
  * Signs the release document, then writes it, the release row and the `release.begin` record in one transaction: durable when this
  * resolves. Refused, on record, when it was stopped since it was decided. Rejects when it could not; then nothing was released. With `renews` the same release gets a later expiry (`release.renewed`).
@@ -46,7 +53,7 @@ export async function recordPermit(
   permit: Permit,
   vault: Ports & Pick<Vault, 'logHalted'>,
   renews?: ReleaseRow,
-): Promise<RecordedPermit | Denied> {
+): Promise<Recording | Denied> {
   assertEarned('Permit', permit);
   const halted = vault.logHalted();
   if (halted !== undefined) throw new VaultError('log_unavailable', 'the stored log is not the log that was signed', { cause: halted });
@@ -69,7 +76,7 @@ export async function recordPermit(
   const document = await signDocument('release', body, vault.catalogueKey.sign);
   const result = resultOf(request, { pieces: attested.pieces }, attested, createdAt, vault);
   const row: ReleaseRow = { ...body, documentDigest: document.digest, createdAt, expiresAt: new Date(body.expiresAt) };
-  const stopped = await vault.stores.unitOfWork.run(async (tx) => {
+  const written = await vault.stores.unitOfWork.run(async (tx) => {
     const refused = await refusedByStop({ ...body, ...(await wrapperOfVersion(body, tx, vault)) }, tx, vault);
     if (refused !== undefined) return refused;
     await vault.stores.documents.put(tx, document);
@@ -78,7 +85,7 @@ export async function recordPermit(
     if (renews === undefined) await vault.stores.releases.insertRelease(tx, row);
     else if (!(await vault.stores.releases.renewRelease(tx, row.releaseId, renews.documentDigest, row)))
       throw new VaultError('release_ended');
-    await vault.accessLog.append(tx, {
+    return vault.accessLog.append(tx, {
       type: renews === undefined ? 'release.begin' : 'release.renewed',
       outcome: 'permit',
       ...(renews === undefined && { recordId: body.recordId }),
@@ -113,12 +120,9 @@ export async function recordPermit(
       document: { kind: 'release', digest: document.digest },
       personal: { remoteAddress: request.remoteAddress },
     });
-    return undefined;
   });
-  if (stopped !== undefined) {
-    return recordDenial(request, { ...stopped, ...knownFrom(attested) }, vault);
-  }
-  return earn(row);
+  if (typeof written !== 'string') return recordDenial(request, { ...written, ...knownFrom(attested) }, vault);
+  return { refused: false, permit: earn(row), recordId: written };
 }
 
 /** The permit behind a release row, on whichever node: the signed document must say everything the row says. */

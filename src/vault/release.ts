@@ -5,6 +5,7 @@
  *   appraise   Evidence[]   -> AttestationResult    is it the machine it says, in a state we know, holding this very TLS key?
  *   decide     attributes   -> Permit               does a policy in force permit exactly this?
  *   record     Permit       -> RecordedPermit       durable in the access log before anything else happens; denials too
+ *   level      RecordedPermit                       as far as the class demands: under a signed checkpoint, or witnessed (record-level.ts)
  *   unwrap     WrappedKey   -> DEK                  one HSM call per version and process
  *   stream     ciphertext   -> socket               open-object.ts: rechecked, bounded, cut when stopped, counted
  *
@@ -13,6 +14,7 @@
 import { appraise, knownFrom, resultForModel } from '../attestation/appraise.ts';
 import type { ModelRow } from '../catalog/port.ts';
 import type { AccessRequest, Permit, RecordedPermit } from '../domain/access.ts';
+import type { ClassName } from '../domain/classes.ts';
 import { isTampering, VaultError } from '../domain/errors.ts';
 import { type AttestationResult, evidenceBinding, isRefusal, type Refusal, refuse } from '../domain/evidence.ts';
 import { type Digest, isId, parseId, parseName, type SubjectId, type VersionId } from '../domain/ids.ts';
@@ -25,6 +27,7 @@ import { type InForce, inForce } from './documents.ts';
 import { enrolledAttester } from './enrol.ts';
 import { endRelease } from './outcome.ts';
 import { type Denied, recordDenial, recordPermit } from './record.ts';
+import { awaitLevel, refusedUnwatched } from './record-level.ts';
 import { refusedByStop } from './stops.ts';
 import { unwrapDek } from './unwrap.ts';
 import type { Vault } from './vault.ts';
@@ -33,13 +36,27 @@ import { wrapperOf } from './wrapped-under.ts';
 
 type Ports = Pick<
   Vault,
-  'vaultId' | 'node' | 'stores' | 'catalogueKey' | 'kek' | 'accessLog' | 'logHalted' | 'deks' | 'revocations' | 'verifiers' | 'meter'
+  | 'vaultId'
+  | 'node'
+  | 'stores'
+  | 'catalogueKey'
+  | 'kek'
+  | 'accessLog'
+  | 'logHalted'
+  | 'levels'
+  | 'recordLevels'
+  | 'deks'
+  | 'revocations'
+  | 'verifiers'
+  | 'meter'
 >;
 
 export interface Granted {
   readonly refused: false;
   readonly permit: RecordedPermit;
   readonly objects: readonly ManifestObject[];
+  /** Of a release that waited for one. */
+  readonly receipt?: Uint8Array;
   /** The alias that was asked for, as it stands now. */
   readonly alias?: { readonly name: string; readonly counter: number };
 }
@@ -63,8 +80,14 @@ export async function release(request: AccessRequest, vault: Ports): Promise<Gra
   const { permit, alias } = decided;
   const recorded = await recordPermit(request, permit, vault);
   if (isRefusal(recorded)) return recorded;
-  await unwrapOnce(recorded, vault);
-  return { refused: false, permit: recorded, objects: permit.manifest.objects, ...(alias && { alias }) };
+  const receipt = await openedOrEnded(recorded.permit, permit.manifest.class, vault);
+  return {
+    refused: false,
+    permit: recorded.permit,
+    objects: permit.manifest.objects,
+    ...(receipt && { receipt }),
+    ...(alias && { alias }),
+  };
 }
 
 type AppraisedRequest = Pick<AccessRequest, 'namespace' | 'challengeId' | 'evidence' | 'spki'>;
@@ -142,6 +165,9 @@ export async function decideRequest(request: DecidedRequest, attested: Attestati
     if (named.versionDigest !== undefined && named.versionDigest !== version.versionDigest)
       throw new VaultError('manifest_mismatch', `the alias ${request.version} names another digest`);
 
+    const unwatched = refusedUnwatched(version.class, vault);
+    if (unwatched !== undefined) return { ...unwatched, ...known };
+
     const policies = await inForce('policy-set', request.namespace, tx, vault);
     const permit = decideRelease({
       attested: result,
@@ -178,12 +204,17 @@ async function namedVersion(request: DecidedRequest, model: ModelRow, tx: Tx, va
   return { versionId, versionDigest, alias: { name, counter } };
 }
 
-/** Opens the DEK now, so that a key that cannot be opened is an answer to the request and not a broken stream later. */
-async function unwrapOnce(permit: RecordedPermit, vault: Ports): Promise<void> {
-  using _guard = vault.revocations.guard(permit, new AbortController().signal, () => undefined); // wiped again if it is stopped meanwhile
+/**
+ * Waits for the record, then opens the DEK, so that what cannot be had is an answer to the request and not a broken stream later: a release that gets
+ * no further than its record is ended, on record, and nothing of it was opened.
+ */
+async function openedOrEnded(permit: RecordedPermit, classOf: ClassName, vault: Ports): Promise<Uint8Array | undefined> {
   try {
+    const receipt = await awaitLevel(permit.recordId, classOf, vault);
+    using _guard = vault.revocations.guard(permit, new AbortController().signal, () => undefined); // wiped again if it is stopped meanwhile
     const lease = await unwrapDek(permit, vault);
     lease.release();
+    return receipt;
   } catch (error) {
     await endRelease(permit.namespace, permit.releaseId, 'aborted', vault);
     throw error;

@@ -1,11 +1,14 @@
 /** A release gets a later expiry for new evidence: appraised and decided as the first time, for the same version, key and requester. */
 import { knownFrom } from '../attestation/appraise.ts';
+import { loggable } from '../audit/record.ts';
 import type { AccessRequest, RecordedPermit } from '../domain/access.ts';
+import { codeOf } from '../domain/errors.ts';
 import { isRefusal, type Refusal, refuse } from '../domain/evidence.ts';
 import type { ReleaseId } from '../domain/ids.ts';
 import { spkiDigestOf } from '../identity/certificates.ts';
 import type { ReleaseRow } from '../releases/port.ts';
 import { type Denied, recallPermit, recordDenial, recordPermit } from './record.ts';
+import { awaitLevel } from './record-level.ts';
 import { appraiseRequest, decideRequest, refuseTampered } from './release.ts';
 
 type Ports = Parameters<typeof decideRequest>[2];
@@ -41,8 +44,32 @@ export async function renew(request: RenewRequest, vault: Ports): Promise<Renewe
   const same = { ...asked, model: known.model, version: known.row.versionId, delivery: 'stream' as const };
   const decided = await decideRequest(same, attested, vault).catch(refuseTampered);
   if (isRefusal(decided)) return recordDenial(same, decided, vault);
-  const permit = await recordPermit(same, decided.permit, vault, known.row);
-  return isRefusal(permit) ? permit : { refused: false, permit };
+  const recorded = await recordPermit(same, decided.permit, vault, known.row);
+  if (isRefusal(recorded)) return recorded;
+  await awaitLevel(recorded.recordId, decided.permit.manifest.class, vault).catch((error) => takeBack(error, known.row, request, vault));
+  return { refused: false, permit: recorded.permit };
+}
+
+/** The renewal is on record, and its record did not come as far as the class demands: the expiry is again what it was, which is on record too. */
+async function takeBack(error: unknown, before: ReleaseRow, request: RenewRequest, vault: Ports): Promise<never> {
+  const { namespace, releaseId, documentDigest, expiresAt, recordId, subjectId, spkiDigest } = before;
+  await vault.stores.unitOfWork.run(async (tx) => {
+    const now = await vault.stores.releases.release(tx, namespace, releaseId);
+    if (now === undefined || now.outcome !== undefined) return; // it ended meanwhile
+    await vault.stores.releases.renewRelease(tx, releaseId, now.documentDigest, { documentDigest, expiresAt });
+    await vault.accessLog.append(tx, {
+      type: 'release.denied',
+      outcome: 'deny',
+      reason: codeOf(error),
+      detail: loggable('the renewal was taken back', 64),
+      namespace,
+      actor: { kind: 'requester', subjectId, spkiDigest },
+      request: { requestId: loggable(request.requestId, 64) },
+      release: { releaseId, begin: recordId, expiresAt },
+      personal: { remoteAddress: request.remoteAddress },
+    });
+  });
+  throw error;
 }
 
 /** What may be renewed: a release of this TLS key that has neither ended nor expired, and whose row says what was signed. */

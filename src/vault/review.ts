@@ -11,14 +11,24 @@ import type { Vault } from './vault.ts';
 
 type Ports = Pick<Vault, 'vaultId' | 'stores' | 'catalogueKey' | 'accessLog'>;
 
-/** The newest signed checkpoint: it says nothing of what records hold. Recorded as `log.read`. */
-export async function readCheckpoint(actor: AdminActor, namespace: Namespace | undefined, vault: Ports): Promise<Uint8Array> {
+/**
+ * The newest signed checkpoint, or the newest one that a quorum of witnesses cosigned; where they are the same, it has their lines. It says nothing of
+ * what records hold. Recorded as `log.read`.
+ */
+export async function readCheckpoint(
+  actor: AdminActor,
+  namespace: Namespace | undefined,
+  vault: Ports,
+  which: 'newest' | 'witnessed' = 'newest',
+): Promise<Uint8Array> {
   await authorize(actor, 'readLog', namespace ?? SYSTEM, vault);
   return vault.stores.unitOfWork.run(async (tx) => {
-    const head = await vault.stores.log.head(tx);
-    if (head === undefined) throw new VaultError('log_incomplete', 'no checkpoint was published yet');
-    await recordRead(actor, { path: 'checkpoint', namespace }, tx, vault);
-    return head.checkpoint;
+    const { log } = vault.stores;
+    const [head, witnessed] = [await log.head(tx), await log.witnessed(tx)];
+    const found = which === 'witnessed' || head?.size === witnessed?.size ? witnessed : head;
+    if (found === undefined) throw new VaultError('log_incomplete', `no checkpoint was ${which === 'witnessed' ? which : 'published'} yet`);
+    await recordRead(actor, { path: which === 'witnessed' ? 'witnessed checkpoint' : 'checkpoint', namespace }, tx, vault);
+    return found.checkpoint;
   });
 }
 

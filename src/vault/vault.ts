@@ -2,8 +2,10 @@
 import type { KeyObject } from 'node:crypto';
 import type { EvidenceVerifier } from '../attestation/port.ts';
 import type { AccessLog } from '../audit/access-log.ts';
+import type { Levels } from '../audit/levels.ts';
 import type { VerifierKey } from '../audit/vkey.ts';
 import type { BlobStore } from '../blobs/port.ts';
+import type { ClassName, RecordLevel } from '../domain/classes.ts';
 import type { VaultError } from '../domain/errors.ts';
 import type { Incarnation, VaultId } from '../domain/ids.ts';
 import type { KekWrap } from '../domain/kek-wrap.ts';
@@ -29,6 +31,12 @@ export interface Vault {
   readonly logKey: VerifierKey;
   /** Why the access log is no longer signed: then nothing is released. Undefined while all is well. */
   readonly logHalted: () => VaultError | undefined;
+  /** How far records have come; what a release waits for: record-level.ts. */
+  readonly levels: Levels;
+  /** Where this vault waits for more than the class demands. */
+  readonly recordLevels: Readonly<Partial<Record<ClassName, RecordLevel>>>;
+  /** How long the newest checkpoint waits for a quorum of witnesses, milliseconds; undefined without any. */
+  readonly witnessLagMs?: () => number | undefined;
   readonly deks: DekLeases;
   readonly verifiers: ReadonlyMap<string, EvidenceVerifier>;
   readonly revocations: Revocations;

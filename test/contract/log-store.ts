@@ -198,6 +198,23 @@ export function logStoreContract(name: string, open: OpenStores): void {
       expect(await head(stores)).toEqual(next);
     });
 
+    it('keeps the newest witnessed checkpoint, never one that is larger than the head or older, and forgets it when another key signs', async () => {
+      const { stores, reopen } = use();
+      const put = (size: number, words = 'cosigned') =>
+        within(stores, (tx) => stores.log.publishWitnessed(tx, { ...headOf(size), checkpoint: utf8(words) }));
+      const kept = (from = stores) => within(from, (tx) => from.log.witnessed(tx));
+      expect([await put(1), await kept()]).toEqual([false, undefined]); // no head yet
+      await publish(stores, 0, headOf(4), []);
+      expect([await put(5), await put(3), await put(4), await put(3), await put(4, 'by one more')]).toEqual([
+        false,
+        true,
+        true,
+        false,
+        true,
+      ]);
+      expect((await kept(await reopen()))?.checkpoint).toEqual(utf8('by one more'));
+    });
+
     it("answers false and changes nothing when the head's size is not `previous` or would not grow", async () => {
       const { stores } = use();
       const tiles = [tileOf('tile/0/001')];

@@ -11,6 +11,7 @@ export interface MemoryLogState {
   leaves: readonly LeafRow[];
   tiles: ReadonlyMap<string, Uint8Array>;
   head: PublishedHead | undefined;
+  witnessed: PublishedHead | undefined;
   lease: { readonly holder: Incarnation; readonly until: Date } | undefined;
   disclosures: Disclosure[];
 }
@@ -93,6 +94,14 @@ export function createMemoryLog(): MemoryLog {
       const state = at(tx);
       if (state.head?.size !== head.size) return false;
       state.head = head;
+      state.witnessed = undefined;
+      return true;
+    },
+    witnessed: async (tx) => at(tx).witnessed,
+    async publishWitnessed(tx, head) {
+      const state = at(tx);
+      if ((state.head?.size ?? 0) < head.size || (state.witnessed?.size ?? 0) > head.size) return false;
+      state.witnessed = head;
       return true;
     },
     head: async (tx) => at(tx).head,
@@ -107,7 +116,7 @@ export function createMemoryLog(): MemoryLog {
   const memory: MemoryLog = {
     unitOfWork,
     log,
-    state: { outbox: [], leaves: [], tiles: new Map(), head: undefined, lease: undefined, disclosures: [] },
+    state: { outbox: [], leaves: [], tiles: new Map(), head: undefined, witnessed: undefined, lease: undefined, disclosures: [] },
     now: new Date('2026-01-01T00:00:00.000Z'),
     beforeCommit: undefined,
     afterCommit: undefined,

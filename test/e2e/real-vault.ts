@@ -100,6 +100,20 @@ export function startServer(folder: string, plane: 'data' | 'admin' | 'both' = '
   });
 }
 
+/** Starts `wv witness serve` on a free port. */
+export function startWitness(folder: string): Promise<{ readonly port: number; stop(): Promise<number | null> }> {
+  const child = spawnWv(['witness', 'serve', folder, '--port', '0', '--json']);
+  const gone = new Promise<number | null>((done) => child.once('close', done));
+  const stop = () => {
+    child.kill('SIGTERM');
+    return gone;
+  };
+  return new Promise((done, fail) => {
+    void gone.then((exit) => fail(new Error(`wv witness serve ended with ${exit}`)));
+    createInterface({ input: child.stdout }).once('line', (line) => done({ port: JSON.parse(line).port, stop }));
+  });
+}
+
 export interface RealVault {
   readonly folder: string;
   readonly tokenFolder: string;

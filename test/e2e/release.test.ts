@@ -22,6 +22,7 @@ import {
   type ServerProcess,
   serverHolds,
   startRealVault,
+  startWitness,
   until,
   wv,
   wvJson,
@@ -337,6 +338,30 @@ describe('a vault process that is killed', () => {
   test('SIGTERM ends both processes in order', async () => {
     expect(await Promise.all([server.stop(), admin.stop()])).toEqual([0, 0]);
   });
+
+  test('a witness of other people sees the log grow, and who verifies a copy can ask for its word', async () => {
+    const { vkey } = await wvJson('witness', 'init', '--name', 'witness.example/e2e', vault.at('witness'));
+    await wvJson('witness', 'watch', vault.at('witness'), vault.vkey);
+    const witness = await startWitness(vault.at('witness'));
+    try {
+      const file = join(vault.folder, 'vault.json');
+      const config = JSON.parse(readFileSync(file, 'utf8'));
+      config.witnesses = { quorum: 1, list: [{ url: `http://127.0.0.1:${witness.port}/`, vkey }] };
+      writeFileSync(file, JSON.stringify(config));
+      server = await vault.serve();
+      const copy = vault.at('witnessed');
+      const exported = async () => (await wv('log', 'export', '--witnessed', copy, '--kit', vault.kit('bob'))).exit === 0;
+      expect(await until(exported, 15_000)).toBe(true);
+      const args = ['log', 'verify', copy, '--vkey', vault.vkey, '--witness'];
+      const verified = await wv(...args, String(vkey));
+      expect([verified.exit, verified.out]).toEqual([0, expect.stringContaining('witnessed by witness.example/e2e')]);
+      const { vkey: other } = await wvJson('witness', 'init', '--name', 'witness.example/other', vault.at('other-witness'));
+      expect(code(await wv(...args, String(other)))).toBe('5 note_signature_invalid');
+      expect(await server.stop()).toBe(0);
+    } finally {
+      await witness.stop();
+    }
+  }, 60_000);
 
   test('no plaintext, key or PIN is on the disk or in the operational log', () => {
     const pin = readFileSync(filesBelow(vault.tokenFolder).find((file) => file.endsWith('e2e.pin')) ?? '', 'utf8');

@@ -34,6 +34,8 @@ export const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   ],
   vault: ['domain', ...MECHANISMS],
   http: ['domain', ...MECHANISMS, 'vault'],
+  // Another program, of another administrative domain: it shares the log's formats with the vault and nothing else.
+  witness: ['domain', 'audit'],
   // Runs beside the model server: nothing of the vault's own may come along.
   agent: ['domain', 'sealed', 'attestation/port.ts'],
   console: ['domain', 'http'],
@@ -41,7 +43,7 @@ export const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'compose-backup.ts': ['domain', ...MECHANISMS, 'vault'],
   'compose-recovery.ts': ['domain', ...MECHANISMS, 'vault', 'compose.ts'],
   'main.ts': ['domain', 'config', 'telemetry', 'vault', 'http', 'compose.ts'],
-  cli: ['domain', ...MECHANISMS, 'vault', 'agent', 'compose.ts', 'compose-backup.ts', 'compose-recovery.ts', 'main.ts'],
+  cli: ['domain', ...MECHANISMS, 'vault', 'agent', 'witness', 'compose.ts', 'compose-backup.ts', 'compose-recovery.ts', 'main.ts'],
 };
 
 /** Folders that hold a concrete adapter. Only compose.ts names them. */
@@ -52,6 +54,7 @@ export const ADAPTERS = [
   'blobs/fs',
   'stores/sqlite',
   'audit/head-file',
+  'audit/witness-http',
   'attestation/tpm2',
   'attestation/jwt',
   'attestation/nitro',
@@ -107,7 +110,7 @@ export const PACKAGE_HOMES: Readonly<Record<string, readonly string[]>> = {
   '@cedar-policy/cedar-wasm': ['policy'],
   '@peculiar/x509': ['identity', 'attestation/tpm2'],
   'reflect-metadata': ['identity', 'attestation/tpm2'], // what @peculiar/x509 stands on
-  'better-sqlite3': ['stores/sqlite'],
+  'better-sqlite3': ['stores/sqlite', 'witness'],
   canonicalize: ['domain'],
   cbor2: ['domain', 'attestation/nitro'],
   'cli-progress': ['cli'],

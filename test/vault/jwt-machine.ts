@@ -111,6 +111,14 @@ export class JwtMachine {
     return tokenOf({ ...said, eat_nonce: nonce, ...over }, {}, key);
   }
 
+  /** What a renewal is asked with, but for the release. */
+  async renewal(node: Node) {
+    const challenge = await issueChallenge(this.spki, node.vault);
+    const binding = evidenceBinding({ vaultId: node.vault.vaultId, challengeNonce: challenge.nonce, spki: this.spki });
+    const evidence: Evidence[] = [{ kind: 'jwt', body: { token: await this.token(jwtNonce(binding)) } }];
+    return { requestId: 'renew', challengeId: challenge.challengeId, evidence, spki: this.spki, remoteAddress: '198.51.100.7' };
+  }
+
   /** `token` of another making, or claims that differ from the honest ones. */
   async ask(
     version: Pick<Published, 'model' | 'versionId'>,

@@ -11,6 +11,8 @@ import Database from 'better-sqlite3';
 import { generate } from 'otplib';
 import type { EvidenceVerifier } from '../../src/attestation/port.ts';
 import { createAccessLog } from '../../src/audit/access-log.ts';
+import type { WitnessPolicy } from '../../src/audit/cosignature.ts';
+import { createLevels } from '../../src/audit/levels.ts';
 import { createSequencer, type Sequencer } from '../../src/audit/sequencer.ts';
 import { verifierKey } from '../../src/audit/vkey.ts';
 import { createFsBlobStore } from '../../src/blobs/fs/fs-blob-store.ts';
@@ -220,6 +222,8 @@ export interface Site {
 export class TestVault {
   readonly site: Site;
   readonly nodes: Node[] = [];
+  /** Who the nodes that are added from now on believe to be witnesses. */
+  witnesses: WitnessPolicy | undefined;
   readonly #closers: Array<() => Promise<void>> = [];
   #database: Database.Database | undefined;
 
@@ -297,6 +301,7 @@ export class TestVault {
       publicKey: createPublicKey({ key: Buffer.from(catalogue.publicKey ?? []), format: 'der', type: 'spki' }),
       sign: (message: Uint8Array) => keys.sign(CATALOGUE_KEY, message),
     };
+    const logKey = verifierKey(ORIGIN, made.logPublicKey);
     const vault: Vault = {
       vaultId,
       node,
@@ -306,7 +311,9 @@ export class TestVault {
       kek: await recordedKek(stores, made),
       catalogueKey,
       accessLog: createAccessLog({ log: stores.log, vaultId, node, configDigest: made.vaultDocument }),
-      logKey: verifierKey(ORIGIN, made.logPublicKey),
+      logKey,
+      levels: createLevels({ unitOfWork: stores.unitOfWork, log: stores.log, key: logKey, witnesses: this.witnesses }),
+      recordLevels: {},
       logHalted: () => sequencer.halted(),
       deks,
       verifiers: new Map([['tpm2', believingVerifier()]]),

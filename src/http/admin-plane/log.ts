@@ -24,6 +24,15 @@ function wholeLog(vault: Vault, { forAdministrator }: AdminCallers): Route[] {
     }),
     forAdministrator({
       method: 'get',
+      path: '/v1/log/checkpoint/witnessed',
+      action: 'readLog',
+      operationId: 'readWitnessedCheckpoint',
+      summary: 'The newest checkpoint that a quorum of witnesses cosigned, with their lines (c2sp.org/tlog-cosignature)',
+      answers: { 200: 'bytes' },
+      handle: ({ actor }) => readCheckpoint(actor, undefined, vault, 'witnessed'),
+    }),
+    forAdministrator({
+      method: 'get',
       path: '/v1/log/tile/*tile',
       action: 'readLog',
       operationId: 'readTile',

@@ -10,8 +10,8 @@ export const release = z.strictObject({
   version: id,
   versionDigest: digest,
   objects: z.array(z.strictObject({ path: z.string(), size: z.int().min(0), sha256: digest })),
-  /** `href`: where the proof is, as soon as a signed checkpoint covers the record. */
-  receipt: z.strictObject({ recordId: id, href: z.string() }),
+  /** `href`: where the proof is, as soon as a signed checkpoint covers the record. `proof`: the receipt itself, of a release that waited for one. */
+  receipt: z.strictObject({ recordId: id, href: z.string(), proof: z.base64().optional() }),
   /** Where an alias was asked for: keep the highest counter, and send it with the next request. */
   alias: z.strictObject({ name, counter: z.int().min(1) }).optional(),
 });

@@ -94,14 +94,18 @@ function releaseRoutes(vault: Vault): Route[] {
         const by = { remoteAddress, tlsExporter: tlsExporterOf(request) };
         const answer = await release({ requestId, namespace, ...wanted, evidence, delivery, spki, ...by }, vault);
         if (answer.refused) return opaque(answer);
-        const { permit, objects, alias } = answer;
+        const { permit, objects, alias, receipt } = answer;
         return {
           id: permit.releaseId,
           expires: permit.expiresAt,
           version: permit.versionId,
           versionDigest: permit.versionDigest,
           objects: objects.map(({ path, size, sha256 }) => ({ path, size, sha256 })),
-          receipt: { recordId: permit.recordId, href: `/v1/namespaces/${namespace}/releases/${permit.releaseId}/receipt` },
+          receipt: {
+            recordId: permit.recordId,
+            href: `/v1/namespaces/${namespace}/releases/${permit.releaseId}/receipt`,
+            ...(receipt && { proof: toBase64(receipt) }),
+          },
           ...(alias && { alias }),
         };
       },

@@ -80,7 +80,7 @@ function assignedSize(tx: SqliteTx): TreeSize {
   return row?.size ?? (0 as TreeSize); // an aggregate always has a row
 }
 
-function published(join: Join): Part<'publish' | 'resignHead' | 'head' | 'tile'> {
+function published(join: Join): Part<'publish' | 'resignHead' | 'head' | 'tile' | 'witnessed' | 'publishWitnessed'> {
   return {
     async publish(tx, previous, head, tiles) {
       const joinedTx = join(tx);
@@ -91,7 +91,16 @@ function published(join: Join): Part<'publish' | 'resignHead' | 'head' | 'tile'>
       return true;
     },
     async resignHead(tx, { size, checkpoint }) {
-      return join(tx).run('UPDATE log_head SET checkpoint = :checkpoint WHERE one = 1 AND size = :size', { size, checkpoint }) === 1;
+      const done = join(tx).run('UPDATE log_head SET checkpoint = :checkpoint WHERE one = 1 AND size = :size', { size, checkpoint }) === 1;
+      if (done) join(tx).run('DELETE FROM log_witnessed');
+      return done;
+    },
+    async witnessed(tx) {
+      const row = join(tx).get<PublishedHead>('SELECT size, checkpoint FROM log_witnessed');
+      return row && { ...row, checkpoint: bytesOf(row.checkpoint) };
+    },
+    async publishWitnessed(tx, head) {
+      return join(tx).run(PUT_WITNESSED, { ...head }) === 1;
     },
     async head(tx) {
       const row = join(tx).get<PublishedHead>('SELECT size, checkpoint FROM log_head');
@@ -106,4 +115,16 @@ function published(join: Join): Part<'publish' | 'resignHead' | 'head' | 'tile'>
 
 const FIRST_HEAD = 'INSERT INTO log_head (one, size, checkpoint) VALUES (1, :size, :checkpoint) ON CONFLICT (one) DO NOTHING';
 const NEXT_HEAD = 'UPDATE log_head SET size = :size, checkpoint = :checkpoint WHERE size = :previous';
+const PUT_WITNESSED = `
+  INSERT INTO log_witnessed (one, size, checkpoint) SELECT 1, :size, :checkpoint FROM log_head WHERE size >= :size
+  ON CONFLICT (one) DO UPDATE SET size = excluded.size, checkpoint = excluded.checkpoint WHERE log_witnessed.size <= excluded.size`;
 const PUT_TILE = 'INSERT INTO log_tiles (path, bytes) VALUES (:path, :bytes) ON CONFLICT (path) DO UPDATE SET bytes = excluded.bytes';
+
+/** The newest checkpoint that a quorum of witnesses cosigned. */
+export const SCHEMA_WITNESSED = `
+CREATE TABLE log_witnessed (
+  one        INTEGER PRIMARY KEY CHECK (one = 1),
+  size       INTEGER NOT NULL,
+  checkpoint BLOB NOT NULL
+) STRICT;
+`;

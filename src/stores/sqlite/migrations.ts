@@ -3,11 +3,12 @@ import type Database from 'better-sqlite3';
 import { VaultError } from '../../domain/errors.ts';
 import { SCHEMA_ATTESTATION } from './attestation.ts';
 import { SCHEMA_CURSORS } from './cursors.ts';
+import { SCHEMA_WITNESSED } from './log.ts';
 import { SCHEMA_1 } from './schema.ts';
 import { SCHEMA_KEYS } from './schema-keys.ts';
 import { SCHEMA_SEARCH } from './search.ts';
 
-export const MIGRATIONS: readonly string[] = [SCHEMA_1, SCHEMA_KEYS, SCHEMA_ATTESTATION, SCHEMA_CURSORS, SCHEMA_SEARCH];
+export const MIGRATIONS: readonly string[] = [SCHEMA_1, SCHEMA_KEYS, SCHEMA_ATTESTATION, SCHEMA_CURSORS, SCHEMA_SEARCH, SCHEMA_WITNESSED];
 
 /** 0 for an empty file. */
 export function schemaVersion(db: Database.Database): number {
