@@ -10,14 +10,11 @@ import { createSpiffeVerifier } from './attestation/spiffe/verifier.ts';
 import { createTdxVerifier } from './attestation/tdx/verifier.ts';
 import { createTpm2Verifier } from './attestation/tpm2/verifier.ts';
 import { createAccessLog } from './audit/access-log.ts';
-import { parseWitnessVkey } from './audit/cosignature.ts';
-import { beginHeadFile, createHeadFile } from './audit/head-file/head-file.ts';
-import { createLevels } from './audit/levels.ts';
-import { createSequencer, type Sequencer } from './audit/sequencer.ts';
-import { verifierKey } from './audit/vkey.ts';
-import { postToWitness } from './audit/witness-http/post.ts';
-import { createWitnesses, type Witness, type Witnesses } from './audit/witnesses.ts';
+import { beginHeadFile } from './audit/head-file/head-file.ts';
+import type { Sequencer } from './audit/sequencer.ts';
+import type { Witnesses } from './audit/witnesses.ts';
 import { createFsBlobStore } from './blobs/fs/fs-blob-store.ts';
+import { composeLog } from './compose-log.ts';
 import type { Config } from './config/config.ts';
 import type { Bodies } from './documents/bodies.ts';
 import { toBase64 } from './domain/bytes.ts';
@@ -36,7 +33,7 @@ import { createMetrics, type Metrics } from './telemetry/metrics.ts';
 import { type CeremonyInputs, type CeremonyResult, ceremony } from './vault/init.ts';
 import { activeOf, keyRing } from './vault/key-ring.ts';
 import { startLogReaders } from './vault/log-readers.ts';
-import { measuredKeys, measuredLog, measuredMeter } from './vault/measure.ts';
+import { measuredKeys, measuredMeter } from './vault/measure.ts';
 import { createReleaseMeter } from './vault/meter.ts';
 import { keepHouse } from './vault/outcome.ts';
 import { recollect } from './vault/recollect.ts';
@@ -45,7 +42,6 @@ import { createRewrapper } from './vault/rewrap.ts';
 import { startRewrapping } from './vault/rewrapping.ts';
 import { storedVault } from './vault/stored-vault.ts';
 import type { CatalogueKey, Vault } from './vault/vault.ts';
-import { noteWitnesses } from './vault/witness-notes.ts';
 
 const HOUSEKEEPING_MS = 1_000;
 
@@ -234,42 +230,8 @@ async function assemble(config: Config, parts: Parts): Promise<Assembled> {
     createNvidiaVerifier(),
     createSpiffeVerifier(),
   ];
-  const logKey = verifierKey(identity.origin, Buffer.from(identity.logKey.publicKey, 'base64'));
-  const watching = witnessesOf(config);
-  const accessLog = measuredLog(createAccessLog({ log: stores.log, vaultId: config.vaultId, node, configDigest: config.digest }), metrics);
-  const noting = noteWitnesses({ stores, accessLog }, (error) =>
-    log.error('what a witness said is not on record', { code: codeOf(error) }),
-  );
-  const witnesses =
-    watching &&
-    createWitnesses({
-      unitOfWork: stores.unitOfWork,
-      log: stores.log,
-      ...watching,
-      post: postToWitness,
-      monotonicMs: () => clock.monotonicMs(),
-      onEvent: (event) => {
-        const { severity, witness, state, detail } = event;
-        log[severity === 'critical' ? 'error' : severity === 'warning' ? 'warn' : 'info']('witness', { witness, state, detail });
-        noting.event(event);
-      },
-      onLag: noting.lag,
-    });
-  const sequencer = createSequencer({
-    unitOfWork: stores.unitOfWork,
-    log: stores.log,
-    origin: identity.origin,
-    publicKey: Buffer.from(identity.logKey.publicKey, 'base64'),
-    sign: (text) => keys.sign(identity.logKey, text),
-    node,
-    clock,
-    heads: config.logHead === undefined ? undefined : createHeadFile(config.logHead),
-    onEvent: (event) => {
-      if (event.kind === 'published') witnesses?.published(event.size);
-      if (event.severity === 'critical') log.error('the access log is halted', { code: event.code });
-      else if (event.severity === 'warning') log.warn(`access log: ${event.kind}`, { code: 'code' in event ? event.code : undefined });
-    },
-  });
+  const composed = composeLog(config, { keys, stores, identity, node, clock, log, metrics });
+  const { accessLog, logKey, levels, sequencer, witnesses } = composed;
   const vault: Vault = {
     vaultId: config.vaultId,
     node,
@@ -280,12 +242,7 @@ async function assemble(config: Config, parts: Parts): Promise<Assembled> {
     catalogueKey,
     accessLog,
     logKey,
-    levels: createLevels({
-      unitOfWork: stores.unitOfWork,
-      log: stores.log,
-      key: logKey,
-      witnesses: watching && { quorum: watching.quorum, witnesses: watching.witnesses.map(({ key }) => key) },
-    }),
+    levels,
     recordLevels: config.recordLevels ?? {},
     witnessLagMs: () => witnesses?.lagMs(),
     logHalted: () => sequencer.halted(),
@@ -302,21 +259,6 @@ async function assemble(config: Config, parts: Parts): Promise<Assembled> {
     meter: measuredMeter(createReleaseMeter(stores, node), metrics),
   };
   return { vault, sequencer, witnesses };
-}
-
-/** Who is to witness. Throws `configuration_invalid`: a witness whose key is not the one that was pinned would be none. */
-function witnessesOf({ witnesses }: Config): { readonly witnesses: readonly Witness[]; readonly quorum: number } | undefined {
-  if (witnesses === undefined) return undefined;
-  const { quorum, list } = witnesses;
-  try {
-    const named = list.map(({ url, vkey }) => ({ url, key: parseWitnessVkey(vkey) }));
-    if (new Set(list.map(({ vkey }) => vkey)).size < list.length) throw new VaultError('note_malformed', 'one witness is named twice');
-    return { quorum, witnesses: named };
-  } catch (cause) {
-    throw new VaultError('configuration_invalid', `witnesses: ${cause instanceof VaultError ? cause.detail : 'a key cannot be read'}`, {
-      cause,
-    });
-  }
 }
 
 /** A log that is not the one this vault signed stops the start. */

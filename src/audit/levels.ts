@@ -3,6 +3,7 @@
  * witnesses cosigned. Nobody's word is taken for the last two, the store's neither: what counts is a proof that verifies.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { equalBytes } from '../domain/bytes.ts';
 import type { RecordLevel } from '../domain/classes.ts';
 import { VaultError } from '../domain/errors.ts';
 import type { RecordId } from '../domain/ids.ts';
@@ -38,8 +39,8 @@ export interface Levels {
 interface Waiting {
   readonly recordId: RecordId;
   readonly level: BeyondDurable;
-  /** Size of the checkpoint that was looked at last. */
-  looked: number;
+  /** The checkpoint that was looked at last. */
+  looked: Uint8Array | undefined;
   readonly resolve: (receipt: Uint8Array | undefined) => void;
   readonly reject: (error: unknown) => void;
 }
@@ -89,9 +90,11 @@ export function createLevels(options: LevelsOptions): Levels {
   }
 
   async function lookOnce(tx: Tx): Promise<void> {
-    const sizes = { committed: (await log.head(tx))?.size ?? 0, witnessed: (await log.witnessed(tx))?.size ?? 0 };
-    for (const one of [...waiting].filter(({ level, looked }) => sizes[level] > looked)) {
-      one.looked = sizes[one.level];
+    const newest = { committed: (await log.head(tx))?.checkpoint, witnessed: (await log.witnessed(tx))?.checkpoint };
+    for (const one of waiting) {
+      const checkpoint = newest[one.level];
+      if (checkpoint === undefined || (one.looked !== undefined && equalBytes(one.looked, checkpoint))) continue;
+      one.looked = checkpoint;
       await prove(tx, one.recordId, one.level).then((receipt) => receipt !== undefined && one.resolve(receipt), one.reject);
     }
   }
@@ -100,7 +103,7 @@ export function createLevels(options: LevelsOptions): Levels {
     watched: witnesses !== undefined,
     reached(recordId, level, waitMs) {
       const { promise, resolve, reject } = Promise.withResolvers<Uint8Array | undefined>();
-      const one: Waiting = { recordId, level, looked: 0, resolve, reject };
+      const one: Waiting = { recordId, level, looked: undefined, resolve, reject };
       waiting.add(one);
       const timer = setTimeout(() => resolve(undefined), waitMs);
       if (!looking) void look();

@@ -73,7 +73,7 @@ describe('when the access log cannot be written', () => {
           run: (work) =>
             stores.unitOfWork.run(async (tx) => {
               const result = await work(tx);
-              if (result === undefined) throw new VaultError('store_unavailable', 'the commit failed'); // recordPermit's transaction answers nothing
+              if (typeof result === 'string') throw new VaultError('store_unavailable', 'the commit failed'); // recordPermit's answers the record's id
               return result;
             }),
         },
