@@ -2,7 +2,7 @@
 
 import type { AppraisedPiece } from './attestation-result.ts';
 import type { EnrolledAttester } from './attester.ts';
-import { lp, sha256, sha512 } from './bytes.ts';
+import { lp, sha256, sha512, toHex } from './bytes.ts';
 import type { ErrorCode } from './errors.ts';
 import type { Digest, VaultId } from './ids.ts';
 import { canonicalJson } from './json.ts';
@@ -125,6 +125,11 @@ export interface FailedClaim {
   readonly expected: readonly string[];
   /** Absent when the evidence says nothing of it. */
   readonly seen?: string;
+}
+
+/** Two texts of bytes that should be equal. */
+export function failedBytes(claim: string, expected: Uint8Array, seen: Uint8Array | null | undefined): readonly FailedClaim[] {
+  return [{ claim, expected: [toHex(expected)], ...(seen && { seen: toHex(seen) }) }];
 }
 
 export function refuse(code: ErrorCode, detail: string, known: Omit<Refusal, 'refused' | 'code' | 'detail'> = {}): Refusal {

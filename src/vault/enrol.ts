@@ -21,6 +21,8 @@ import {
   isRefusal,
   type Refusal,
   refuse,
+  type TrustAnchor,
+  type WorkloadKind,
 } from '../domain/evidence.ts';
 import { type Digest, type Namespace, newId, type RequestId, type SubjectId, SYSTEM } from '../domain/ids.ts';
 import { parseCanonicalJson } from '../domain/json.ts';
@@ -134,12 +136,18 @@ export async function enrolWorkload(
 ): Promise<EnrolledWorkload> {
   const { namespace, name, attributes, kind, identity } = wanted;
   const { anchors, now } = await mayEnrol(actor, namespace, vault);
-  if (!anchors.some((anchor) => anchor.kind === kind)) {
+  if (!anchors.some((anchor) => mayVouchFor(kind, anchor))) {
     return refuseEnrolment(actor, refuse('endorsement_untrusted', `${namespace} has no trust anchor for ${kind}`), name, vault);
   }
   const attester: EnrolledWorkload = { subjectId: newId<SubjectId>(now), namespace, name, kind, identity, attributes };
   await putEnrolled(actor, attester, now, vault);
   return attester;
+}
+
+/** For a TPM that is not activated: what certifies attestation keys, or the makers of the TEE that its guest may be in. */
+function mayVouchFor(kind: WorkloadKind, anchor: TrustAnchor): boolean {
+  if (kind !== 'tpm2') return anchor.kind === kind;
+  return anchor.kind === 'sev-snp' || (anchor.kind === 'tpm2' && anchor.use === 'attestation-keys');
 }
 
 async function mayEnrol(actor: AdminActor, namespace: Namespace, vault: Ports) {

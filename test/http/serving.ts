@@ -63,7 +63,8 @@ export interface Served {
 const now = new Date();
 const issue = (commonName: string, hosts?: readonly string[]) => issueSelfSigned({ commonName, days: 1, now, ...(hosts && { hosts }) });
 
-export async function startServing(log: (message: string) => void = () => undefined): Promise<Served> {
+/** `over`: members of the vault that a test brings, such as the real verifiers. */
+export async function startServing(log: (message: string) => void = () => undefined, over: Partial<Vault> = {}): Promise<Served> {
   const vault = await TestVault.ready();
   const [server, machineKey, workstation] = await Promise.all([issue('vault', ['127.0.0.1']), issue('machine'), issue('alice')]);
   const machine = await vault.machine('gpu-node-77', { spki: spkiOf(machineKey) });
@@ -76,6 +77,7 @@ export async function startServing(log: (message: string) => void = () => undefi
     keys: measuredKeys(plain.keys, metrics),
     accessLog: measuredLog(plain.accessLog, metrics),
     meter: measuredMeter(plain.meter, metrics),
+    ...over,
   };
   const readiness = createReadiness(served);
   metrics.watch(gaugesOf(served, readiness));

@@ -1,7 +1,7 @@
 /** Verifies evidence of kind `nitro` (docs/formats/evidence-nitro.md). */
 import { equalBytes, toHex } from '../../domain/bytes.ts';
 import type { ErrorCode } from '../../domain/errors.ts';
-import { isRefusal, type Refusal, refuse, teeReportData, type VerifiedWorkload } from '../../domain/evidence.ts';
+import { failedBytes, isRefusal, type Refusal, refuse, teeReportData, type VerifiedWorkload } from '../../domain/evidence.ts';
 import type { Facts } from '../../domain/facts.ts';
 import { certificateEndorsements } from '../endorsements.ts';
 import type { EvidenceVerifier, VerificationContext } from '../port.ts';
@@ -59,10 +59,13 @@ function refusalOf({ findings }: ExaminedDocument): Refusal | undefined {
 /** Both: the nonce is the challenge, so that it is fresh; the user data is B, so that it is for this key and vault. */
 function bindingRefusal({ nonce, userData }: NitroDocument, { challengeNonce, binding }: VerificationContext): Refusal | undefined {
   if (nonce === null || !equalBytes(nonce, challengeNonce)) {
-    return refuse('evidence_binding_mismatch', 'the nonce is not the one of the challenge');
+    const failed = failedBytes('nonce', challengeNonce, nonce);
+    return refuse('evidence_binding_mismatch', 'the nonce is not the one of the challenge', { failed });
   }
-  if (userData === null || !equalBytes(userData, teeReportData(binding))) {
-    return refuse('evidence_binding_mismatch', 'the user data is not SHA-512 of the binding');
+  const expected = teeReportData(binding);
+  if (userData === null || !equalBytes(userData, expected)) {
+    const failed = failedBytes('user_data', expected, userData);
+    return refuse('evidence_binding_mismatch', 'the user data is not SHA-512 of the binding', { failed });
   }
   return undefined;
 }

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { equalBytes } from '../../domain/bytes.ts';
 import type { ErrorCode } from '../../domain/errors.ts';
-import { gpuNonce, isRefusal, type Refusal, refuse, type VendorRootAnchor, type VerifiedGpu } from '../../domain/evidence.ts';
+import { failedBytes, gpuNonce, isRefusal, type Refusal, refuse, type VendorRootAnchor, type VerifiedGpu } from '../../domain/evidence.ts';
 import type { Facts } from '../../domain/facts.ts';
 import { certificateEndorsements } from '../endorsements.ts';
 import type { PinnedRoot } from '../examination.ts';
@@ -55,8 +55,10 @@ async function verify(
   if (refusal !== undefined) return refusal;
   const { report, facts, architecture, chain } = examined;
   if (report === undefined || facts === undefined) throw new Error('a report without findings can be read');
-  if (!equalBytes(report.nonce, gpuNonce(context))) {
-    return refuse('evidence_binding_mismatch', 'the nonce is not the one of this challenge and key');
+  const expected = gpuNonce(context);
+  if (!equalBytes(report.nonce, expected)) {
+    const failed = failedBytes('nonce', expected, report.nonce);
+    return refuse('evidence_binding_mismatch', 'the nonce is not the one of this challenge and key', { failed });
   }
   const state = await endorsedState({ report, facts, architecture, collateral, roots, now, memo });
   return {

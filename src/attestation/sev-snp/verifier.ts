@@ -1,7 +1,15 @@
 /** Verifies evidence of kind `sev-snp` (docs/formats/evidence-sev-snp.md). */
 import { equalBytes, toHex } from '../../domain/bytes.ts';
 import type { ErrorCode } from '../../domain/errors.ts';
-import { type Endorsement, isRefusal, type Refusal, refuse, teeReportData, type VerifiedWorkload } from '../../domain/evidence.ts';
+import {
+  type Endorsement,
+  failedBytes,
+  isRefusal,
+  type Refusal,
+  refuse,
+  teeReportData,
+  type VerifiedWorkload,
+} from '../../domain/evidence.ts';
 import { certificateEndorsements, endorsementOf } from '../endorsements.ts';
 import type { ExaminationInputs } from '../examination.ts';
 import type { CollateralReader, EvidenceVerifier, ReportCheck, VerificationContext, VerifiedReport } from '../port.ts';
@@ -65,7 +73,7 @@ async function verify(
   const { reportData, facts, endorsements } = report;
   const expected = teeReportData(context.binding);
   if (!equalBytes(reportData, expected)) {
-    const failed = [{ claim: 'reportData', expected: [toHex(expected)], seen: toHex(reportData) }];
+    const failed = failedBytes('reportData', expected, reportData);
     return refuse('evidence_binding_mismatch', 'report data is not SHA-512 of the binding', { failed });
   }
   const attester = await findWorkload('sev-snp', facts, context);

@@ -1,7 +1,7 @@
 /** Verifies evidence of kind `tdx` (docs/formats/evidence-tdx.md). */
 import { equalBytes } from '../../domain/bytes.ts';
 import type { ErrorCode } from '../../domain/errors.ts';
-import { isRefusal, type Refusal, refuse, teeReportData, type VerifiedWorkload } from '../../domain/evidence.ts';
+import { failedBytes, isRefusal, type Refusal, refuse, teeReportData, type VerifiedWorkload } from '../../domain/evidence.ts';
 import { certificateEndorsements, endorsementOf } from '../endorsements.ts';
 import type { LogFacts } from '../event-log/facts.ts';
 import type { EvidenceVerifier, VerificationContext } from '../port.ts';
@@ -77,8 +77,11 @@ async function verify(
   const quote = examineQuoteAlone(inputs, memo);
   const [code] = quote.findings.flatMap((word) => OF_QUOTE[word] ?? []);
   if (code !== undefined) return refuse(code, `the quote: ${quote.findings.join(', ')}`);
-  if (!equalBytes(partsOf(quote).quoted.report.reportData, teeReportData(context.binding))) {
-    return refuse('evidence_binding_mismatch', 'report data is not SHA-512 of the binding');
+  const { reportData } = partsOf(quote).quoted.report;
+  const expected = teeReportData(context.binding);
+  if (!equalBytes(reportData, expected)) {
+    const failed = failedBytes('reportData', expected, reportData);
+    return refuse('evidence_binding_mismatch', 'report data is not SHA-512 of the binding', { failed });
   }
   const log = evidence.eventLog && checkEventLog(evidence.eventLog, partsOf(quote).quoted.report);
   if (log?.problem === 'event_log_malformed') return refuse('evidence_malformed', 'the event log is none, or has no SHA-384');

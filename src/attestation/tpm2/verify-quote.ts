@@ -1,7 +1,7 @@
 /** Is this quote authentic? Signature, freshness value and PCR values, given a key. Whether the key is anyone's is decided in verifier.ts. */
 import type { KeyObject } from 'node:crypto';
-import { equalBytes, toHex } from '../../domain/bytes.ts';
-import { type PcrBanks, type Refusal, refuse } from '../../domain/evidence.ts';
+import { equalBytes } from '../../domain/bytes.ts';
+import { failedBytes, type PcrBanks, type Refusal, refuse } from '../../domain/evidence.ts';
 import type { SigningScheme } from './algorithms.ts';
 import { coversExactly, pcrDigest, type Quote } from './quote.ts';
 import { signatureVerifies, type TpmSignature } from './signature.ts';
@@ -36,7 +36,7 @@ export function verifyQuoteSignature({ quote, signature }: SignedQuote, key: Key
 
 export function verifyExtraData(quote: Quote, expected: Uint8Array): Refusal | undefined {
   if (quote.extraData.length > 0 && equalBytes(quote.extraData, expected)) return undefined;
-  const failed = [{ claim: 'extraData', expected: [toHex(expected)], seen: toHex(quote.extraData) }];
+  const failed = failedBytes('extraData', expected, quote.extraData);
   return refuse('evidence_binding_mismatch', 'extraData is not SHA-256 of the binding', { failed });
 }
 
@@ -47,7 +47,7 @@ export function verifyPcrs({ quote, signature }: SignedQuote, pcrs: PcrBanks): R
   }
   const digest = pcrDigest(quote.selection, pcrs, signature.scheme.hash);
   if (digest === undefined || !equalBytes(digest, quote.pcrDigest)) {
-    const failed = [{ claim: 'digest of the PCR values sent', expected: [toHex(quote.pcrDigest)], ...(digest && { seen: toHex(digest) }) }];
+    const failed = failedBytes('digest of the PCR values sent', quote.pcrDigest, digest);
     return refuse('evidence_signature_invalid', 'the PCR values sent are not the ones that were signed', { failed });
   }
   return undefined;
