@@ -1,5 +1,13 @@
 /** EvidenceVerifier (vault side) and Attester (requester's side). Suite: test/contract/evidence-verifier.ts. */
-import type { Endorsement, EnrolledAttester, EvidenceKind, Refusal, TrustAnchor, VerifiedClaims } from '../domain/evidence.ts';
+import type {
+  Endorsement,
+  EnrolledAttester,
+  EvidenceKind,
+  MeasuredKind,
+  Refusal,
+  TrustAnchor,
+  VerifiedClaims,
+} from '../domain/evidence.ts';
 import type { Facts } from '../domain/facts.ts';
 import type { Digest, Namespace } from '../domain/ids.ts';
 
@@ -97,14 +105,27 @@ export interface AnsweredChallenge {
   readonly spki: Uint8Array;
 }
 
+/** What a reference value for a machine in this state would name. Nothing was verified: whoever puts it in force vouches for the machine. */
+export interface CapturedState {
+  readonly kind: MeasuredKind;
+  readonly claims: Readonly<Record<string, readonly string[]>>;
+  readonly atLeast?: Readonly<Record<string, number>>;
+}
+
+type Body = Readonly<Record<string, unknown>>;
+
 /** Runs beside the model server: makes evidence bound to `binding` (B). Rejects with what the hardware said. */
 export interface Attester {
   readonly kind: EvidenceKind;
-  attest(binding: Uint8Array, challenge: AnsweredChallenge): Promise<Readonly<Record<string, unknown>>>;
+  attest(binding: Uint8Array, challenge: AnsweredChallenge): Promise<Body>;
+  /** The state of this machine now. Absent: evidence of the kind says nothing that was measured, or not in this form. */
+  readonly capture?: (binding: Uint8Array, challenge: AnsweredChallenge) => Promise<CapturedState>;
 }
 
 /** The same for devices beside the machine that asks: one body each, made before the machine's own evidence, whose B carries their digest. */
 export interface DeviceAttester {
   readonly kind: EvidenceKind;
-  attestDevices(challenge: AnsweredChallenge): Promise<ReadonlyArray<Readonly<Record<string, unknown>>>>;
+  attestDevices(challenge: AnsweredChallenge): Promise<readonly Body[]>;
+  /** One for each state that some of the devices are in. */
+  readonly captureDevices?: (challenge: AnsweredChallenge) => Promise<readonly CapturedState[]>;
 }

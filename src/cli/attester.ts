@@ -5,6 +5,7 @@ import { type Command, Option } from 'commander';
 import { z } from 'zod';
 import { toBase64 } from '../domain/bytes.ts';
 import { VaultError } from '../domain/errors.ts';
+import { type CaptureOptions, capture } from './attester-capture.ts';
 import { type AttesterOptions, BESIDE_KINDS, besideSettings, MACHINE_KINDS, machineSettings } from './attester-options.ts';
 import { addCommand, addGroup } from './command.ts';
 import { readUserFile, readUserJson } from './files.ts';
@@ -57,12 +58,12 @@ export function registerAttester(program: Command): void {
     'wv attester activate --requester me credential.json answer.json',
     'wv attester activate --requester me --json credential.json answer.json',
   ]).action(activate);
-  command(attester, 'capture <out>', 'Write the present PCR values as reference values', [
+  command(attester, 'capture <out>', 'Write the state of this machine and its devices, as it is now, as reference values', [
     'wv attester capture --requester me --id gpu-image-12 golden.json',
     'wv attester capture --requester me --id gpu-image-12 --json golden.json',
   ])
     .requiredOption('--id <name>', 'id of the reference value')
-    .action(capture);
+    .action((out: string, options: CaptureOptions) => capture(out, options));
 }
 
 function command(parent: Command, usage: string, description: string, examples: readonly [string, string, ...string[]]): Command {
@@ -105,20 +106,6 @@ async function activate(credential: string, out: string, options: Common): Promi
     const answer = secret.expose((bytes) => JSON.stringify({ requestId, secret: toBase64(bytes) }));
     await writeFile(out, `${answer}\n`, { mode: 0o600 });
     print(options, { out }, [`${out}: bring it back to the administrator.`]);
-  });
-}
-
-async function capture(out: string, options: Common & { id: string }): Promise<void> {
-  await withTpmRequester(options.requester, async ({ attester }) => {
-    const banks = await attester.readPcrs();
-    const pcrs = Object.fromEntries(
-      Object.entries(banks).map(([bank, values]) => [
-        bank,
-        Object.fromEntries(Object.entries(values).map(([index, value]) => [index, [value]])),
-      ]),
-    );
-    await writeFile(out, `${JSON.stringify({ values: [{ id: options.id, kind: 'tpm2', pcrs }] }, null, 2)}\n`, { mode: 0o600 });
-    print(options, { out }, [`${out}: the state of this machine, now.`]);
   });
 }
 

@@ -7,6 +7,7 @@ import { addAdminCommand, addGroup } from './command.ts';
 import { readUserJson } from './files.ts';
 import { type AdminOptions, withKit } from './kit.ts';
 import { propose } from './propose.ts';
+import { importReferences } from './reference-import.ts';
 
 const valuesFile = z.strictObject({ values: z.array(referenceValue) });
 
@@ -18,6 +19,20 @@ export function registerReference(program: Command): void {
   ]).action((file: string, options: AdminOptions) =>
     withKit(options.kit, async (kit) => propose(kit, 'reference-values', await readUserJson(file, valuesFile), options)),
   );
+  addAdminCommand(
+    reference,
+    'import <file...>',
+    "Propose what others signed, beside the values in force: NVIDIA's RIMs, or values as a JWS",
+    [
+      'wv reference import --kit kits/alice --id h100-570 NV_GPU_DRIVER_GH100_570.124.03.xml NV_GPU_VBIOS_1010_0200_882_96005E0001.xml',
+      'wv reference import --kit kits/alice --signer builder.pem --expires 2027-01-01T00:00:00Z --json image-12.jws',
+    ],
+  )
+    .option('--id <name>', 'of the one value that RIMs become')
+    .option('--signer <file>', 'PEM of the public key or certificate that must have signed a JWS')
+    .option('--model <id...>', 'ids of the models they count for; all of the namespace if not said')
+    .option('--expires <time>', 'after which they no longer count')
+    .action(importReferences);
 }
 
 export function registerAnchors(program: Command): void {

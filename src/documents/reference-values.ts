@@ -24,6 +24,9 @@ const valueV1 = z.discriminatedUnion('kind', [z.strictObject(tpm2Shape), z.stric
 
 const models = z.array(z.string().refine(isId, 'must be ids of models')).min(1).max(100).optional();
 
+/** Since version 2. */
+const scope = { models, source: plain(512).optional() };
+
 const hasFact = (kind: FixedKind, fact: string) => Object.hasOwn(FACTS[kind], fact);
 const hasNumber = (kind: FixedKind, fact: string) => hasFact(kind, fact) && FACTS[kind][fact]?.type === 'number';
 const atLeast = z.record(z.string().max(64), z.int().min(0)).optional();
@@ -31,7 +34,7 @@ const atLeast = z.record(z.string().max(64), z.int().min(0)).optional();
 /** Which firmware the TPM of a guest is in: without it, any owner of such hardware can make a TPM that says what he likes. */
 const NAMES_THE_TEE = ['teeMeasurement', 'teeIdKeyDigest'];
 const tpm2V2 = z
-  .strictObject({ ...tpm2Shape, claims: z.record(z.string().max(64), acceptedTexts).optional(), atLeast, models })
+  .strictObject({ ...tpm2Shape, claims: z.record(z.string().max(64), acceptedTexts).optional(), atLeast, ...scope })
   .refine(({ claims }) => Object.keys(claims ?? {}).every((fact) => hasFact('tpm2', fact)), 'claims are facts of tpm2')
   .refine(({ atLeast: least }) => Object.keys(least ?? {}).every((fact) => hasNumber('tpm2', fact)), 'atLeast names facts that are numbers')
   .refine(
@@ -47,7 +50,7 @@ const measured = <K extends MeasuredKind>(kind: K) => {
       kind: z.literal(kind),
       claims: z.record(z.string().max(64), accepted),
       atLeast,
-      models,
+      ...scope,
       expires,
     })
     .refine(({ claims }) => Object.keys(claims).every((fact) => hasFact(kind, fact)), `claims are facts of ${kind}`)
@@ -63,7 +66,7 @@ const measured = <K extends MeasuredKind>(kind: K) => {
 
 export const referenceValue = z.discriminatedUnion('kind', [
   tpm2V2,
-  z.strictObject({ ...jwtShape, models }),
+  z.strictObject({ ...jwtShape, ...scope }),
   measured('sev-snp'),
   measured('tdx'),
   measured('nitro'),

@@ -6,6 +6,8 @@ interface Accepted {
   readonly expires?: string | undefined;
   /** Ids of the models it counts for; absent: every model of the namespace. */
   readonly models?: readonly string[] | undefined;
+  /** Who says that this state is good, for the people who decide; nothing is decided by it. */
+  readonly source?: string | undefined;
 }
 
 /** PCR values by bank and index: {"sha256": {"0": "<hex>"}}. */

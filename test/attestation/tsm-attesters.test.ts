@@ -9,6 +9,7 @@ import { createSnpVerifier } from '../../src/attestation/sev-snp/verifier.ts';
 import { createTdxAttester } from '../../src/attestation/tdx/attester.ts';
 import { createTdxVerifier } from '../../src/attestation/tdx/verifier.ts';
 import { readTsmReport, TSM_FOLDER } from '../../src/attestation/tsm/report.ts';
+import { referenceValue } from '../../src/documents/reference-values.ts';
 import { toBase64, toHex } from '../../src/domain/bytes.ts';
 import { teeReportData } from '../../src/domain/evidence.ts';
 import { fakeTsm } from './fake-tsm.ts';
@@ -89,6 +90,24 @@ describe('a SEV-SNP guest', () => {
     expect(readCertificateTable(Buffer.alloc(24, 0xff))).toEqual({});
     for (let length = 0; length < 100; length++)
       expect(() => readCertificateTable(certificateTable([VCEK, vcek.der]).slice(0, length))).not.toThrow();
+  });
+});
+
+describe('the state a guest is in', () => {
+  test('of SEV-SNP is its launch measurement, and firmware at least as new as now', async () => {
+    const report = (reportData: Uint8Array) =>
+      makeReport({ version: 3, tcb: TCB.Genoa.raw, reportData } as Parameters<typeof makeReport>[0], vcek.keys.privateKey);
+    const state = await createSnpAttester({ files: fakeTsm({ folder, provider: 'sev_guest', report }).files }).capture(BINDING);
+    expect(state).toMatchObject({ kind: 'sev-snp', claims: { measurement: ['ab'.repeat(48)] } });
+    expect(Object.keys(state.atLeast ?? {}).sort()).toEqual(['guestSvn', 'tcbBootLoader', 'tcbMicrocode', 'tcbSnp', 'tcbTee']);
+    expect(referenceValue.safeParse({ id: 'golden', ...state })).toMatchObject({ success: true });
+  });
+
+  test('of TDX is its launch measurement and the registers before the application’s', async () => {
+    const state = await createTdxAttester({ files: fakeTsm({ folder, provider: 'tdx_guest', report: tdxQuote }).files }).capture(BINDING);
+    expect(Object.keys(state.claims)).toEqual(['mrtd', 'rtmr0', 'rtmr1', 'rtmr2']);
+    expect(state.claims['mrtd']).toEqual(['cd'.repeat(48)]);
+    expect(referenceValue.safeParse({ id: 'golden', ...state })).toMatchObject({ success: true });
   });
 });
 

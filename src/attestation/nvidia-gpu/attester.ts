@@ -5,10 +5,11 @@ import { VaultError } from '../../domain/errors.ts';
 import { gpuNonce } from '../../domain/evidence.ts';
 import { type EvidenceCommand, runCommand } from '../evidence-command.ts';
 import { KINDS } from '../kinds.ts';
-import type { DeviceAttester } from '../port.ts';
+import type { AnsweredChallenge, CapturedState, DeviceAttester } from '../port.ts';
 import { Malformed } from '../x509/der.ts';
 import type { NvidiaBody } from './evidence.ts';
 import { MAX_CHAIN_BYTES } from './examine.ts';
+import { factsOf } from './opaque.ts';
 import { MAX_REPORT_BYTES, readReport } from './report.ts';
 
 export interface NvidiaAttesterOptions {
@@ -29,15 +30,29 @@ const devices = z
 const output = z.union([devices, z.object({ evidences: devices }).transform(({ evidences }) => evidences)]);
 
 export function createNvidiaAttester({ command: [program, ...args] }: NvidiaAttesterOptions): DeviceAttester {
+  const attestDevices = async (challenge: AnsweredChallenge): Promise<readonly NvidiaBody[]> => {
+    const nonce = gpuNonce(challenge);
+    const asked = args.map((argument) => argument.replaceAll('{nonce}', toHex(nonce)));
+    const printed = await runCommand([program, ...asked], { WV_NONCE: toHex(nonce) }, MAX_OUTPUT_BYTES);
+    return readOutput(printed, program).map(({ evidence, certificate }) => bodyOf(evidence, certificate, nonce, program));
+  };
   return {
     kind: 'nvidia-gpu',
-    async attestDevices(challenge): Promise<readonly NvidiaBody[]> {
-      const nonce = gpuNonce(challenge);
-      const asked = args.map((argument) => argument.replaceAll('{nonce}', toHex(nonce)));
-      const printed = await runCommand([program, ...asked], { WV_NONCE: toHex(nonce) }, MAX_OUTPUT_BYTES);
-      return readOutput(printed, program).map(({ evidence, certificate }) => bodyOf(evidence, certificate, nonce, program));
+    attestDevices,
+    captureDevices: async (challenge) => {
+      const states = (await attestDevices(challenge)).map(({ report }) => stateOf(new Uint8Array(Buffer.from(report, 'base64'))));
+      return [...new Map(states.map((state) => [JSON.stringify(state), state])).values()]; // eight GPUs of one board are alike
     },
   };
+}
+
+/** The versions of what runs there: what they measure is NVIDIA's to say, in its signed RIMs. */
+function stateOf(report: Uint8Array): CapturedState {
+  const { driverVersion, vbiosVersion } = factsOf(readReport(report).opaque);
+  const stated = Object.entries({ driverVersion, vbiosVersion }).flatMap(([name, value]) =>
+    value === null ? [] : [[name, [value]] as const],
+  );
+  return { kind: 'nvidia-gpu', claims: Object.fromEntries(stated) };
 }
 
 function readOutput(printed: Uint8Array, program: string): z.output<typeof output> {

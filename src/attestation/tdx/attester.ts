@@ -1,10 +1,11 @@
 /** Attester of kind `tdx`: asks the quoting enclave for a quote through configfs-tsm, and takes the firmware's event log along. */
 import { readFile } from 'node:fs/promises';
-import { toBase64 } from '../../domain/bytes.ts';
+import { toBase64, toHex } from '../../domain/bytes.ts';
 import { teeReportData } from '../../domain/evidence.ts';
-import type { Attester } from '../port.ts';
+import type { Attester, CapturedState } from '../port.ts';
 import { readTsmReport, type TsmOptions } from '../tsm/report.ts';
 import { MAX_LOG_BYTES, type TdxBody } from './evidence.ts';
+import { readQuotedReport } from './quote.ts';
 
 export const EVENT_LOG_FILE = '/sys/firmware/acpi/tables/data/CCEL';
 
@@ -16,6 +17,7 @@ export interface TdxAttesterOptions extends TsmOptions {
 export interface TdxAttester extends Attester {
   readonly kind: 'tdx';
   attest(binding: Uint8Array): Promise<TdxBody>;
+  capture(binding: Uint8Array): Promise<CapturedState>;
 }
 
 export function createTdxAttester({ eventLogFile = EVENT_LOG_FILE, ...options }: TdxAttesterOptions = {}): TdxAttester {
@@ -26,7 +28,15 @@ export function createTdxAttester({ eventLogFile = EVENT_LOG_FILE, ...options }:
       const log = await readEventLog(eventLogFile);
       return { quote: toBase64(output), ...(log !== undefined && { eventLog: toBase64(log) }) };
     },
+    capture: async (binding) => stateOf((await readTsmReport(teeReportData(binding), 'tdx_guest', options)).output),
   };
+}
+
+/** All that was measured before the application, which register 3 is for: it may extend that differently each time. */
+function stateOf(quote: Uint8Array): CapturedState {
+  const { mrTd, rtmr } = readQuotedReport(quote).report;
+  const registers = rtmr.slice(0, 3).map((value, at) => [`rtmr${at}`, [toHex(value)]] as const);
+  return { kind: 'tdx', claims: { mrtd: [toHex(mrTd)], ...Object.fromEntries(registers) } };
 }
 
 /** Undefined when there is none, or one that is larger than the vault takes: the quote says the same without it. */
