@@ -34,7 +34,7 @@ const commands = {
     run: async () => 0,
   },
   test: {
-    steps: [systemPackages, tokenPackages, pythonPackages, benchClient, goTools, npmPackages, pinnedNode, nativeModules],
+    steps: [systemPackages, tokenPackages, pythonPackages, ocsfSchema, benchClient, goTools, npmPackages, pinnedNode, nativeModules],
     run: runTests,
   },
   check: { steps: [npmPackages, pinnedNode], run: runChecks },
@@ -121,6 +121,34 @@ function pythonPackages() {
     { there: canMakeVenv, packages: ['python3-venv'] },
     { there: canMakeVenv, packages: ['python3-pip'] },
   ]);
+}
+
+/**
+ * The published OCSF schema as JSON Schema, for the test of that export: ocsf-json-schema carries it (Apache-2.0). A machine that cannot have it
+ * skips that part of the test, with the reason.
+ */
+async function ocsfSchema() {
+  const folder = join(root, '.cache', 'ocsf');
+  const schema = join(folder, '1.8.0.json');
+  const maker = join(root, 'test', 'audit', 'ocsf-schema.py');
+  if (existsSync(schema) && statSync(schema).mtimeMs > statSync(maker).mtimeMs) return;
+  say('unpacking the OCSF schema');
+  mkdirSync(folder, { recursive: true });
+  const wanted = ['--no-deps', '--require-hashes', '-r', join(root, 'test', 'audit', 'ocsf-schema.txt')];
+  const install = await capture([
+    'python3',
+    '-m',
+    'pip',
+    'install',
+    '-q',
+    '--disable-pip-version-check',
+    '--upgrade',
+    '--target',
+    folder,
+    ...wanted,
+  ]);
+  const made = install.code === 0 ? await capture(['python3', maker, folder, schema]) : install;
+  if (made.code !== 0) say(`no OCSF schema: its test is skipped\n${tail(made.output)}`);
 }
 
 function benchClient() {

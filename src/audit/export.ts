@@ -20,13 +20,18 @@ export interface Copied {
 /**
  * Tiles never change under their path, so one checkpoint and many reads make a consistent copy of a log that goes on growing.
  * The checkpoint is written last: a copy that has one is complete. Nothing is verified here; `verifyLog` does that to the copy.
- * `log_incomplete` when a tile is missing.
+ * `log_incomplete` when a tile is missing. Without `entries` it proves records and holds none.
  */
-export async function copyLog(source: LogSource, writer: LogWriter): Promise<Copied> {
+export async function copyLog(
+  source: LogSource,
+  writer: LogWriter,
+  { entries = true }: { readonly entries?: boolean } = {},
+): Promise<Copied> {
   const checkpoint = await source.checkpoint();
   const { size } = parseCheckpoint(parseNote(checkpoint).text);
   let tiles = 0;
   for (const tile of allTiles(size)) {
+    if (tile.level === 'entries' && !entries) continue;
     const path = tilePath(tile);
     const bytes = await source.tile(path);
     if (bytes === undefined) throw new VaultError('log_incomplete', `${path} is missing`);

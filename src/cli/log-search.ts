@@ -3,9 +3,10 @@ import { type Command, InvalidArgumentError } from 'commander';
 import { z } from 'zod';
 import { numberAt, saidBy, textAt } from '../audit/said.ts';
 import { SEARCH_FIELDS } from '../audit/search/entry.ts';
+import { safeJson } from '../domain/json.ts';
 import { type Kit, withKit } from './kit.ts';
 import { addLogCommand, type LogOptions, logPath } from './log-options.ts';
-import { aligned, inUnits, note, print, shown, terminalJson } from './output.ts';
+import { aligned, inUnits, note, print, shown } from './output.ts';
 
 interface SearchOptions extends LogOptions {
   readonly from?: string;
@@ -143,7 +144,7 @@ async function tail(kit: Kit, options: LogOptions & Fields): Promise<void> {
     const found = page.parse(await kit.call('GET', `${logPath(options)}/records${asked}`));
     at = found.next ?? Math.max(at, found.indexed);
     for (const record of found.records)
-      process.stdout.write(options.json ? `${terminalJson(parsed(record))}\n` : `${cells(record).map(shown).join('  ')}\n`);
+      process.stdout.write(options.json ? `${safeJson(parsed(record))}\n` : `${cells(record).map(shown).join('  ')}\n`);
   }
 }
 

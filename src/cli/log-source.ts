@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { readAll } from '../agent/https-client.ts';
 import type { LogSource } from '../audit/verify.ts';
 import { VaultError } from '../domain/errors.ts';
-import { withKit } from './kit.ts';
+import { type Kit, withKit } from './kit.ts';
 
 /** A folder as `wv log export` wrote it. A file that is not there is missing, not an error. */
 export function copyIn(folder: string): LogSource {
@@ -20,11 +20,14 @@ export function copyIn(folder: string): LogSource {
 }
 
 /** The vault's own log; each bundle that is read is on record there. */
-export function logOf<T>(folder: string, work: (source: LogSource) => Promise<T>, checkpoint = 'checkpoint'): Promise<T> {
-  return withKit(folder, async (kit) => {
-    const headers = await kit.sessionHeaders();
-    const get = async (path: string) =>
-      new Uint8Array(await readAll(await kit.https.send({ method: 'GET', path: `/v1/log/${path}`, headers })));
-    return work({ checkpoint: () => get(checkpoint), tile: get });
-  });
+export function logOf<T>(folder: string, work: (source: LogSource) => Promise<T>): Promise<T> {
+  return withKit(folder, async (kit) => work(await logThrough(kit, '/v1/log')));
+}
+
+/** The same, of an open kit, below `path`: the whole log, or what a reviewer of one namespace gets of it. */
+export async function logThrough(kit: Kit, path: string, checkpoint = 'checkpoint'): Promise<LogSource> {
+  const headers = await kit.sessionHeaders();
+  const get = async (name: string) =>
+    new Uint8Array(await readAll(await kit.https.send({ method: 'GET', path: `${path}/${name}`, headers })));
+  return { checkpoint: () => get(checkpoint), tile: get };
 }

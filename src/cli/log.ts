@@ -1,33 +1,28 @@
 /** `wv log`: take a copy of the access log and verify it without trusting whoever gave it. */
-import { mkdir, readdir, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { Command } from 'commander';
-import { copyLog } from '../audit/export.ts';
-import { findRecord } from '../audit/find-record.ts';
+import { type FoundRecord, findRecord } from '../audit/find-record.ts';
+import { LOG_FORMAT_NAMES, LOG_FORMATS } from '../audit/formats/format.ts';
 import { makeProof, verifyProof } from '../audit/proof.ts';
-import { type LogProblem, type LogSource, verifyLog } from '../audit/verify.ts';
+import { parseLeaf } from '../audit/record.ts';
+import { type LogProblem, verifyLog } from '../audit/verify.ts';
 import { parseVkey } from '../audit/vkey.ts';
 import { VaultError } from '../domain/errors.ts';
 import { parseId, type RecordId } from '../domain/ids.ts';
 import { addCommand, addGroup } from './command.ts';
 import { readUserFile } from './files.ts';
+import { RECORD_FILES, registerLogExport } from './log-export.ts';
 import { addLogCommand } from './log-options.ts';
 import { registerLogSearch } from './log-search.ts';
 import { type ShowOptions, show } from './log-show.ts';
-import { copyIn, logOf } from './log-source.ts';
+import { copyIn } from './log-source.ts';
 import { print } from './output.ts';
 import { assertAskedWitnesses, inWords, type WitnessOptions, witnessOptions } from './witness-options.ts';
 
 export function registerLog(program: Command): void {
   const log = addGroup(program, 'log', 'The access log');
-  addCommand(log, 'export <folder>', 'Copy checkpoint, tiles and entries (C2SP tlog-tiles) into a folder', [
-    'wv log export --kit kits/bob log-copy',
-    'wv log export --kit kits/bob --json log-copy',
-    'wv log export --kit kits/bob --witnessed log-copy',
-  ])
-    .requiredOption('--kit <folder>', "the administrator's kit, made by `wv init`")
-    .option('--witnessed', 'at the newest checkpoint that a quorum of witnesses cosigned, a second or so behind')
-    .action((folder: string, options: ExportOptions) => exportTo(folder, options));
+  registerLogExport(log);
   registerLogSearch(log);
   addLogCommand(log, 'show <record>', 'One record in words; of a refusal, which claim failed, what was expected and what was seen', [
     'wv log show --kit kits/bob 01890000-0000-7000-8000-000000000000',
@@ -57,35 +52,25 @@ export function registerLog(program: Command): void {
     .action((proof: string, leaf: string, options: { vkey: string; json?: boolean }) => check(proof, leaf, options));
 }
 
-interface ExportOptions {
-  readonly kit: string;
-  readonly json?: boolean;
-  readonly witnessed?: boolean;
-}
-
-/** The checkpoint is fetched first and written last: tiles never change, so a copy that has a checkpoint is whole at that size. */
-async function exportTo(folder: string, options: ExportOptions): Promise<void> {
-  if ((await readdir(folder).catch(() => [])).length > 0) throw new VaultError('usage', `${folder} is not empty`);
-  const copy = async (source: LogSource) => {
-    const write = async (path: string, bytes: Uint8Array) => {
-      const file = join(folder, path);
-      await mkdir(dirname(file), { recursive: true, mode: 0o700 });
-      await writeFile(file, bytes, { mode: 0o600 });
-    };
-    const { size, tiles } = await copyLog(source, { write });
-    print(options, { size, tiles }, [`${size} records in ${tiles} files at ${folder}.`]);
-  };
-  await logOf(options.kit, copy, options.witnessed === true ? 'checkpoint/witnessed' : 'checkpoint');
-}
-
 async function prove(folder: string, record: string, options: { vkey: string; out: string; json?: boolean }): Promise<void> {
   const copy = copyIn(folder);
-  const { index, leaf } = await findRecord(copy, parseId<RecordId>(record, 'record'));
+  const { index, leaf } = await findIn(folder, parseId<RecordId>(record, 'record'));
   const proof = await makeProof(index, await copy.checkpoint(), parseVkey(options.vkey), copy.tile);
   verifyProof(proof, options.vkey, leaf); // a proof that does not hold is not handed out
   await writeFile(`${options.out}.leaf`, leaf, { mode: 0o600 });
   await writeFile(`${options.out}.tlog-proof`, proof, { mode: 0o600 });
   print(options, { index }, [`Record ${index}: ${options.out}.leaf, ${options.out}.tlog-proof`]);
+}
+
+/** In the bundles, or in the lines that a copy of one namespace has instead. */
+async function findIn(folder: string, recordId: RecordId): Promise<FoundRecord> {
+  for (const format of LOG_FORMAT_NAMES) {
+    const text = await readFile(join(folder, RECORD_FILES[format]), 'utf8').catch(() => '');
+    const found = text.split('\n').map(LOG_FORMATS[format].read);
+    const own = found.find((one) => one !== undefined && parseLeaf(one.leaf).recordId === recordId);
+    if (own !== undefined) return own;
+  }
+  return findRecord(copyIn(folder), recordId);
 }
 
 async function check(proofFile: string, leafFile: string, options: { vkey: string; json?: boolean }): Promise<void> {

@@ -1,8 +1,9 @@
 /** What a command says. Standard output is its answer and nothing else; progress and notes go to standard error. */
+import { safeJson } from '../domain/json.ts';
 
 /** Prints `value` as one JSON document, or the lines of `text` for a person. */
 export function print(options: { readonly json?: boolean }, value: object, text: readonly string[]): void {
-  process.stdout.write(options.json ? `${terminalJson(value)}\n` : `${text.join('\n')}\n`);
+  process.stdout.write(options.json ? `${safeJson(value)}\n` : `${text.join('\n')}\n`);
 }
 
 /** What a terminal may act on, or a reader not see: controls, bidi and other invisible characters, line separators. */
@@ -11,13 +12,6 @@ const UNSAFE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu;
 /** Text of a machine that may lie, for a terminal. */
 export function shown(text: string): string {
   return text.replaceAll(UNSAFE, '?');
-}
-
-/** The same value as JSON.stringify writes, with what a terminal may act on written as `\\uXXXX`. */
-export function terminalJson(value: object): string {
-  return JSON.stringify(value).replaceAll(UNSAFE, (char) =>
-    Array.from({ length: char.length }, (_, at) => `\\u${char.charCodeAt(at).toString(16).padStart(4, '0')}`).join(''),
-  );
 }
 
 /** A remark on the way, for a person. It is no part of the answer. */

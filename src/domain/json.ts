@@ -26,6 +26,16 @@ export function parseCanonicalJson(bytes: Uint8Array, code: 'document_invalid' |
   throw new VaultError(code, 'not canonical JSON (RFC 8785)');
 }
 
+// What a terminal acts on or a reader does not see (controls, bidi and other invisible characters, line separators), and what HTML is made of.
+const UNSAFE = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}<>&]/gu;
+
+/** One line of JSON, for terminals and files that people open: the same value, with every such character written as `\\uXXXX`. */
+export function safeJson(value: unknown): string {
+  const escaped = (char: string) =>
+    Array.from({ length: char.length }, (_, at) => `\\u${char.charCodeAt(at).toString(16).padStart(4, '0')}`).join('');
+  return (JSON.stringify(value) ?? 'null').replaceAll(UNSAFE, escaped);
+}
+
 /** Refuses JSON text nested deeper than `limit`, before JSON.parse builds it. Runs over the text once. */
 export function assertJsonDepth(text: string, limit: number): void {
   let depth = 0;

@@ -29,6 +29,7 @@ import {
 } from './real-vault.ts';
 
 const SEGMENT_PLAINTEXT = PRODUCTION_SEGMENT_BYTES - 32;
+const LARGE_READ = 1_000_000;
 const SLOW = 4_000_000; // bytes a second: the large file takes ten seconds
 
 let vault: RealVault;
@@ -321,6 +322,33 @@ describe('a vault process that is killed', () => {
     expect(report).toMatchObject({ ok: true, problems: [] });
     const { begin, end, unknown: lostOnes, live } = report['releases'] as Record<string, number>;
     expect(begin).toBe((end ?? 0) + (lostOnes ?? 0) + (live ?? 0));
+  });
+
+  test('which can be searched and counted, and copied for one namespace in a form that proves itself', async () => {
+    const bob = ['--kit', vault.kit('bob')];
+    const found = await wvJson('log', 'search', '--type', 'release.unknown', ...bob);
+    expect(found['records']).toMatchObject([{ record: { type: 'release.unknown', release: { releaseId: lost } } }]);
+    const listed = await wv('log', 'ls', '--namespace', 'default', '--limit', '3', ...bob);
+    expect(listed.out.split('\n')[0]).toMatch(/^index +time +type +outcome +principal +object +said +record$/);
+    expect(listed.out).toMatch(/^More: --at [0-9]+$/m);
+    const totals = (await wvJson('log', 'stats', ...bob))['tallies'] as Array<Record<string, unknown>>;
+    expect(totals.some(({ type, bytes }) => type === 'release.end' && Number(bytes) > LARGE_READ)).toBe(true);
+    expect(await wvJson('log', 'index', ...bob)).toEqual({ indexed: expect.any(Number), records: expect.any(Number) });
+
+    const copy = vault.at('log-of-default');
+    await wvJson('log', 'export', '--namespace', 'default', '--format', 'ocsf', copy, ...bob);
+    expect(filesBelow(copy).some((file) => file.includes('entries'))).toBe(false);
+    const lines = join(copy, 'records.ocsf.jsonl');
+    const key = ['--vkey', vault.vkey];
+    const compared = await wvJson('log', 'verify-copy', '--tree', copy, '--format', 'ocsf', lines, ...key);
+    expect(compared).toMatchObject({ ok: true, problems: [] });
+    const { recordId } = (found['records'] as Array<{ record: { recordId: string } }>)[0]?.record ?? { recordId: '' };
+    await wvJson('log', 'prove', copy, recordId, '--out', vault.at('unknown'), ...key);
+    expect(await wvJson('log', 'check', vault.at('unknown.tlog-proof'), vault.at('unknown.leaf'), ...key)).toMatchObject({
+      origin: 'vault.example/e2e/2026',
+    });
+    writeFileSync(lines, readFileSync(lines, 'utf8').replaceAll('release.unknown', 'release.end'));
+    expect(code(await wv('log', 'verify-copy', '--tree', copy, '--format', 'ocsf', lines, ...key))).toBe('5 log_entry_mismatch');
   });
 
   test('a flipped byte of a copy is found, and its record named', async () => {

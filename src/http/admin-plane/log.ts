@@ -103,6 +103,15 @@ function namespaceLog(vault: Vault, { forAdministrator }: AdminCallers): Route[]
     }),
     forAdministrator({
       method: 'get',
+      path: `${NAMESPACE}/log/checkpoint/witnessed`,
+      action: 'readLog',
+      operationId: 'readNamespaceWitnessedCheckpoint',
+      summary: 'The newest checkpoint that a quorum of witnesses cosigned, for a reviewer of one namespace',
+      answers: { 200: 'bytes' },
+      handle: ({ actor, params }) => readCheckpoint(actor, params.namespace, vault, 'witnessed'),
+    }),
+    forAdministrator({
+      method: 'get',
       path: `${NAMESPACE}/log/tile/*tile`,
       action: 'readLog',
       operationId: 'readNamespaceTile',
