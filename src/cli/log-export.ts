@@ -45,6 +45,7 @@ export function registerLogExport(log: Command): void {
       'wv log export --kit kits/bob --namespace research --format jsonl research-copy',
     ],
   )
+    .option('--witnessed', 'at the newest checkpoint that a quorum of witnesses cosigned, a second or so behind')
     .addOption(
       new Option('--format <format>', 'also write the records as lines; with --namespace jsonl unless told').choices(LOG_FORMAT_NAMES),
     )
