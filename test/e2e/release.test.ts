@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { readLeaves } from '../../deploy/demo/records.ts';
 import { withRequester } from '../../src/cli/requester.ts';
+import { VaultError } from '../../src/domain/errors.ts';
 import { createKeeperClient } from '../../src/keys/keeper/client.ts';
 import { PRODUCTION_SEGMENT_BYTES } from '../../src/sealed/suites.ts';
 import { type Swtpm, startSwtpm } from '../harness/swtpm.ts';
@@ -215,12 +216,44 @@ describe('the HSM and its keeper', () => {
     });
   });
 
-  test('a keeper that was killed is back for the next release', async () => {
+  test('a keeper that crashes under load: the stream in flight goes on to its last byte, every caller gets an answer, and it is back', async () => {
+    const keys = createKeeperClient({ socket: join(vault.folder, 'keeper', 'keeper.sock') });
     const before = keeperPid(server);
-    process.kill(before, 'SIGKILL');
-    expect(await until(async () => (await release(machine)) === undefined, 3_000)).toBe(true);
-    expect(keeperPid(server)).not.toBe(before);
-  });
+    const outcomes: string[] = [];
+    let loading = true;
+    const ask = async (what: string, work: () => Promise<unknown>) => {
+      const error = await work().then(
+        () => undefined,
+        (thrown: unknown) => (thrown instanceof VaultError ? thrown : new VaultError('internal')),
+      );
+      outcomes.push(`${what}: ${error === undefined ? 'done' : error.retryable ? 'retry' : error.code}`);
+      await sleep(5);
+    };
+    const callers = Array.from({ length: 16 }, async () => {
+      while (loading) await ask('keeper', () => keys.random(32));
+    });
+    await withRequester(machine, async (one) => {
+      const { releaseId } = await newRelease(one, vault.versionId);
+      const reading = collectSlowly(await one.client.object(releaseId, LARGE), 3 * SLOW);
+      const releases = (async () => {
+        while (loading) await ask('release', () => newRelease(one, vault.versionId)); // one at a time: it has one TPM
+      })();
+      await until(() => reading.count() > SLOW, 10_000);
+      process.kill(before, 'SIGSEGV');
+      const crashedAt = reading.count();
+      expect(await until(async () => (await keys.health()).ok, 10_000)).toBe(true);
+      expect(keeperPid(server)).not.toBe(before);
+      expect(await reading.ended).toBe('end');
+      expect(crashedAt).toBeLessThan(original(LARGE).length - SLOW); // most of it came afterwards
+      expect(reading.bytes().equals(original(LARGE))).toBe(true);
+      loading = false;
+      await Promise.all([...callers, releases]);
+    });
+    await keys.close();
+    expect(new Set(outcomes.filter((one) => one.startsWith('keeper')))).toEqual(new Set(['keeper: done', 'keeper: retry']));
+    expect(outcomes.filter((one) => one.startsWith('release')).every((one) => /: (?:done|retry)$/.test(one))).toBe(true);
+    expect(await release(machine)).toBeUndefined();
+  }, 60_000);
 
   test('a wrong PIN ends `wv serve` with pin_incorrect after exactly one login', async () => {
     writeFileSync(vault.at('wrong.pin'), 'not-the-pin', { mode: 0o600 });
