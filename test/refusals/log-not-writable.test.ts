@@ -6,11 +6,12 @@
  */
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, cpSync, mkdtempSync, openSync, readdirSync, rmSync, writeSync } from 'node:fs';
+import { cpSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { canMount, filled } from '../harness/small-disk.ts';
 import { TestVault } from '../vault/test-vault.ts';
 import { attempts, expectWell, retryable, rowsOf, type Scene, sceneIn } from './unwritable.ts';
 
@@ -192,27 +193,6 @@ function emptyWal(vault: TestVault): void {
   expect(vault.database.pragma('wal_checkpoint(TRUNCATE)')).toEqual([{ busy: 0, log: 0, checkpointed: 0 }]);
 }
 
-/** Fills the disk but for `left` bytes; answers how to free it. */
-function filled(disk: string, left = 0): () => void {
-  const [filler, spare] = [join(disk, 'filler'), join(disk, 'spare')];
-  if (left > 0) writeAll(spare, left);
-  expect(writeAll(filler, Number.POSITIVE_INFINITY)).toBe('ENOSPC');
-  rmSync(spare, { force: true });
-  return () => rmSync(filler);
-}
-
-function writeAll(file: string, bytes: number): string | undefined {
-  const opened = openSync(file, 'w');
-  try {
-    for (let at = 0; at < bytes; ) at += writeSync(opened, Buffer.alloc(Math.min(bytes - at, MIB)));
-    return undefined;
-  } catch (error) {
-    return String((error as NodeJS.ErrnoException).code);
-  } finally {
-    closeSync(opened);
-  }
-}
-
 /** Another process that begins a transaction and does not end it. */
 const lockedByAnother: Breaking = async ({ vault }) => {
   const code = `
@@ -235,17 +215,4 @@ function blobsBelow(folder: string): string[] {
     .filter((entry) => entry.isFile())
     .map((entry) => join(entry.parentPath, entry.name))
     .sort();
-}
-
-function canMount(): boolean {
-  const place = mkdtempSync(join(tmpdir(), 'wv-mount-'));
-  try {
-    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'none', place], { stdio: 'ignore' });
-    execFileSync('umount', [place]);
-    return true;
-  } catch {
-    return false;
-  } finally {
-    rmSync(place, { recursive: true, force: true });
-  }
 }
