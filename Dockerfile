@@ -33,7 +33,7 @@ RUN ["node", "deploy/container/prepare-image.ts", "vault"]
 USER 10001:10001
 HEALTHCHECK --interval=30s --timeout=10s --start-period=20s --retries=3 \
   CMD ["node", "--disable-warning=ExperimentalWarning", "/app/src/cli/main.ts", "doctor", "--ready", "--config", "/vault/vault.json"]
-ENTRYPOINT ["node", "--disable-warning=ExperimentalWarning", "/app/src/cli/main.ts"]
+ENTRYPOINT ["node", "--disable-warning=ExperimentalWarning", "--disable-sigusr1", "/app/src/cli/main.ts"]
 CMD ["serve", "--folder", "/vault"]
 
 # --- keeper ---
@@ -53,5 +53,5 @@ RUN ["node", "deploy/container/prepare-image.ts", "keeper"]
 USER 10002:10002
 HEALTHCHECK --interval=30s --timeout=10s --start-period=20s --retries=3 \
   CMD ["node", "--disable-warning=ExperimentalWarning", "/app/src/cli/main.ts", "keeper", "--ready", "--config", "/keys/keeper.json"]
-ENTRYPOINT ["node", "--disable-warning=ExperimentalWarning", "/app/src/cli/main.ts"]
+ENTRYPOINT ["node", "--disable-warning=ExperimentalWarning", "--disable-sigusr1", "/app/src/cli/main.ts"]
 CMD ["keeper", "--config", "/keys/keeper.json"]

@@ -4,7 +4,7 @@ import { rmSync, type Stats } from 'node:fs';
 import { type FileHandle, open, realpath, rename, stat, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { VaultError } from '../domain/errors.ts';
-import { SecretBytes } from '../domain/secret.ts';
+import { SecretBytes, secretCopy } from '../domain/secret.ts';
 import type { ByteChunks } from '../sealed/chunks.ts';
 import { FLOE } from '../sealed/suites.ts';
 
@@ -39,7 +39,7 @@ export async function readKeyFile(file: string): Promise<SecretBytes> {
       read = (await asUsage(handle.read(bytes, filled, bytes.length - filled), 'the key file cannot be read')).bytesRead;
     }
     if (filled !== FLOE.keyBytes) throw new VaultError('usage', `--key-file does not hold exactly ${FLOE.keyBytes} bytes`);
-    return new SecretBytes(new Uint8Array(bytes.subarray(0, FLOE.keyBytes)));
+    return new SecretBytes(secretCopy(bytes.subarray(0, FLOE.keyBytes)));
   } finally {
     bytes.fill(0);
     await handle.close();

@@ -15,7 +15,9 @@ if (node === undefined) {
   process.exit(1);
 }
 
-const child = spawn(node, ['--disable-warning=ExperimentalWarning', join(here, 'main.ts'), ...process.argv.slice(2)], { stdio: 'inherit' });
+// A signal must not open a debugger in a process that holds keys.
+const flags = ['--disable-warning=ExperimentalWarning', '--disable-sigusr1'];
+const child = spawn(node, [...flags, join(here, 'main.ts'), ...process.argv.slice(2)], { stdio: 'inherit' });
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => forward(signal));
 child.on('error', (error) => {
   console.error(`wv: cannot run ${node}: ${error.message}`);

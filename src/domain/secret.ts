@@ -2,8 +2,23 @@ import { timingSafeEqual } from 'node:crypto';
 import { inspect } from 'node:util';
 
 /**
+ * Room for secret bytes that can be wiped. A typed array of up to 64 bytes is otherwise inside V8's heap, which the collector moves about, and
+ * asking for its `buffer` moves it out: each leaves the old bytes where nobody can reach them.
+ */
+export function secretRoom(length: number): Uint8Array<ArrayBuffer> {
+  return new Uint8Array(new ArrayBuffer(length));
+}
+
+/** The bytes in such room. Whoever has the original wipes it. */
+export function secretCopy(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
+  const copy = secretRoom(bytes.length);
+  copy.set(bytes);
+  return copy;
+}
+
+/**
  * Secret bytes that cannot be printed, serialized or compared by accident, and are wiped on dispose.
- * It owns the buffer it is given: the caller must not keep another reference.
+ * It owns the buffer it is given, which is best a `secretRoom`: the caller must not keep another reference.
  */
 export class SecretBytes {
   #bytes: Uint8Array | undefined;

@@ -3,7 +3,7 @@ import { randomFillSync } from 'node:crypto';
 import { generateURI, ScureBase32Plugin, verify } from 'otplib';
 import { DEFAULTS } from '../domain/classes.ts';
 import { VaultError } from '../domain/errors.ts';
-import { SecretBytes } from '../domain/secret.ts';
+import { SecretBytes, secretCopy, secretRoom } from '../domain/secret.ts';
 
 /** Bytes of a seed: RFC 4226 section 4 recommends 160 bits. */
 const TOTP_SEED_BYTES = 20;
@@ -11,13 +11,13 @@ const TOTP_SEED_BYTES = 20;
 /** A new seed: HSM random XOR operating-system random, so neither source alone decides it. The caller disposes it. */
 export async function newTotpSeed(hsm: { random(length: number): Promise<Uint8Array> }): Promise<SecretBytes> {
   const fromHsm = await hsm.random(TOTP_SEED_BYTES);
-  const fromSystem = randomFillSync(new Uint8Array(TOTP_SEED_BYTES));
+  const seed = randomFillSync(secretRoom(TOTP_SEED_BYTES));
   try {
     if (fromHsm.length !== TOTP_SEED_BYTES) throw new VaultError('internal', 'the key provider gave another number of random bytes');
-    return new SecretBytes(fromSystem.map((byte, at) => byte ^ (fromHsm[at] ?? 0)));
+    for (const [at, byte] of fromHsm.entries()) seed[at] = (seed[at] ?? 0) ^ byte;
+    return new SecretBytes(seed);
   } finally {
     fromHsm.fill(0);
-    fromSystem.fill(0);
   }
 }
 
@@ -37,7 +37,7 @@ export function totpEnrolmentUri(seed: SecretBytes, issuer: string, label: strin
  */
 export async function totpTimeStep(seed: SecretBytes, code: string, now: Date): Promise<number | undefined> {
   if (!/^[0-9]{6}$/.test(code)) return undefined;
-  const secret = seed.expose((bytes) => Uint8Array.from(bytes));
+  const secret = seed.expose(secretCopy);
   try {
     const result = await verify({
       secret,

@@ -1,7 +1,7 @@
 /** Tiers 2 and 3 have no AAD, so the secret is wrapped together with the digest of the context it belongs to: secret ‖ SHA-256(AAD). */
 import { timingSafeEqual } from 'node:crypto';
-import { concat } from '../domain/bytes.ts';
 import { VaultError } from '../domain/errors.ts';
+import { secretCopy, secretRoom } from '../domain/secret.ts';
 import { aadDigest } from './wrapped-key.ts';
 
 export const DIGEST_BYTES = 32;
@@ -9,7 +9,10 @@ const SECRET_BYTES = { min: 16, max: 64 };
 
 /** The caller owns and wipes the result. */
 export function bindSecret(secret: Uint8Array, aad: Uint8Array): Uint8Array {
-  return concat(secret, aadDigest(aad));
+  const bound = secretRoom(secret.length + DIGEST_BYTES);
+  bound.set(secret);
+  bound.set(aadDigest(aad), secret.length);
+  return bound;
 }
 
 /** The secret, as bytes of its own; `bound` is wiped, also when it is refused: `key_unwrap_refused` for any other context or length. */
@@ -19,7 +22,7 @@ export function unbindSecret(bound: Uint8Array, aad: Uint8Array): Uint8Array {
     const fits = end >= SECRET_BYTES.min && end <= SECRET_BYTES.max;
     if (!fits || !timingSafeEqual(bound.subarray(end), aadDigest(aad)))
       throw new VaultError('key_unwrap_refused', 'what was wrapped belongs to another context');
-    return bound.slice(0, end);
+    return secretCopy(bound.subarray(0, end));
   } finally {
     bound.fill(0);
   }

@@ -5,7 +5,7 @@
 import { combine, split } from 'shamir-secret-sharing';
 import { lp, sha256 } from '../domain/bytes.ts';
 import { VaultError } from '../domain/errors.ts';
-import { SecretBytes } from '../domain/secret.ts';
+import { SecretBytes, secretCopy } from '../domain/secret.ts';
 import { RECOVERY_SEED_BYTES, recoveryKeyOf } from './recovery-wrap.ts';
 
 export const SHARES = { least: 2, most: 16 } as const;
@@ -32,7 +32,7 @@ export async function splitSeed(seed: SecretBytes, keyId: string, { of, needed }
   if (!isCount(of) || !isCount(needed) || needed > of) {
     throw new VaultError('usage', `${SHARES.least} to ${SHARES.most} shares, of which at least ${SHARES.least} and at most all are needed`);
   }
-  const copy = seed.expose((bytes) => Uint8Array.from(bytes));
+  const copy = seed.expose(secretCopy);
   try {
     const shares = await split(copy, of, needed);
     return shares.map((bytes, at) => formatShare({ keyId, number: at + 1, of, needed, bytes }));

@@ -7,7 +7,7 @@ import { randomFillSync } from 'node:crypto';
 import { AEAD_AES_256_GCM, CipherSuite, KDF_HKDF_SHA256, KEM_DHKEM_X25519_HKDF_SHA256 } from 'hpke';
 import { concat, lp, sha256Hex } from '../domain/bytes.ts';
 import { VaultError } from '../domain/errors.ts';
-import { SecretBytes } from '../domain/secret.ts';
+import { SecretBytes, secretCopy, secretRoom } from '../domain/secret.ts';
 import { DEK_BYTES } from './dek.ts';
 import type { DekContext } from './wrapped-key.ts';
 
@@ -30,7 +30,7 @@ export const recoveryKeyId = (publicKey: Uint8Array): string => sha256Hex(public
 
 /** The seed is what goes on paper; the key pair is derived from it (RFC 9180 section 7.1.3). The caller disposes it. */
 export async function newRecoveryKey(): Promise<RecoveryKey & { readonly seed: SecretBytes }> {
-  const seed = new SecretBytes(randomFillSync(new Uint8Array(RECOVERY_SEED_BYTES)));
+  const seed = new SecretBytes(randomFillSync(secretRoom(RECOVERY_SEED_BYTES)));
   return { seed, ...(await recoveryKeyOf(seed)) };
 }
 
@@ -43,7 +43,7 @@ export async function recoveryKeyOf(seed: SecretBytes): Promise<RecoveryKey> {
 /** Encapsulated key and ciphertext, 80 bytes. Does not keep or dispose `dek`. */
 export async function wrapForRecovery(dek: SecretBytes, key: RecoveryKey, context: DekContext): Promise<Uint8Array> {
   const to = await suite.DeserializePublicKey(key.publicKey);
-  const plain = dek.expose((bytes) => Uint8Array.from(bytes));
+  const plain = dek.expose(secretCopy);
   try {
     const { encapsulatedSecret, ciphertext } = await suite.Seal(to, plain, { info: infoOf(key.keyId, context) });
     return concat(encapsulatedSecret, ciphertext);
@@ -68,7 +68,7 @@ export async function recoveryOpener(seed: SecretBytes): Promise<(wrapped: Uint8
 }
 
 async function pairOf(seed: SecretBytes, extractable: boolean) {
-  const copy = seed.expose((bytes) => Uint8Array.from(bytes));
+  const copy = seed.expose(secretCopy);
   try {
     return await suite.DeriveKeyPair(copy, extractable);
   } finally {

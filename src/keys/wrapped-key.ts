@@ -1,9 +1,9 @@
 /** The wrapped blob: never bytes without their key version (docs/formats/wrapped-key.md). */
 import { lp, sha256 } from '../domain/bytes.ts';
-import { type Cbor, decodeCbor, encodeCbor } from '../domain/cbor.ts';
 import { VaultError } from '../domain/errors.ts';
 import type { AdministratorId, KeyId, ModelId, Namespace, VaultId, VersionId } from '../domain/ids.ts';
 import { WRAP_TIERS, type WrapTier } from '../domain/kek-wrap.ts';
+import { decodeFlatMap, encodeFlatMap, type FlatMap } from './flat-cbor.ts';
 import type { KeyRef } from './port.ts';
 
 export interface WrappedKey {
@@ -55,15 +55,15 @@ export function aadDigest(aad: Uint8Array): Uint8Array {
 }
 
 export function encodeWrappedKey(key: WrappedKey): Uint8Array {
-  return encodeCbor({
+  return encodeFlatMap({
     v: key.v,
     tier: key.tier,
     provider: key.provider,
     kekId: key.kek.id,
     kekVersion: key.kek.version,
-    iv: new Uint8Array(key.iv),
-    bytes: new Uint8Array(key.bytes),
-    aadDigest: new Uint8Array(key.aadDigest),
+    iv: key.iv,
+    bytes: key.bytes,
+    aadDigest: key.aadDigest,
   });
 }
 
@@ -80,20 +80,27 @@ const SHAPES: Readonly<Record<WrapTier | typeof AWS_KMS, { readonly ivBytes: num
 /** Throws `key_unwrap_refused` for bytes that are not exactly one wrapped blob of a known version and tier. */
 export function decodeWrappedKey(encoded: Uint8Array): WrappedKey {
   const refused = (why: string) => new VaultError('key_unwrap_refused', why);
-  let map: Cbor;
+  let map: FlatMap;
   try {
-    map = decodeCbor(encoded, 2);
+    map = decodeFlatMap(encoded);
   } catch (cause) {
     throw new VaultError('key_unwrap_refused', 'the wrapped key is not deterministic CBOR', { cause });
   }
-  if (map === null || typeof map !== 'object' || Array.isArray(map) || map instanceof Uint8Array) throw refused('not a map');
-  const { v, tier, provider, kekId, kekVersion, iv, bytes, aadDigest: digest, ...rest } = map as Record<string, Cbor>; // a map, checked above
+  const { v, tier, provider, kekId, kekVersion, iv, bytes, aadDigest: digest, ...rest } = map;
   const known = WRAP_TIERS.find((one) => one === tier);
   if (v !== 1 || known === undefined || Object.keys(rest).length > 0) throw refused('unknown version, tier or member');
   if (typeof provider !== 'string' || typeof kekId !== 'string') throw refused('provider and kekId are text');
   if (typeof kekVersion !== 'number' || !Number.isInteger(kekVersion) || kekVersion < 1) throw refused('kekVersion counts from 1');
   if (!(iv instanceof Uint8Array) || !(bytes instanceof Uint8Array) || !(digest instanceof Uint8Array)) throw refused('not bytes');
-  const key: WrappedKey = { v, tier: known, provider, kek: { id: kekId as KeyId, version: kekVersion }, iv, bytes, aadDigest: digest };
+  const key: WrappedKey = {
+    v,
+    tier: known,
+    provider,
+    kek: { id: kekId as KeyId, version: kekVersion },
+    iv: iv.slice(),
+    bytes: bytes.slice(),
+    aadDigest: digest.slice(),
+  };
   checkWrappedKey(key);
   return key;
 }

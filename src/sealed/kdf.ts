@@ -1,6 +1,8 @@
 /** HKDF-Expand with SHA-384 (RFC 5869 section 2.3), and FLOE_KDF over it. `crypto.hkdf` is Extract and Expand: other bytes. */
 import { createHmac } from 'node:crypto';
 
+import { secretCopy } from '../domain/secret.ts';
+
 const SHA384_BYTES = 48;
 const FIRST_BLOCK = Uint8Array.of(1);
 
@@ -13,8 +15,7 @@ export function hkdfExpandSha384(prk: Uint8Array, info: readonly Uint8Array[], l
   const hmac = createHmac('sha384', prk);
   for (const part of info) hmac.update(part);
   const block = hmac.update(FIRST_BLOCK).digest();
-  const out = new Uint8Array(length);
-  out.set(block.subarray(0, length));
+  const out = secretCopy(block.subarray(0, length));
   block.fill(0);
   return out;
 }

@@ -187,7 +187,8 @@ describe('the Dockerfile', () => {
       const one = (kind: string) => stageOf(name).instructions.find((instruction) => instruction.name === kind)?.args;
       expect(one('CMD')).toEqual(services[name]?.['command']);
       expect(['CMD', ...(one('HEALTHCHECK') ?? [])]).toEqual(checkOf(services[name]));
-      expect(one('ENTRYPOINT')).toEqual(['node', '--disable-warning=ExperimentalWarning', '/app/src/cli/main.ts']);
+      const flags = ['--disable-warning=ExperimentalWarning', '--disable-sigusr1']; // no signal opens a debugger
+      expect(one('ENTRYPOINT')).toEqual(['node', ...flags, '/app/src/cli/main.ts']);
     }
   });
 

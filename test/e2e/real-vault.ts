@@ -56,8 +56,8 @@ export async function wvJson(...args: readonly string[]): Promise<Record<string,
   return JSON.parse(out.trim().split('\n').at(-1) ?? '{}');
 }
 
-function spawnWv(args: readonly string[]) {
-  return spawn(process.execPath, ['--disable-warning=ExperimentalWarning', WV, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+function spawnWv(args: readonly string[], flags: readonly string[] = []) {
+  return spawn(process.execPath, ['--disable-warning=ExperimentalWarning', ...flags, WV, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
 }
 
 function collect(stream: NodeJS.ReadableStream): string[] {
@@ -79,9 +79,13 @@ export interface ServerProcess {
   kill(): Promise<void>;
 }
 
-/** Starts `wv serve` and resolves when it listens; rejects with its standard error when it ends before. */
-export function startServer(folder: string, plane: 'data' | 'admin' | 'both' = 'both'): Promise<ServerProcess> {
-  const child = spawnWv(['serve', '--folder', folder, '--plane', plane, '--json']);
+/** Starts `wv serve` and resolves when it listens; rejects with its standard error when it ends before. `flags` are Node's. */
+export function startServer(
+  folder: string,
+  plane: 'data' | 'admin' | 'both' = 'both',
+  flags: readonly string[] = [],
+): Promise<ServerProcess> {
+  const child = spawnWv(['serve', '--folder', folder, '--plane', plane, '--json'], flags);
   const log: string[] = [];
   createInterface({ input: child.stderr }).on('line', (line) => log.push(line));
   const gone = new Promise<number | null>((done) => child.once('close', done));
@@ -127,7 +131,7 @@ export interface RealVault {
   /** A path below the vault's temporary folder. */
   at(...parts: string[]): string;
   /** Serves `folder` (as at first: both planes), and points kits and requesters at the new ports. */
-  serve(folder?: string, plane?: 'data' | 'admin' | 'both'): Promise<ServerProcess>;
+  serve(folder?: string, plane?: 'data' | 'admin' | 'both', flags?: readonly string[]): Promise<ServerProcess>;
   /** Another configuration folder of the same vault: own keeper socket, `change` applied. */
   secondFolder(name: string, change?: (config: Record<string, unknown>) => void): string;
   kit(name: 'alice' | 'bob'): string;
@@ -188,8 +192,8 @@ export async function startRealVault(kms?: AwsKmsConfig): Promise<RealVault> {
         await saveSession((answer as { token: string }).token);
       });
     };
-    const serve = async (from = at('vault'), plane: 'data' | 'admin' | 'both' = 'both') => {
-      const server = await startServer(from, plane);
+    const serve: RealVault['serve'] = async (from = at('vault'), plane = 'both', flags = []) => {
+      const server = await startServer(from, plane, flags);
       servers.push(server);
       if (plane !== 'data') for (const name of codes.keys()) edit(join(kit(name), 'kit.json'), { url: url(server.adminPort) });
       dataPort = plane === 'admin' ? dataPort : server.dataPort;

@@ -1,5 +1,7 @@
-/** What a running process holds: its heap snapshot by the inspector (SIGUSR1), and its writable memory as the kernel shows it. */
-import { closeSync, openSync, readFileSync, readSync } from 'node:fs';
+/** What a running process holds: its heap snapshot, and its writable memory as the kernel shows it. */
+import { closeSync, openSync, readdirSync, readFileSync, readSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 const CHUNK = 16 << 20;
 
@@ -43,20 +45,18 @@ function timesIn(bytes: Buffer, wanted: Uint8Array, before: number): number {
   return times;
 }
 
-/** The heap snapshot, as text. `debuggerUrl` is what the process says on standard error after SIGUSR1. */
-export async function heapSnapshot(debuggerUrl: string): Promise<string> {
-  const socket = new WebSocket(debuggerUrl);
-  const chunks: string[] = [];
-  await new Promise<void>((resolve, reject) => {
-    socket.onerror = () => reject(new Error('the inspector does not answer'));
-    socket.onopen = () =>
-      socket.send(JSON.stringify({ id: 1, method: 'HeapProfiler.takeHeapSnapshot', params: { captureNumericValue: true } }));
-    socket.onmessage = ({ data }) => {
-      const message = JSON.parse(String(data));
-      if (message.method === 'HeapProfiler.addHeapSnapshotChunk') chunks.push(message.params.chunk);
-      if (message.id === 1) resolve();
-    };
-  });
-  socket.close();
-  return chunks.join('');
+/** Flags of a Node process whose heap can be asked for with `heapSnapshot`. Not those of a process in use: SIGUSR2 makes it write its heap to a file. */
+export const snapshotFlags = (folder: string): readonly string[] => ['--heapsnapshot-signal=SIGUSR2', `--diagnostic-dir=${folder}`];
+
+/** The heap of a process that was started with `snapshotFlags(folder)`, as text. */
+export async function heapSnapshot(pid: number, folder: string): Promise<string> {
+  const before = new Set(readdirSync(folder));
+  process.kill(pid, 'SIGUSR2');
+  for (let tries = 0; tries < 300; tries++) {
+    await sleep(100);
+    const made = readdirSync(folder).find((name) => name.endsWith('.heapsnapshot') && !before.has(name));
+    const text = made === undefined ? '' : readFileSync(join(folder, made), 'utf8');
+    if (text.trimEnd().endsWith('}')) return text;
+  }
+  throw new Error('the process wrote no heap snapshot in 30 s');
 }

@@ -121,7 +121,7 @@ export const PACKAGE_HOMES: Readonly<Record<string, readonly string[]>> = {
   'reflect-metadata': ['identity', 'attestation/tpm2'], // what @peculiar/x509 stands on
   'better-sqlite3': ['stores/sqlite', 'witness'],
   canonicalize: ['domain'],
-  cbor2: ['domain', 'attestation/nitro'],
+  cbor2: ['attestation/nitro'],
   'cli-progress': ['cli'],
   commander: ['cli'],
   express: ['http'],

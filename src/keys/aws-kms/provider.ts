@@ -1,7 +1,7 @@
 /** KeyProvider on AWS KMS. Lives in the keeper process only, as the PKCS#11 one does: the AWS credentials are there and nowhere else. */
 import { equalBytes, sha256, toHex } from '../../domain/bytes.ts';
 import { VaultError } from '../../domain/errors.ts';
-import { SecretBytes } from '../../domain/secret.ts';
+import { SecretBytes, secretCopy } from '../../domain/secret.ts';
 import { checkAad, checkMessage, checkRandomLength, checkRef, checkSecret, SECRET_BYTES } from '../bounds.ts';
 import { type Destroyed, HEALTH_CODES, type KeyInfo, type KeyProvider, type KeyProviderHealth, type KeyRef } from '../port.ts';
 import { aadDigest, decodeWrappedKey, encodeWrappedKey, type WrappedKey } from '../wrapped-key.ts';
@@ -47,7 +47,7 @@ export function createAwsKmsKeyProvider(config: AwsKmsConfig, onEvent: (event: K
     const asked = { KeyId: arn, CiphertextBlob: wrapped.bytes, EncryptionContext: contextOf(aad) };
     const { Plaintext } = await use([wrapped.kek], 'Decrypt', deadline, (kms, options) => kms.decrypt(asked, options));
     if (Plaintext === undefined) throw new VaultError('hsm_unavailable', 'Decrypt answered nothing');
-    const secret = new SecretBytes(new Uint8Array(Plaintext));
+    const secret = new SecretBytes(secretCopy(Plaintext));
     Plaintext.fill(0);
     if (secret.length >= SECRET_BYTES.min && secret.length <= SECRET_BYTES.max) return secret;
     secret.dispose();
@@ -77,7 +77,7 @@ export function createAwsKmsKeyProvider(config: AwsKmsConfig, onEvent: (event: K
       checkAad(aad);
       const deadline = newDeadline();
       const arn = kekOf(kek, await versions.usable(kek, deadline));
-      const Plaintext = secret.expose((plain) => new Uint8Array(plain)); // ours: the SDK reads it later, and perhaps more than once
+      const Plaintext = secret.expose(secretCopy); // ours: the SDK reads it later, and perhaps more than once
       try {
         const asked = { KeyId: arn, Plaintext, EncryptionContext: contextOf(aad) };
         const { CiphertextBlob } = await use([kek], 'Encrypt', deadline, (kms, options) => kms.encrypt(asked, options));

@@ -2,11 +2,12 @@
 import { connect, type Socket } from 'node:net';
 import { DEFAULTS } from '../../domain/classes.ts';
 import { isErrorCode, VaultError } from '../../domain/errors.ts';
-import { SecretBytes } from '../../domain/secret.ts';
+import { SecretBytes, secretRoom } from '../../domain/secret.ts';
 import { checkAad, checkMessage, checkRandomLength, checkRef, checkSecret } from '../bounds.ts';
+import { decodeFlatMap } from '../flat-cbor.ts';
 import type { KeyProvider, KeyProviderHealth } from '../port.ts';
 import { decodeWrappedKey, encodeWrappedKey } from '../wrapped-key.ts';
-import { decodePayload, encodeFrame, FrameReader, FrameWriter, type Message, malformed, takeSecret } from './frames.ts';
+import { encodeFrame, FrameReader, FrameWriter, type Message, malformed, takeSecret } from './frames.ts';
 import { bytes, integer, parseDestroyed, parseHealth, parseInfo, refMembers } from './protocol.ts';
 
 export interface KeeperClientOptions {
@@ -27,8 +28,11 @@ interface Pending {
   readonly on: Socket;
   settle(message: Message): void;
   fail(error: VaultError): void;
-  readonly timer: NodeJS.Timeout;
+  /** Of performance.now(). */
+  readonly untilMs: number;
 }
+
+const READ_BYTES = 65_536;
 
 /** Connects on first use and again after a loss; an operation under way when the connection breaks is `keeper_unavailable`, never a hang. */
 export function createKeeperClient(options: KeeperClientOptions): KeyProvider {
@@ -37,6 +41,7 @@ export function createKeeperClient(options: KeeperClientOptions): KeyProvider {
   let live: Connection | undefined;
   let nextId = 1;
   let closed = false;
+  let deadline: NodeJS.Timeout | undefined;
 
   function call<T>(members: Message, read: (message: Message) => T, secret?: SecretBytes): Promise<T> {
     if (closed) return Promise.reject(new VaultError('keeper_unavailable', 'the key provider is closed'));
@@ -44,27 +49,42 @@ export function createKeeperClient(options: KeeperClientOptions): KeyProvider {
     const id = nextId++;
     const frame = secret === undefined ? encodeFrame({ ...members, id }) : secret.expose((plain) => encodeFrame({ ...members, id }, plain));
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => {
-        pending.delete(id);
-        reject(new VaultError('keeper_deadline'));
-      }, deadlineMs);
       const { socket: on, writer } = connection();
-      pending.set(id, { on, settle: (message) => resolve(read(message)), fail: reject, timer });
+      pending.set(id, { on, settle: (message) => resolve(read(message)), fail: reject, untilMs: performance.now() + deadlineMs });
+      deadline ??= setTimeout(refuseLate, deadlineMs);
       writer.push(frame);
     });
   }
 
+  /** One timer for all: whoever asked first waits the longest. */
+  function refuseLate(): void {
+    deadline = undefined;
+    const now = performance.now();
+    for (const [id, { untilMs, fail }] of pending) {
+      if (untilMs > now) {
+        deadline = setTimeout(refuseLate, Math.ceil(untilMs - now));
+        return;
+      }
+      pending.delete(id);
+      fail(new VaultError('keeper_deadline'));
+    }
+  }
+
   function connection(): Connection {
     if (live !== undefined && !live.socket.destroyed) return live;
-    const made = connect(path);
-    const reader = new FrameReader();
-    made.on('data', (chunk) => {
-      try {
-        for (const payload of reader.push(chunk)) take(payload);
-      } catch {
-        made.destroy(); // an answer we cannot read: the others on this connection would be guesses
-      }
-    });
+    const reader = new FrameReader(take);
+    const onread = {
+      buffer: secretRoom(READ_BYTES), // read into directly: node's own buffers are copied and given back unwiped
+      callback: (length: number, buffer: Uint8Array) => {
+        try {
+          reader.push(buffer.subarray(0, length));
+        } catch {
+          made.destroy(); // an answer we cannot read: the others on this connection would be guesses
+        }
+        return true;
+      },
+    };
+    const made = connect({ path, onread });
     made.on('error', () => made.destroy());
     made.on('close', () => {
       reader.wipe();
@@ -76,26 +96,28 @@ export function createKeeperClient(options: KeeperClientOptions): KeyProvider {
   }
 
   function take(payload: Uint8Array): void {
-    try {
-      const message = decodePayload(payload);
-      const id = integer(message, 'id');
-      const waiting = pending.get(id);
-      if (waiting === undefined) return; // it came after its deadline
-      const error = errorOf(message);
-      if (error === undefined) waiting.settle(message); // throws on a malformed answer, before the operation is forgotten
-      pending.delete(id);
-      clearTimeout(waiting.timer);
-      if (error !== undefined) waiting.fail(error);
-    } finally {
-      payload.fill(0);
-    }
+    const message = decodeFlatMap(payload);
+    const id = integer(message, 'id');
+    const waiting = pending.get(id);
+    if (waiting === undefined) return; // it came after its deadline
+    const error = errorOf(message);
+    if (error === undefined) waiting.settle(message); // throws on a malformed answer, before the operation is forgotten
+    forget(id);
+    if (error !== undefined) waiting.fail(error);
+  }
+
+  /** The timer keeps a process alive that has nothing else to do: only while somebody waits. */
+  function forget(id: number): void {
+    pending.delete(id);
+    if (pending.size > 0) return;
+    clearTimeout(deadline);
+    deadline = undefined;
   }
 
   function failAll(which: (waiting: Pending) => boolean): void {
     for (const [id, waiting] of [...pending]) {
       if (!which(waiting)) continue;
-      pending.delete(id);
-      clearTimeout(waiting.timer);
+      forget(id);
       waiting.fail(new VaultError('keeper_unavailable'));
     }
   }
@@ -117,30 +139,23 @@ export function createKeeperClient(options: KeeperClientOptions): KeyProvider {
       checkRef(kek);
       checkSecret(secret);
       checkAad(aad);
-      return call(
-        { verb: 'wrap', ...refMembers(kek), aad: new Uint8Array(aad) },
-        (message) => decodeWrappedKey(bytes(message, 'wrapped')),
-        secret,
-      );
+      return call({ verb: 'wrap', ...refMembers(kek), aad }, (message) => decodeWrappedKey(bytes(message, 'wrapped')), secret);
     },
     async unwrap(wrapped, aad) {
       checkAad(aad);
-      return call(
-        { verb: 'unwrap', wrapped: encodeWrappedKey(wrapped), aad: new Uint8Array(aad) },
-        (message) => new SecretBytes(takeSecret(message)),
-      );
+      return call({ verb: 'unwrap', wrapped: encodeWrappedKey(wrapped), aad }, (message) => new SecretBytes(takeSecret(message)));
     },
     async rewrap(wrapped, aad, to, toAad) {
       checkRef(to);
       checkAad(aad);
       checkAad(toAad);
-      const asked = { verb: 'rewrap', wrapped: encodeWrappedKey(wrapped), aad: new Uint8Array(aad), toAad: new Uint8Array(toAad) };
+      const asked = { verb: 'rewrap', wrapped: encodeWrappedKey(wrapped), aad, toAad };
       return call({ ...asked, ...refMembers(to) }, (message) => decodeWrappedKey(bytes(message, 'wrapped')));
     },
     async sign(ref, message) {
       checkRef(ref);
       checkMessage(message);
-      return call({ verb: 'sign', ...refMembers(ref), message: new Uint8Array(message) }, (reply) => bytes(reply, 'signature'));
+      return call({ verb: 'sign', ...refMembers(ref), message }, (reply) => bytes(reply, 'signature'));
     },
     async random(length) {
       checkRandomLength(length);

@@ -1,9 +1,9 @@
 /** The keeper's language: nine verbs, each with exactly its own members. docs/hsm.md lists them. */
-import type { Cbor } from '../../domain/cbor.ts';
 import type { KeyId } from '../../domain/ids.ts';
 import { type KekWrap, KMS_KEY_ARN, WRAP_ALGORITHMS, WRAP_TIERS } from '../../domain/kek-wrap.ts';
 import { SecretBytes } from '../../domain/secret.ts';
 import { SIGNATURE_ALGORITHMS } from '../../domain/signature.ts';
+import type { FlatValue } from '../flat-cbor.ts';
 import { type Destroyed, HEALTH_CODES, type KeyInfo, type KeyProviderHealth, type KeyPurpose, type KeyRef } from '../port.ts';
 import { type Message, malformed, takeSecret } from './frames.ts';
 
@@ -111,7 +111,7 @@ function wrapOf({ tier, wrapAlgorithm, provider, arn }: Message): KekWrap {
 
 const PROVIDER_NAME = /^[a-z][a-z0-9-]{0,31}$/;
 
-function oneOf<T extends Cbor>(known: readonly T[], value: Cbor | undefined, what: string): T {
+function oneOf<T extends FlatValue>(known: readonly T[], value: FlatValue | undefined, what: string): T {
   const found = known.find((one) => one === value);
   if (found === undefined) throw malformed(`unknown ${what}`);
   return found;

@@ -6,9 +6,11 @@ import { chmodSync, chownSync, lstatSync, mkdirSync, rmSync, statSync } from 'no
 import { connect, createServer, type Socket } from 'node:net';
 import { dirname } from 'node:path';
 import { codeOf, VaultError } from '../../domain/errors.ts';
+import { secretCopy } from '../../domain/secret.ts';
+import { decodeFlatMap } from '../flat-cbor.ts';
 import type { KeyProvider } from '../port.ts';
 import { decodeWrappedKey, encodeWrappedKey } from '../wrapped-key.ts';
-import { decodePayload, encodeFrame, FrameReader, FrameWriter, type Message } from './frames.ts';
+import { encodeFrame, FrameReader, FrameWriter, type Message } from './frames.ts';
 import { destroyedMembers, healthMembers, infoMembers, type KeeperRequest, parseRequest } from './protocol.ts';
 
 export interface KeeperServerConfig {
@@ -26,6 +28,10 @@ export interface KeeperServerConfig {
 /** A vault has one, its health checks one each for a moment. One more is hung up on: a peer must not eat the keeper's memory. */
 const CONNECTIONS = 64;
 const AT_A_TIME = 8;
+/** Questions of one peer that wait to be looked at; then nothing more is read from it. A vault asks 256 at most. */
+const INBOX = 512;
+
+type Asked = ReturnType<typeof parseRequest>;
 
 interface Answer {
   readonly members: Message;
@@ -60,40 +66,41 @@ export async function startKeeperServer(config: KeeperServerConfig): Promise<{ c
 }
 
 function serve(peer: Socket, config: KeeperServerConfig): void {
-  const reader = new FrameReader();
   const writer = new FrameWriter(peer, () => peer.pause()); // a peer that does not read its answers asks no more questions
-  const inbox: Uint8Array[] = [];
+  const inbox: Asked[] = [];
+  const reader = new FrameReader((payload) => inbox.push(parseRequest(decodeFlatMap(payload))));
   peer.on('data', (chunk) => {
     try {
       const idle = inbox.length === 0;
-      inbox.push(...reader.push(chunk));
+      reader.push(chunk);
+      if (inbox.length > INBOX) peer.pause();
       if (idle) takeSome();
     } catch {
       peer.destroy(); // malformed or unknown: nothing after it can be trusted to mean what it says
     }
   });
-  peer.on('drain', () => peer.resume());
+  peer.on('drain', readOn);
   peer.on('error', () => peer.destroy());
-  peer.on('close', () => reader.wipe());
+  peer.on('close', () => {
+    reader.wipe();
+    forget();
+  });
 
   /** The first answers are on their way while the next requests are worked on: peer and keeper are two processes. */
   function takeSome(): void {
-    try {
-      for (const payload of inbox.splice(0, AT_A_TIME)) take(payload);
-    } catch {
-      peer.destroy();
-    }
-    if (peer.destroyed) for (const payload of inbox.splice(0)) payload.fill(0);
+    for (const { id, request } of inbox.splice(0, AT_A_TIME)) void answer(request, config).then((result) => send(id, result));
+    if (peer.destroyed) forget();
     if (inbox.length > 0) setImmediate(takeSome);
+    else readOn();
   }
 
-  function take(payload: Uint8Array): void {
-    try {
-      const { id, request } = parseRequest(decodePayload(payload));
-      void answer(request, config).then((result) => send(id, result));
-    } finally {
-      payload.fill(0);
-    }
+  function readOn(): void {
+    if (inbox.length === 0 && !peer.writableNeedDrain) peer.resume();
+  }
+
+  /** What nobody waits for is not done. */
+  function forget(): void {
+    for (const { request } of inbox.splice(0)) if (request.verb === 'wrap') request.secret.dispose();
   }
 
   function send(id: number, { members, secret }: Answer): void {
@@ -129,7 +136,7 @@ async function perform(request: KeeperRequest, { provider, ceremony }: KeeperSer
     }
     case 'unwrap': {
       using opened = await provider.unwrap(decodeWrappedKey(request.wrapped), request.aad);
-      return { members: {}, secret: opened.expose((bytes) => new Uint8Array(bytes)) };
+      return { members: {}, secret: opened.expose(secretCopy) };
     }
     case 'rewrap': {
       const { wrapped, aad, ref, toAad } = request;

@@ -16,6 +16,8 @@ const STEADY_MS = 10_000;
 const HANG_MS = 15_000;
 const START_MS = 30_000;
 const STOP_MS = 3_000;
+/** No signal opens a debugger in the process that has the PIN. */
+const NODE_FLAGS = ['--disable-warning=ExperimentalWarning', '--disable-sigusr1'];
 const MAIN = fileURLToPath(new URL('./main.ts', import.meta.url));
 
 /** `login`, `connected`, `lost`, `refused`, `stuck`, `kms`, `ready`, `fatal` come from the keeper; `line` is its standard error; the rest is ours. */
@@ -57,7 +59,7 @@ export async function startKeeper(start: KeeperStart): Promise<RunningKeeper> {
 
   function launch(): void {
     const startedAt = performance.now();
-    const spawned = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', MAIN], {
+    const spawned = spawn(process.execPath, [...NODE_FLAGS, MAIN], {
       env: { ...env, ...pinVariableOf(config) },
       stdio: stdioOf(config),
     }) as ChildProcessWithoutNullStreams; // the first three are pipes

@@ -1,4 +1,5 @@
 /** Tier 2: AES key wrap with padding (RFC 5649) inside the token, over secret ‖ SHA-256(AAD). */
+import { secretCopy } from '../../domain/secret.ts';
 import { bindSecret, unbindSecret } from '../bound-secret.ts';
 import { CK, type Handle, type Pkcs11Module, type Template, view } from './module.ts';
 
@@ -31,7 +32,7 @@ export function unwrapBytes(module: Pkcs11Module, session: Handle, mechanism: nu
     const [attribute] = module.C_GetAttributeValue(session, object, [{ type: CK.CKA_VALUE }]);
     const value = attribute?.value;
     if (!Buffer.isBuffer(value)) throw new Error('the token gives no CKA_VALUE');
-    const out = new Uint8Array(value);
+    const out = secretCopy(value);
     value.fill(0);
     return out;
   } finally {

@@ -5,6 +5,7 @@
 import { constants, createPublicKey, type KeyObject, publicEncrypt, randomBytes } from 'node:crypto';
 import { equalBytes } from '../../domain/bytes.ts';
 import { VaultError } from '../../domain/errors.ts';
+import { secretCopy, secretRoom } from '../../domain/secret.ts';
 import { bindSecret, unbindSecret } from '../bound-secret.ts';
 import { CK, type Handle, type Mechanism, type Pkcs11Module, type RsaOAEP, view } from './module.ts';
 
@@ -77,10 +78,10 @@ function encrypt(publicKey: KeyObject, plain: Uint8Array): Uint8Array {
 }
 
 function decrypt(module: Pkcs11Module, session: Handle, privateKey: Handle, sealed: Uint8Array): Uint8Array {
-  const out = Buffer.alloc(sealed.length);
+  const out = view(secretRoom(sealed.length));
   try {
     module.C_DecryptInit(session, mechanism, privateKey);
-    return new Uint8Array(module.C_Decrypt(session, view(sealed), out));
+    return secretCopy(module.C_Decrypt(session, view(sealed), out));
   } finally {
     out.fill(0);
   }

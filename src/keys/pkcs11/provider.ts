@@ -2,7 +2,7 @@
 import { equalBytes } from '../../domain/bytes.ts';
 import { type Clock, systemClock } from '../../domain/clock.ts';
 import { type ErrorCode, VaultError } from '../../domain/errors.ts';
-import { SecretBytes } from '../../domain/secret.ts';
+import { SecretBytes, secretCopy } from '../../domain/secret.ts';
 import { checkAad, checkMessage, checkRandomLength, checkRef, checkSecret } from '../bounds.ts';
 import { healthCodeOf, type KeyProvider, type KeyProviderHealth } from '../port.ts';
 import { aadDigest, checkWrappedKey, type WrappedKey } from '../wrapped-key.ts';
@@ -58,7 +58,7 @@ export function createPkcs11KeyProvider(settings: Pkcs11Settings, options: Pkcs1
       checkRef(ref);
       checkSecret(secret);
       checkAad(aad);
-      const plain = secret.expose((bytes) => bytes.slice()); // lent beyond this turn of the event loop, so a copy of ours
+      const plain = secret.expose(secretCopy); // lent beyond this turn of the event loop, so a copy of ours
       try {
         return await operate({ verb: 'wrap', ref, secret: plain, aad });
       } finally {

@@ -1,6 +1,7 @@
 /** One PKCS#11 session and what is done on it, one operation at a time. */
 import { equalBytes } from '../../domain/bytes.ts';
 import { VaultError } from '../../domain/errors.ts';
+import { secretCopy, secretRoom } from '../../domain/secret.ts';
 import type { KeyRef } from '../port.ts';
 import { aadDigest, type WrappedKey } from '../wrapped-key.ts';
 import { decryptGcm, sealGcm } from './gcm.ts';
@@ -8,7 +9,7 @@ import { generateKey, type Preferences } from './generate.ts';
 import { describeKey, destroyKek, type Kek, PROVIDER } from './key-objects.ts';
 import { openKeyWrap, sealKeyWrap } from './key-wrap.ts';
 import { type KeyRules, KnownKeys } from './known-keys.ts';
-import { ckrOf, type Handle, type Pkcs11Module } from './module.ts';
+import { ckrOf, type Handle, type Pkcs11Module, view } from './module.ts';
 import { openOaep, sealOaep } from './oaep.ts';
 import type { Operation, Result } from './operation.ts';
 import { INTEGRITY_RESULTS, vaultErrorOf } from './result-codes.ts';
@@ -161,13 +162,11 @@ export class TokenSession {
 
 /** A generator that leaves the buffer as it was (all zero) is broken; the odds for 16 honest bytes are 2^-128. */
 function drawRandom(module: Pkcs11Module, session: Handle, length: number): Uint8Array {
-  const buffer = Buffer.alloc(Math.max(length, 16));
+  const buffer = view(secretRoom(Math.max(length, 16)));
   try {
-    const drawn = new Uint8Array(module.C_GenerateRandom(session, buffer));
+    const drawn = module.C_GenerateRandom(session, buffer); // in `buffer`
     if (drawn.every((byte) => byte === 0)) throw new VaultError('hsm_unavailable', 'the random generator of the token gave zeros');
-    const out = drawn.slice(0, length);
-    drawn.fill(0);
-    return out;
+    return secretCopy(drawn.subarray(0, length));
   } finally {
     buffer.fill(0);
   }
