@@ -25,8 +25,9 @@ export const SINCE_2 = {
     'clock.anomaly',
     'hsm.event',
     'expiry.near',
+    'person.erased',
   ],
-  operation: ['keep-key', 'create-key', 'compromise-key', 'key-periods', 'recovery-key', 'destroy-version'],
+  operation: ['keep-key', 'create-key', 'compromise-key', 'key-periods', 'recovery-key', 'destroy-version', 'erase-person'],
   document: ['recovery-key', 'version-destruction'],
   stop: ['key'],
 } as const satisfies {

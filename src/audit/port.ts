@@ -24,6 +24,11 @@ export interface Disclosure {
   readonly value: string;
 }
 
+export interface Erased {
+  readonly records: number;
+  readonly disclosures: number;
+}
+
 export interface PublishedHead {
   readonly size: TreeSize;
   /** The signed note, UTF-8. */
@@ -73,6 +78,8 @@ export interface LogStore {
   tile(tx: Tx, path: string): Promise<Uint8Array | undefined>;
   leafByRecord(tx: Tx, recordId: RecordId): Promise<{ readonly leaf: Uint8Array; readonly index?: LeafIndex } | undefined>;
   disclosures(tx: Tx, recordId: RecordId): Promise<readonly Disclosure[]>;
+  /** Deletes the disclosures, all fields, of every record that commits to this administrator's name. The leaves stay as they are. */
+  eraseDisclosuresOf(tx: Tx, administratorName: string): Promise<Erased>;
 }
 
 /** Names one reader of the log. */

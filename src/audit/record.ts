@@ -73,6 +73,7 @@ export const RECORD_TYPES = [
   'clock.anomaly',
   'hsm.event',
   'expiry.near',
+  'person.erased',
 ] as const;
 export type RecordType = (typeof RECORD_TYPES)[number];
 

@@ -58,6 +58,19 @@ function registerRequests(admin: Command): void {
     await confirm(options, `Removing ${name}`, name);
     await withKit(options.kit, (kit) => ask(kit, 'POST', `${pathOf(name)}/remove`, undefined, options));
   });
+  confirmOption(
+    codeOptions(
+      addAdminCommand(
+        admin,
+        'erase <name>',
+        'Ask for what tells who a removed person was to be erased, for good; records and proofs stay',
+        ['wv admin erase --kit kits/alice dave', 'wv admin erase --kit kits/alice --yes --json dave'],
+      ),
+    ),
+  ).action(async (name: string, options: AdminOptions & CodeOptions & { readonly yes?: boolean }) => {
+    await confirm(options, `Erasing who ${name} was`, name);
+    await withKit(options.kit, (kit) => ask(kit, 'POST', `${pathOf(name)}/erase`, undefined, options));
+  });
   codeOptions(
     addAdminCommand(admin, 'reset-authenticator <name>', 'Ask for a lost authenticator to be taken away; then they run `wv admin claim`', [
       'wv admin reset-authenticator --kit kits/alice dave',

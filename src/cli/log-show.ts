@@ -16,10 +16,19 @@ type Json = Readonly<Record<string, unknown>>;
 export async function show(record: string, options: ShowOptions): Promise<void> {
   const recordId = parseId<RecordId>(record, 'record');
   await withKit(options.kit, async (kit) => {
-    const { leaf, index, result } = await kit.call('GET', `${logPath(options)}/records/${recordId}`);
+    const { leaf, index, result, personal, erased } = await kit.call('GET', `${logPath(options)}/records/${recordId}`);
     const said = parsed(String(leaf));
-    const answer = { record: said, ...(index !== undefined && { index }), ...(result !== undefined && { result }) };
-    print(options, answer, [...recordLines(said, index), ...(isObject(result) ? resultLines(result) : [])]);
+    const answer = {
+      record: said,
+      ...(index !== undefined && { index }),
+      ...(result !== undefined && { result }),
+      ...(personal !== undefined && { personal, erased }),
+    };
+    print(options, answer, [
+      ...recordLines(said, index),
+      ...personalLines(personal, erased),
+      ...(isObject(result) ? resultLines(result) : []),
+    ]);
   });
 }
 
@@ -37,6 +46,13 @@ function parsed(leaf: string): Json {
 function recordLines(record: Json, index: unknown): string[] {
   const rows = Object.entries(record).map(([name, value]) => [name, textOf(value)]);
   return aligned(['record', index === undefined ? 'not under a checkpoint yet' : `number ${textOf(index)} of the log`], rows);
+}
+
+/** What the record commits to without saying it. */
+function personalLines(personal: unknown, erased: unknown): string[] {
+  const shownOnes = isObject(personal) ? Object.entries(personal).map(([field, value]) => [field, textOf(value)]) : [];
+  const gone = Array.isArray(erased) ? erased.map((field) => [textOf(field), '(erased)']) : [];
+  return shownOnes.length + gone.length === 0 ? [] : ['', ...aligned(['personal', 'kept apart from the record'], [...shownOnes, ...gone])];
 }
 
 function resultLines(result: Json): string[] {

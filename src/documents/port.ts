@@ -65,6 +65,8 @@ export interface DocumentStore {
   slots(tx: Tx, kind: SlotKind): Promise<ReadonlyArray<{ readonly namespace: Namespace; readonly item?: string }>>;
   /** Documents in order of digest, at most `limit` after `after`; of all kinds, or of one. */
   page(tx: Tx, limit: number, after?: Digest, kind?: DocumentKind): Promise<readonly SignedDocument[]>;
+  /** Forgets the content of an `administrator` document, of a person who is erased, and every signature of it. No slot may point at it any more. */
+  erase(tx: Tx, digest: Digest): Promise<void>;
   /** Replaces the signature, and keeps the one before it. What the signature is of never changes. */
   resign(tx: Tx, digest: Digest, signature: Uint8Array): Promise<void>;
 }

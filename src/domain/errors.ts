@@ -100,6 +100,7 @@ export const ERROR_CODES = {
   subject_unknown: [404, 'final', 'There is no such requester.'],
   administrator_exists: [409, 'final', 'An administrator of that name exists.'],
   administrator_unknown: [404, 'final', 'There is no such administrator, or they were removed.'],
+  administrator_active: [409, 'final', 'The person still administers this vault.'],
   administrators_too_few: [409, 'final', 'Fewer than two administrators who can approve would remain.'],
   workstation_taken: [409, 'final', 'Another administrator works on that workstation.'],
   already_initialized: [409, 'final', 'This vault was initialized; the ceremony is closed for good.'],

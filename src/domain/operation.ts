@@ -17,5 +17,6 @@ export const OPERATION_KINDS = [
   'recovery-key',
   'destroy-version',
   'lift',
+  'erase-person',
 ] as const;
 export type OperationKind = (typeof OPERATION_KINDS)[number];

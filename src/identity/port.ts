@@ -51,6 +51,8 @@ export interface IdentityStore {
   administratorByName(tx: Tx, name: string): Promise<AdministratorRow | undefined>;
   administrator(tx: Tx, administratorId: AdministratorId): Promise<AdministratorRow | undefined>;
   administrators(tx: Tx): Promise<readonly AdministratorRow[]>;
+  /** The id takes the place of the name, and what was counted under the name is forgotten. The name is free again. */
+  forgetName(tx: Tx, administratorId: AdministratorId): Promise<void>;
   /** `subject_exists` when the name or the attester key is taken in the namespace. */
   insertSubject(tx: Tx, row: SubjectRow): Promise<void>;
   subject(tx: Tx, namespace: Namespace, subjectId: SubjectId): Promise<SubjectRow | undefined>;
@@ -117,4 +119,6 @@ export interface ApprovalStore {
   pending(tx: Tx, namespace: Namespace, limit: number): Promise<readonly ApprovalRow[]>;
   /** pending -> `state`, exactly once: false when it was settled before or has expired by the database's time. */
   settle(tx: Tx, requestId: RequestId, state: 'executed' | 'cancelled'): Promise<boolean>;
+  /** Forgets every request to let this person in, change or remove them: each spells their name. How many there were. */
+  eraseAbout(tx: Tx, administratorId: AdministratorId): Promise<number>;
 }

@@ -19,5 +19,10 @@ export interface Stores {
   readonly log: LogStore;
   readonly cursors: CursorStore;
   readonly search: SearchStore;
+  /**
+   * What was deleted is gone from the files too when it resolves: overwritten, and no longer in the write-ahead log. `store_unavailable` while another
+   * process reads; then it is gone once that one is done and a vault starts again, or this is called again.
+   */
+  purgeDeleted(): Promise<void>;
   close(): Promise<void>;
 }

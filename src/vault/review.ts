@@ -1,6 +1,7 @@
 /** Reading the access log is itself recorded. What is read verifies without trusting this service (audit/verify.ts). */
-import { loggable } from '../audit/record.ts';
-import { saidBy, textAt } from '../audit/said.ts';
+import type { Disclosure } from '../audit/port.ts';
+import { commitment, loggable } from '../audit/record.ts';
+import { objectAt, saidBy, textAt } from '../audit/said.ts';
 import { sha256Hex } from '../domain/bytes.ts';
 import { VaultError } from '../domain/errors.ts';
 import { type Digest, type Namespace, parseDigest, type RecordId, SYSTEM } from '../domain/ids.ts';
@@ -53,6 +54,9 @@ export interface ReadRecord {
   readonly index?: number;
   /** EAR. */
   readonly result?: Record<string, unknown>;
+  /** What the record commits to and is still disclosed, and which of it is erased. Absent when it commits to nothing. */
+  readonly personal?: Record<string, string>;
+  readonly erased?: string[];
 }
 
 /** One record, and the result of the appraisal that it names: `record_unknown` when there is none, `document_invalid` when the result is not the one it names. */
@@ -79,8 +83,24 @@ export async function readRecord(
       leaf,
       ...(row.index !== undefined && { index: row.index }),
       ...(result && { result: parseCanonicalJson(result, 'document_invalid') as Record<string, unknown> }), // written by attestation/ear.ts
+      ...disclosed(recordId, row.leaf, await vault.stores.log.disclosures(tx, recordId)),
     };
   });
+}
+
+/** Throws `document_invalid` when a disclosure is not what the leaf commits to. */
+function disclosed(recordId: RecordId, leaf: Uint8Array, disclosures: readonly Disclosure[]): Pick<ReadRecord, 'personal' | 'erased'> {
+  const committed = Object.entries(objectAt(saidBy(leaf), 'commitments') ?? {});
+  if (committed.length === 0) return {};
+  const personal: Record<string, string> = {};
+  const erased: string[] = [];
+  for (const [field, said] of committed) {
+    const kept = disclosures.find((one) => one.field === field);
+    if (kept === undefined) erased.push(field);
+    else if (commitment(kept.salt, field, kept.value) === said) personal[field] = kept.value;
+    else throw new VaultError('document_invalid', `the ${field} of record ${recordId} is not what the record commits to`);
+  }
+  return { personal, erased };
 }
 
 /** Undefined in records without one, and in what a database writer made of a leaf: `wv log verify` finds those. */

@@ -31,7 +31,7 @@ export function requestChange(
   }));
 }
 
-/** For good: the name stays taken. */
+/** For good: the name stays taken, until it is erased. */
 export function requestRemoval(actor: AdminActor, name: string, vault: OperationPorts): Promise<ApprovalAnswer> {
   return requestNext(actor, name, vault, () => ({ state: 'removed' }));
 }
@@ -39,6 +39,15 @@ export function requestRemoval(actor: AdminActor, name: string, vault: Operation
 /** Takes the authenticator away; the person sets up another. */
 export function requestReset(actor: AdminActor, name: string, vault: OperationPorts): Promise<ApprovalAnswer> {
   return requestNext(actor, name, vault, () => ({ authenticator: 'reset' }));
+}
+
+/** Who a removed person was is erased, for good. Asked for by name; what is kept of the request names the id alone. */
+export async function requestErasure(actor: AdminActor, name: string, vault: OperationPorts): Promise<ApprovalAnswer> {
+  await authorize(actor, 'setAdministrator', SYSTEM, vault);
+  const person = await vault.stores.unitOfWork.run((tx) => administratorByName(name, tx, vault));
+  if (person === undefined) throw new VaultError('administrator_unknown', name);
+  const { administratorId, counter } = person;
+  return requestApproval(actor, { kind: 'erase-person', namespace: SYSTEM, counter: counter + 1, administratorId }, vault);
 }
 
 async function requestNext(

@@ -32,6 +32,7 @@ const TO_REQUEST: Partial<Record<OperationKind, 'recent' | 'bound'>> = {
   'destroy-key': 'bound',
   'keep-key': 'recent',
   lift: 'recent',
+  'erase-person': 'bound',
 };
 
 export interface StepUp {

@@ -176,4 +176,14 @@ export const GOLDEN_2: Readonly<Record<string, RecordDraft>> = {
       smallRanges: 3,
     },
   },
+  'who a removed administrator was is erased': {
+    recordId: id<RecordId>(44),
+    namespace: parseName<Namespace>('system', 'namespace'),
+    type: 'person.erased',
+    outcome: 'success',
+    actor: administrator,
+    detail: loggable('120 disclosures of 60 records, 3 documents, 2 requests', 256),
+    operation: { requestId: id<RequestId>(9), kind: 'erase-person', operationDigest: digest('operation') },
+    document: { kind: 'administrator', digest: digest('nobody'), counter: 4, item: loggable(id(3), 128) },
+  },
 };

@@ -63,6 +63,28 @@ export function logStoreContract(name: string, open: OpenStores): void {
       expect(await within(again, (tx) => again.log.disclosures(tx, id<RecordId>()))).toEqual([]);
     });
 
+    it('erases every disclosure of the records that commit to a name, and leaves the leaves and all others alone', async () => {
+      const { stores, reopen } = use();
+      const [mine, also, other] = [id<RecordId>(), id<RecordId>(), id<RecordId>()];
+      const named = (recordId: RecordId, value: string) => ({ ...disclosure(recordId, 'administratorName'), value });
+      const leaf = bytes();
+      const kept = [named(other, 'bob'), { ...disclosure(other, 'remoteAddress'), value: 'alice' }];
+      await within(stores, async (tx) => {
+        await stores.log.append(tx, mine, leaf, [named(mine, 'alice'), disclosure(mine, 'remoteAddress')]);
+        await stores.log.append(tx, also, bytes(), [named(also, 'alice')]);
+        await stores.log.append(tx, other, bytes(), kept);
+      });
+      expect(await within(stores, (tx) => stores.log.eraseDisclosuresOf(tx, 'alice'))).toEqual({ records: 2, disclosures: 3 });
+      const again = await reopen();
+      await within(again, async (tx) => {
+        expect(await again.log.disclosures(tx, mine)).toEqual([]);
+        expect(await again.log.disclosures(tx, also)).toEqual([]);
+        expect(new Set(await again.log.disclosures(tx, other))).toEqual(new Set(kept));
+        expect(await again.log.leafByRecord(tx, mine)).toEqual({ leaf });
+        expect(await again.log.eraseDisclosuresOf(tx, 'alice')).toEqual({ records: 0, disclosures: 0 });
+      });
+    });
+
     it('gives the oldest leaves the next indexes without a gap, in order of appending, at most `limit`', async () => {
       const { stores, reopen } = use();
       const records = await append(stores, 5);

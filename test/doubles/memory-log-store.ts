@@ -111,6 +111,15 @@ export function createMemoryLog(): MemoryLog {
       return leaves.find((row) => row.recordId === recordId) ?? outbox.find((row) => row.recordId === recordId);
     },
     disclosures: async (tx, recordId) => at(tx).disclosures.filter((row) => row.recordId === recordId),
+    async eraseDisclosuresOf(tx, name) {
+      const state = at(tx);
+      const named = (row: Disclosure) => row.field === 'administratorName' && row.value === name;
+      const records = new Set(state.disclosures.filter(named).map((row) => row.recordId));
+      const kept = state.disclosures.filter((row) => !records.has(row.recordId));
+      const erased = { records: records.size, disclosures: state.disclosures.length - kept.length };
+      state.disclosures = kept;
+      return erased;
+    },
   };
 
   const memory: MemoryLog = {

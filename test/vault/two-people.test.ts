@@ -77,6 +77,12 @@ const EXAMPLES: { readonly [K in Operation['kind']]: () => Promise<Extract<Opera
     const { modelId, versionId, versionDigest } = await vault.publish('falcon', 'internal');
     return { kind: 'destroy-version', namespace: PROD, counter: 1, modelId, versionId, versionDigest, state: 'decided' };
   },
+  'erase-person': async () => {
+    const { administratorId, name } = await vault.as('carol');
+    const removed = { counter: 2, state: 'removed', roles: [], workstations: [workstationOf(name)], authenticator: 'keep' } as const;
+    await vault.twoPeople({ kind: 'administrator', namespace: SYSTEM, administratorId, name, ...removed });
+    return { kind: 'erase-person', namespace: SYSTEM, counter: 3, administratorId };
+  },
   'key-periods': async () => ({ kind: 'key-periods', namespace: SYSTEM, counter: 1, cryptoperiodDays: 90, destructionWaitDays: 7 }),
   lift: async () => {
     await vault.machine('gpu-1');

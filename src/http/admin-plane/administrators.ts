@@ -1,7 +1,7 @@
 /** Letting people in, changing and removing them; and what a person does for themself: an authenticator, a fresh code. */
 import { beginClaim, confirmClaim } from '../../vault/claim.ts';
 import { OPERATION_ACTIONS } from '../../vault/operations/registry.ts';
-import { requestChange, requestNewcomer, requestRemoval, requestReset } from '../../vault/set-administrator.ts';
+import { requestChange, requestErasure, requestNewcomer, requestRemoval, requestReset } from '../../vault/set-administrator.ts';
 import { stepUp } from '../../vault/step-up.ts';
 import type { Vault } from '../../vault/vault.ts';
 import type { Route } from '../route.ts';
@@ -46,6 +46,15 @@ function requestable(vault: Vault, { forAdministrator }: AdminCallers): Route[] 
       summary: 'Ask for a person to be removed, for good',
       answers: { 201: answers.approval },
       handle: ({ actor, params }) => requestRemoval(actor, params.name, vault),
+    }),
+    forAdministrator({
+      method: 'post',
+      path: `${ADMINISTRATORS}/:name/erase`,
+      action,
+      operationId: 'eraseAdministrator',
+      summary: 'Ask for the name, addresses and documents of a removed person to be erased, for good; records and proofs stay',
+      answers: { 201: answers.approval },
+      handle: ({ actor, params }) => requestErasure(actor, params.name, vault),
     }),
     forAdministrator({
       method: 'post',

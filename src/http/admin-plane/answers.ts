@@ -208,6 +208,8 @@ export const record = z.strictObject({
   leaf: z.string(),
   index: z.int().min(0).optional(),
   result: z.record(z.string(), z.unknown()).optional(),
+  personal: z.record(z.string(), z.string()).optional(),
+  erased: z.array(z.string()).optional(),
 });
 
 /** `next` is there when there may be more: pass it as `at`. Records from `indexed` on cannot be searched yet. */

@@ -19,6 +19,10 @@ export function sqliteApprovals(join: Join): ApprovalStore {
     async settle(tx, requestId, state) {
       return join(tx).run(SETTLE, { requestId, state, now: tx.now }) === 1;
     },
+
+    async eraseAbout(tx, administratorId) {
+      return join(tx).run(ERASE_ABOUT, { administratorId });
+    },
   };
 }
 
@@ -40,6 +44,9 @@ const PENDING = `
 const SETTLE = `
   UPDATE approvals SET state = :state
   WHERE request_id = :requestId AND state = 'pending' AND expires_at > :now`;
+
+const ERASE_ABOUT = `
+  DELETE FROM approvals WHERE kind = 'administrator' AND json_extract(CAST(operation AS TEXT), '$.administratorId') = :administratorId`;
 
 type StoredApproval = Omit<ApprovalRow, 'createdAt' | 'expiresAt'> & { readonly createdAt: number; readonly expiresAt: number };
 

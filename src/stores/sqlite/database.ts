@@ -36,6 +36,11 @@ export class Connection {
     return statement;
   }
 
+  /** Empties the write-ahead log into the database. False while another connection is in its way. */
+  truncateLog(): boolean {
+    return this.db.pragma('wal_checkpoint(TRUNCATE)', { simple: true }) === 0;
+  }
+
   close(): void {
     this.#statements.clear();
     this.db.close();
@@ -73,6 +78,8 @@ function setUp(db: Database.Database, options: DatabaseOptions): void {
   if (mode !== 'wal') throw new VaultError('store_unavailable', 'the file system of the database does not support write-ahead logging');
   db.pragma('synchronous = FULL');
   db.pragma('foreign_keys = ON');
+  db.pragma('secure_delete = ON'); // what is erased is overwritten in its page, not only unlinked
+  db.pragma('wal_checkpoint(TRUNCATE)'); // and what an earlier process erased leaves the write-ahead log; when others read, they or the next start do it
   db.pragma('trusted_schema = OFF');
   migrate(db, options.clock.now());
 }

@@ -39,6 +39,13 @@ export function sqliteDocuments(join: Join): DocumentStore {
       return rows.map((row) => ({ ...row, bytes: bytesOf(row.bytes), signature: bytesOf(row.signature) }));
     },
 
+    async erase(tx, digest) {
+      const joined = join(tx);
+      joined.run('INSERT INTO erased_documents (digest) VALUES (:digest) ON CONFLICT DO NOTHING', { digest });
+      joined.run('DELETE FROM former_signatures WHERE digest = :digest', { digest });
+      joined.run('DELETE FROM documents WHERE digest = :digest', { digest });
+    },
+
     async resign(tx, digest, signature) {
       join(tx).run(KEEP_SIGNATURE, { digest });
       join(tx).run('UPDATE documents SET signature = :signature WHERE digest = :digest', { digest, signature });

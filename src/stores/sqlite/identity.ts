@@ -10,7 +10,9 @@ export function sqliteIdentity(join: Join): IdentityStore {
 
 type Part<K extends keyof IdentityStore> = Pick<IdentityStore, K>;
 
-function administrators(join: Join): Part<'insertAdministrator' | 'administratorByName' | 'administrator' | 'administrators'> {
+function administrators(
+  join: Join,
+): Part<'insertAdministrator' | 'administratorByName' | 'administrator' | 'administrators' | 'forgetName'> {
   const select = 'SELECT administrator_id AS administratorId, name FROM administrators';
   return {
     async insertAdministrator(tx, row) {
@@ -29,6 +31,11 @@ function administrators(join: Join): Part<'insertAdministrator' | 'administrator
     },
     async administrators(tx) {
       return join(tx).all<AdministratorRow>(`${select} ORDER BY name`);
+    },
+    async forgetName(tx, administratorId) {
+      const of = 'SELECT name FROM administrators WHERE administrator_id = :administratorId';
+      join(tx).run(`DELETE FROM login_failures WHERE administrator = (${of})`, { administratorId });
+      join(tx).run('UPDATE administrators SET name = :administratorId WHERE administrator_id = :administratorId', { administratorId });
     },
   };
 }

@@ -9,7 +9,7 @@ export function sqliteLog(join: Join): LogStore {
 type Part<K extends keyof LogStore> = Pick<LogStore, K>;
 
 /** `log_leaves` is the outbox as well: a leaf without an index waits there, in order of `position`. */
-function outbox(join: Join): Part<'append' | 'leafByRecord' | 'disclosures'> {
+function outbox(join: Join): Part<'append' | 'leafByRecord' | 'disclosures' | 'eraseDisclosuresOf'> {
   return {
     async append(tx, recordId, leaf, disclosures) {
       const joinedTx = join(tx);
@@ -30,8 +30,16 @@ function outbox(join: Join): Part<'append' | 'leafByRecord' | 'disclosures'> {
         .all<Disclosure>(sql, { recordId })
         .map((row) => ({ ...row, salt: bytesOf(row.salt) }));
     },
+    async eraseDisclosuresOf(tx, administratorName) {
+      const joinedTx = join(tx);
+      const records = joinedTx.get<{ count: number }>(`SELECT count(*) AS count FROM (${NAMED})`, { administratorName })?.count ?? 0;
+      const disclosures = joinedTx.run(`DELETE FROM log_disclosures WHERE record_id IN (${NAMED})`, { administratorName });
+      return { records, disclosures };
+    },
   };
 }
+
+const NAMED = "SELECT record_id FROM log_disclosures WHERE field = 'administratorName' AND value = :administratorName";
 
 function sequencing(join: Join): Part<'acquireSequencer' | 'assign' | 'assignedSize' | 'newestLeaf' | 'leaves'> {
   return {

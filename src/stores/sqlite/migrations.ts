@@ -6,9 +6,18 @@ import { SCHEMA_CURSORS } from './cursors.ts';
 import { SCHEMA_WITNESSED } from './log.ts';
 import { SCHEMA_1 } from './schema.ts';
 import { SCHEMA_KEYS } from './schema-keys.ts';
+import { SCHEMA_ERASURE } from './schema-retention.ts';
 import { SCHEMA_SEARCH } from './search.ts';
 
-export const MIGRATIONS: readonly string[] = [SCHEMA_1, SCHEMA_KEYS, SCHEMA_ATTESTATION, SCHEMA_CURSORS, SCHEMA_SEARCH, SCHEMA_WITNESSED];
+export const MIGRATIONS: readonly string[] = [
+  SCHEMA_1,
+  SCHEMA_KEYS,
+  SCHEMA_ATTESTATION,
+  SCHEMA_CURSORS,
+  SCHEMA_SEARCH,
+  SCHEMA_WITNESSED,
+  SCHEMA_ERASURE,
+];
 
 /** 0 for an empty file. */
 export function schemaVersion(db: Database.Database): number {

@@ -32,6 +32,7 @@ export async function openSqliteStores(options: DatabaseOptions): Promise<Stores
     log: sqliteLog(join),
     cursors: sqliteCursors(join),
     search: sqliteSearch(join),
+    purgeDeleted: () => unitOfWork.purgeDeleted(),
     close: () => unitOfWork.close(),
   };
 }

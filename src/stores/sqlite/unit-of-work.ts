@@ -19,6 +19,7 @@ export interface Limits {
   readonly roundMs: number;
 }
 
+const PURGE_PAUSE_MS = 20;
 const LIMITS: Limits = { busyMs: 5_000, workMs: 30_000, roundMs: 5 };
 
 interface Job {
@@ -35,6 +36,8 @@ export class SqliteUnitOfWork implements UnitOfWork {
   /** Who waits for a turn: those that go ahead, then the others in their order. */
   readonly #ahead: Job[] = [];
   readonly #queue: Job[] = [];
+  /** What waits for a moment without a transaction. */
+  readonly #pauses: Array<() => void> = [];
   #rounds: Promise<void> | undefined;
   /** Milliseconds of rounds since everyone else last had a turn. */
   #heldMs = 0;
@@ -61,6 +64,30 @@ export class SqliteUnitOfWork implements UnitOfWork {
     });
   }
 
+  /** As `Stores.purgeDeleted` says. Between transactions, and again for as long as a transaction would wait for a lock. */
+  async purgeDeleted(): Promise<void> {
+    this.#refuseNested();
+    for (let waitedMs = 0; ; waitedMs += PURGE_PAUSE_MS) {
+      if (await this.#between(() => this.#connection.truncateLog())) return;
+      if (waitedMs >= this.#limits.busyMs) throw new VaultError('store_unavailable', 'another process reads the database');
+      await sleep(PURGE_PAUSE_MS);
+    }
+  }
+
+  /** Runs when no transaction is open. */
+  #between<T>(work: () => T): Promise<T> {
+    return new Promise<T>((resolve, reject) => {
+      this.#pauses.push(() => {
+        try {
+          resolve(work());
+        } catch (error) {
+          reject(storeFailure(error));
+        }
+      });
+      this.#rounds ??= this.#serve();
+    });
+  }
+
   /** Lets what was begun finish, then closes the file. */
   async close(): Promise<void> {
     this.#refuseNested();
@@ -78,7 +105,10 @@ export class SqliteUnitOfWork implements UnitOfWork {
 
   async #serve(): Promise<void> {
     await undefined; // who asks at the same time as the first shares its round
-    for (let first = this.#next(); first !== undefined; first = this.#next()) {
+    for (;;) {
+      for (const pause of this.#pauses.splice(0)) pause();
+      const first = this.#next();
+      if (first === undefined) break;
       const startedAt = performance.now();
       await this.#round(first, startedAt + this.#limits.roundMs);
       this.#heldMs += performance.now() - startedAt;

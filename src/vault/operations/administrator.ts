@@ -42,7 +42,7 @@ export const setAdministrator: OperationSpec<SetAdministrator> = {
 
 /** Whom an operation is about: nobody consents to a change of themself. */
 export function concerns(operation: Operation): AdministratorId | undefined {
-  return operation.kind === 'administrator' ? operation.administratorId : undefined;
+  return operation.kind === 'administrator' || operation.kind === 'erase-person' ? operation.administratorId : undefined;
 }
 
 const target = ({ counter, administratorId }: SetAdministrator) => ({

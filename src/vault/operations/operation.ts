@@ -2,7 +2,7 @@
  * An operation: something that one administrator asks for, that as many people as it takes consent to, and that then happens once.
  * To add one: its type here, its kind in domain/operation.ts, a file beside this one that exports its `OperationSpec`, a line in registry.ts.
  */
-import type { RecordDraft } from '../../audit/record.ts';
+import type { Loggable, RecordDraft } from '../../audit/record.ts';
 import type { SignedDocument } from '../../documents/port.ts';
 import type { ClassName } from '../../domain/classes.ts';
 import type { ReferenceValue, TrustAnchor } from '../../domain/evidence.ts';
@@ -94,6 +94,11 @@ export interface DestroyVersion extends Next<'destroy-version'> {
 /** Lifts a block, a suspension or a lockdown. Says what it stops, so that whoever consents sees it. */
 export interface Lift extends Of<'lift'>, Pick<Stop, 'stopId' | 'scope' | 'target'> {}
 
+/** Erases what tells who a removed administrator was. Says only the id: what is consented to is kept. */
+export interface ErasePerson extends Next<'erase-person'> {
+  readonly administratorId: AdministratorId;
+}
+
 export type Operation =
   | Promote
   | SetPolicySet
@@ -110,7 +115,8 @@ export type Operation =
   | SetKeyPeriods
   | SetRecoveryKey
   | DestroyVersion
-  | Lift;
+  | Lift
+  | ErasePerson;
 
 /** One person's consent to one exact operation. */
 export interface Consent {
@@ -139,8 +145,8 @@ export interface OperationSpec<O extends Operation> {
   consentsNeeded?(operation: O, tx: Tx, vault: OperationPorts): Promise<number>;
   /** Signs the document that carries it out. Outside any transaction: it may talk to the HSM. Doing it twice must do no harm. */
   sign(operation: O, signing: Signing, vault: OperationPorts): Promise<SignedDocument>;
-  /** Puts the document in force. Throws, and so undoes the transaction, when someone was faster. */
-  apply(operation: O, document: SignedDocument, tx: Tx, vault: OperationPorts): Promise<void>;
+  /** Puts the document in force. Throws, and so undoes the transaction, when someone was faster. What it resolves with is the record's `detail`. */
+  apply(operation: O, document: SignedDocument, tx: Tx, vault: OperationPorts): Promise<void> | Promise<Loggable>;
   /** What its own record says. */
   record(operation: O, document: SignedDocument): Pick<RecordDraft, 'type' | 'object' | 'document' | 'key' | 'stop' | 'detail'>;
   /** Once it is durable. What fails here is tried again by the node's rounds; the operation stands. */

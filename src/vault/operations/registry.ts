@@ -7,6 +7,7 @@ import { setAlias } from './alias.ts';
 import { changeClass } from './class-change.ts';
 import { destroyKey, keepKey } from './destroy-key.ts';
 import { destroyVersion } from './destroy-version.ts';
+import { erasePerson } from './erase-person.ts';
 import { setKeyPeriods } from './key-periods.ts';
 import { lift } from './lift.ts';
 import { setPolicySet, setReferenceValues, setTrustAnchors } from './namespace-documents.ts';
@@ -34,6 +35,7 @@ const OPERATIONS: Registry = {
   'recovery-key': setRecoveryKey,
   'destroy-version': destroyVersion,
   lift,
+  'erase-person': erasePerson,
 };
 
 export const OPERATION_ACTIONS = Object.fromEntries(Object.entries(OPERATIONS).map(([kind, { action }]) => [kind, action])) as Readonly<
@@ -75,8 +77,8 @@ export async function applyOperation(
 ): Promise<ReturnType<OperationSpec<Operation>['record']>> {
   const spec = specOf(operation);
   await vault.stores.documents.put(tx, document);
-  await spec.apply(operation, document, tx, vault);
-  return spec.record(operation, document);
+  const detail = await spec.apply(operation, document, tx, vault);
+  return { ...spec.record(operation, document), ...(detail !== undefined && { detail }) };
 }
 
 /** What follows once the operation is durable. */

@@ -48,6 +48,8 @@ export function summaryOf(operation: Operation): string {
         : `Keep version ${operation.versionId}, which waits to be destroyed`;
     case 'lift':
       return `Lift the stop ${operation.stopId}`;
+    case 'erase-person':
+      return `Erase for good who the removed administrator ${operation.administratorId} was: name, addresses, documents`;
   }
 }
 
