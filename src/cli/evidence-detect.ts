@@ -11,6 +11,12 @@ const u16 = (bytes: Uint8Array, at: number) => (bytes[at] ?? 0) | ((bytes[at + 1
 const u32 = (bytes: Uint8Array, at: number) => (u16(bytes, at) | (u16(bytes, at + 2) << 16)) >>> 0;
 const begins = (bytes: Uint8Array, ...start: readonly number[]) => start.every((byte, at) => bytes[at] === byte);
 
+/** What is in the sequence that is first in a DER sequence: a small list has shorter lengths than a certificate. */
+function signedPart(bytes: Uint8Array): Uint8Array {
+  const inSequence = (der: Uint8Array) => der.subarray(der[0] === 0x30 ? 2 + Math.max(0, (der[1] ?? 0) - 0x80) : der.length);
+  return inSequence(inSequence(bytes));
+}
+
 /** The first that fits. */
 const SIGNS: readonly Sign[] = [
   { format: 'tpm2-quote', fits: (bytes) => begins(bytes, 0xff, 0x54, 0x43, 0x47) },
@@ -25,11 +31,8 @@ const SIGNS: readonly Sign[] = [
   { format: 'x509-crl', fits: (_, text) => text.startsWith('-----BEGIN X509 CRL') },
   { format: 'x509-crl-check', fits: (_, text) => text.startsWith('-----BEGIN CERTIFICATE') },
   // A list is version 2 (INTEGER 1) at its top; a certificate has its version in a tag of its own, [0].
-  {
-    format: 'x509-crl',
-    fits: (bytes) => begins(bytes, 0x30, 0x82) && begins(bytes.subarray(4), 0x30, 0x82) && begins(bytes.subarray(8), 2, 1, 1),
-  },
-  { format: 'x509-crl-check', fits: (bytes) => begins(bytes, 0x30, 0x82) && begins(bytes.subarray(4), 0x30, 0x82) },
+  { format: 'x509-crl', fits: (bytes) => begins(signedPart(bytes), 2, 1, 1) },
+  { format: 'x509-crl-check', fits: (bytes) => begins(signedPart(bytes), 0xa0, 3, 2, 1) },
   { format: 'nvidia-rim-xml', fits: (_, text) => /^\s*<(?:\?xml|(?:\w+:)?SoftwareIdentity)/.test(text) },
   { format: 'jwk-x5c-trust', fits: (_, text) => /^\s*\{/.test(text) && text.includes('"kty"') },
   { format: 'jwt-eat', fits: (_, text) => /^\s*\[\s*\[\s*"JWT"/.test(text) || /^[\w-]+\.[\w-]+\.[\w-]*\r?\n?$/.test(text) },

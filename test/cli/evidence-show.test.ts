@@ -7,8 +7,10 @@ import { afterAll, describe, expect, test } from '@jest/globals';
 import { detectFormat } from '../../src/cli/evidence-detect.ts';
 import { EVIDENCE_FORMATS } from '../../src/cli/evidence-formats.ts';
 import { CLAIM_WORDS, FORMAT_WORDS } from '../../src/cli/evidence-words.ts';
+import { issueCrl } from '../attestation/crl-maker.ts';
 import { log } from '../attestation/log-maker.ts';
 import { describeShared, inputsOf, sharedEntries } from '../attestation/shared-evidence.ts';
+import { issue } from '../attestation/test-ca.ts';
 import { tokenOf } from '../attestation/token-issuer.ts';
 import { wv } from '../e2e/real-vault.ts';
 
@@ -25,6 +27,19 @@ describe('every format', () => {
     expect(Object.keys(FORMAT_WORDS).sort()).toEqual(Object.keys(EVIDENCE_FORMATS).sort());
     const missing = Object.values(FORMAT_WORDS).filter(({ page }) => !existsSync(join(ROOT, 'docs/formats', page)));
     expect(missing.map(({ page }) => page)).toEqual([]);
+  });
+
+  test('a list of revoked certificates is told from a certificate, however short', async () => {
+    const root = await issue({ name: 'R' });
+    expect(detectFormat(root.der)).toBe('x509-crl-check');
+    const short = await issueCrl({ issuer: root });
+    expect([short.length < 260, detectFormat(short)]).toEqual([true, 'x509-crl']);
+    expect(detectFormat(await issueCrl({ issuer: root, revoked: Array.from({ length: 40 }, (_, at) => `10${at + 10}`) }))).toBe('x509-crl');
+    expect([0x30, 0x80, 0xff].map((second) => detectFormat(Uint8Array.of(0x30, second, 0x30, 0xff, 2, 1, 1)))).toEqual([
+      undefined,
+      undefined,
+      undefined,
+    ]);
   });
 
   describeShared('of real evidence', () => {

@@ -25,16 +25,18 @@ export interface Endorsement {
 
 export function endorse({ companions, roots, now }: ExaminationInputs, memo: IssuerMemo): Endorsement {
   const pinned = roots.filter(({ vendor }) => vendor === 'amd').flatMap(({ certificate }) => memo.certificates(certificate));
-  const issuers = orUndefined(() => memo.certificates(companions['issuer_chain'] ?? NOTHING));
-  const key = orUndefined(() => readKey(companions['endorsement_key_certificate'] ?? NOTHING));
-  const broken = [issuers, key].some((part) => part === undefined);
+  const { issuer_chain: sentIssuers, endorsement_key_certificate: sentKey } = companions;
+  const issuers = sentIssuers === undefined ? [] : orUndefined(() => memo.certificates(sentIssuers));
+  const key = sentKey && orUndefined(() => readKey(sentKey));
+  // What did not come is not malformed: it leads nowhere.
+  const broken: readonly SnpWord[] = issuers === undefined || (sentKey !== undefined && key === undefined) ? ['malformed'] : [];
   const product = productOfChain(issuers ?? [], key?.certificate);
-  if (key === undefined) return { key, product, certificates: [], findings: ['malformed', 'chain_not_to_trusted_root'] };
+  if (key === undefined) return { key, product, certificates: [], findings: [...broken, 'chain_not_to_trusted_root'] };
 
   const path = pathToRoot(key.certificate, { issuers: issuers ?? [], roots: pinned, memo });
   const certificates = path ?? [key.certificate];
   const findings: readonly SnpWord[] = [
-    ...(broken ? (['malformed'] as const) : []),
+    ...broken,
     ...(path !== undefined && isAmdPath(path, key, issuers ?? []) ? [] : (['chain_not_to_trusted_root'] as const)),
     ...certificates.flatMap((certificate) => dateOf(lifeOf(certificate), now, 'certificate')),
     ...checkRevocation(companions['crl'], path, now),

@@ -71,9 +71,10 @@ function isOfChip({ kind, hwId }: EndorsementKey, chipId: Uint8Array): boolean {
   return (hwId?.length === 64 || hwId?.length === 8) && equalBytes(hwId, chipId.subarray(0, hwId.length));
 }
 
-/** Report, certificate and chain are of one product line, one that is known. */
+/** Report, certificate and chain are of one product line, one that is known. Without both of the latter nothing is said of theirs. */
 function checkProduct({ cpuid }: SnpReport, { key, product: ofChain }: Endorsement, product: Product | undefined): readonly SnpWord[] {
   const unknownChip = cpuid !== undefined && productOfCpuid(cpuid) === undefined;
+  if (key === undefined && ofChain === undefined && !unknownChip) return [];
   const ofKey = key === undefined ? product : productOfName(key.productName);
   return !unknownChip && product !== undefined && product === ofChain && product === ofKey ? [] : ['product_mismatch'];
 }

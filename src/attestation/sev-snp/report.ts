@@ -8,8 +8,8 @@ const SIGNED_BYTES = 672;
 const PART_BYTES = 72;
 const P384_BYTES = 48;
 
-/** 56860 rev. 1.55 to 1.58. Others have fields that nobody here knows. */
-const VERSIONS = [2, 3, 5];
+/** 56860 rev. 1.55 to 1.58; 4 is laid out as 3. Others have fields that nobody here knows. */
+const VERSIONS = [2, 3, 4, 5];
 export const ECDSA_P384_SHA384 = 1;
 
 /** Which key signed: bits 2 to 4 of the word at 0x48. */
