@@ -33,12 +33,12 @@ const good = await make({});
 
 describe('a genuine report', () => {
   test.each([
-    ['Milan, version 2, where only the chain names the product', { line: milan, report: { version: 2 } } as const],
+    ['Milan, version 2, where only the chain names the product', { line: milan, report: { version: 2 } }],
     ['Genoa, version 3', {}],
     ['Genoa, version 4', { report: { version: 4 } }],
-    ['Bergamo under the root of Genoa, version 5', { report: { version: 5, cpuid: [0x19, 0xa0, 2] } } as const],
+    ['Bergamo under the root of Genoa, version 5', { report: { version: 5, cpuid: [0x19, 0xa0, 2] } }],
     ['Turin, version 5, whose chip id has 8 bytes', turinCase()],
-  ])('of %s is authentic and acceptable', async (_, wishes: Case) => {
+  ] as ReadonlyArray<[string, Case]>)('of %s is authentic and acceptable', async (_, wishes: Case) => {
     expect(await reasons(wishes)).toEqual([]);
   });
 
@@ -136,6 +136,15 @@ describe('a report is refused', () => {
     const alsoForeign = Uint8Array.of(...genoa.chain(), ...pemOf([lookalike.pinned.certificate]));
     const companions = { ...good.companions, issuer_chain: alsoForeign };
     expect(examineSnpReport({ ...good, companions }).reasons).toEqual(['chain_not_to_trusted_root']);
+  });
+
+  test('but not when authorities of other products of AMD came along', async () => {
+    const issuer_chain = Uint8Array.of(...milan.chain(), ...genoa.chain());
+    const roots = [milan.pinned, genoa.pinned];
+    expect(examineSnpReport({ ...good, roots, companions: { ...good.companions, issuer_chain } })).toMatchObject({
+      accept: true,
+      claims: { product: 'Genoa' },
+    });
   });
 
   test('when the intermediate is missing, but not when only the root is: that one is pinned', () => {

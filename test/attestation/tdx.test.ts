@@ -272,14 +272,20 @@ describe('a quote is refused', () => {
     for (const text of ['', '[]', '{}', 'null', '{"tcb_info":1}'])
       expect(sent(Buffer.from(text))).toEqual(['malformed', 'tcb_status_unknown']);
     expect(sent(new Uint8Array(1_048_577))).toEqual(['malformed', 'tcb_status_unknown']);
-    for (const change of [{ pck_crl: undefined }, { root_ca_crl: 'xyz' }, { tcb_info_signature: 7 }]) {
-      expect(await reasons({ bundle: { change } })).toEqual(['malformed', 'tcb_status_unknown']);
+    for (const [change, ...words] of [
+      [{ pck_crl: undefined }, 'malformed', 'pck_crl_signature_invalid'],
+      [{ pck_crl: '3000' }, 'malformed', 'pck_crl_signature_invalid'],
+      [{ root_ca_crl: 'xyz' }, 'malformed', 'root_crl_signature_invalid'],
+      [{ tcb_info_signature: 7 }, 'tcb_info_signature_invalid'],
+      [{ qe_identity_issuer_chain: undefined }, 'qe_identity_untrusted_root', 'qe_identity_signature_invalid'],
+      [{ qe_identity: undefined }, 'qe_identity_signature_invalid', 'malformed', 'tcb_status_unknown'],
+    ] as const) {
+      expect(await reasons({ bundle: { change } })).toEqual(words);
     }
     const tooFew = tcbInfo({ tcbLevels: [{ ...level('UpToDate', 0, 0), tcb: { sgxtcbcomponents: [], pcesvn: 0, tdxtcbcomponents: [] } }] });
     for (const info of [tooFew, tcbInfo({ tcbLevels: [] }), tcbInfo({ fmspc: 'zz' }), tcbInfo({ nextUpdate: 'soon' }), {}]) {
       expect(await reasons({ bundle: { info } })).toEqual(['malformed', 'tcb_status_unknown']);
     }
-    expect(await reasons({ bundle: { change: { pck_crl: '3000' } } })).toEqual(['malformed', 'pck_crl_signature_invalid']);
   });
 
   test('when a level names no TDX components, because nothing of TDX reaches it', async () => {

@@ -30,14 +30,18 @@ export function endorse({ companions, roots, now }: ExaminationInputs, memo: Iss
   const key = sentKey && orUndefined(() => readKey(sentKey));
   // What did not come is not malformed: it leads nowhere.
   const broken: readonly SnpWord[] = issuers === undefined || (sentKey !== undefined && key === undefined) ? ['malformed'] : [];
-  const product = productOfChain(issuers ?? [], key?.certificate);
+  const path = key && pathToRoot(key.certificate, { issuers: issuers ?? [], roots: pinned, memo });
+  const product = productOfChain(path?.slice(1) ?? issuers ?? [], key?.certificate);
   if (key === undefined) return { key, product, certificates: [], findings: [...broken, 'chain_not_to_trusted_root'] };
 
-  const path = pathToRoot(key.certificate, { issuers: issuers ?? [], roots: pinned, memo });
   const certificates = path ?? [key.certificate];
+  // Other authorities of AMD's take nothing away; a root of one's own is a finding.
+  const strangers = (issuers ?? [])
+    .filter(({ fingerprint }) => !certificates.some((one) => one.fingerprint === fingerprint))
+    .filter((one) => pathToRoot(one, { issuers: issuers ?? [], roots: pinned, memo }) === undefined);
   const findings: readonly SnpWord[] = [
     ...broken,
-    ...(path !== undefined && isAmdPath(path, key, issuers ?? []) ? [] : (['chain_not_to_trusted_root'] as const)),
+    ...(path !== undefined && isAmdPath(path, key) && strangers.length === 0 ? [] : (['chain_not_to_trusted_root'] as const)),
     ...certificates.flatMap((certificate) => dateOf(lifeOf(certificate), now, 'certificate')),
     ...checkRevocation(companions['crl'], path, now),
   ];
@@ -53,18 +57,16 @@ function readKey(bytes: Uint8Array): EndorsementKey {
 
 /**
  * Leaf, intermediate, root; the intermediate is the one for this kind of key (`SEV-Milan`, or `SEV-VLEK-Milan`), all signed as 57230 says
- * (RSASSA-PSS, SHA-384), the leaf's key on P-384. Whatever else was sent along must be part of the way: a root of one's own is a finding.
+ * (RSASSA-PSS, SHA-384), the leaf's key on P-384.
  */
-function isAmdPath(path: readonly Certificate[], { kind, certificate }: EndorsementKey, sent: readonly Certificate[]): boolean {
+function isAmdPath(path: readonly Certificate[], { kind, certificate }: EndorsementKey): boolean {
   const [, intermediate, root, ...more] = path;
   if (intermediate === undefined || root === undefined || more.length > 0) return false;
   const line = partOf(root.subject, 'CN')?.replace(/^ARK-/, '');
-  const onPath = new Set(path.map(({ fingerprint }) => fingerprint));
   return (
     partOf(intermediate.subject, 'CN') === `SEV-${kind === 'VLEK' ? 'VLEK-' : ''}${line}` &&
     [certificate, intermediate].every(({ algorithm }) => algorithm.scheme === 'rsapss' && algorithm.hash === 'sha384') &&
-    curveOf(certificate.publicKey) === 'secp384r1' &&
-    sent.every(({ fingerprint }) => onPath.has(fingerprint))
+    curveOf(certificate.publicKey) === 'secp384r1'
   );
 }
 

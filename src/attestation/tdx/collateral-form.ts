@@ -11,11 +11,6 @@ const hex = (bytes: number) =>
     .string()
     .regex(new RegExp(`^[0-9a-fA-F]{${bytes * 2}}$`))
     .transform((text) => text.toLowerCase()); // Intel writes both
-const derHex = z
-  .string()
-  .max(98_304) // lists of 48 KiB: Intel's had 7 KiB in 2026
-  .regex(/^(?:[0-9a-fA-F]{2})+$/)
-  .transform((text) => new Uint8Array(Buffer.from(text, 'hex')));
 const time = z.iso.datetime().transform((text) => new Date(text));
 const svn = z.int().min(0).max(0xffff);
 const level = { tcbDate: z.string().max(32), tcbStatus: z.string().max(64), advisoryIDs: z.array(z.string().max(64)).max(256).optional() };
@@ -70,19 +65,28 @@ const qeIdentityForm = z.looseObject({
   tcbLevels: isvLevels,
 });
 
-const pem = z.string().max(65_536);
+/** Empty where it is missing or is something else: the rest of a bundle still says what it says, and this says that it is missing. */
+const text = (maxChars: number) => z.string().max(maxChars).catch('');
+const pem = text(65_536);
+/** Lists of 48 KiB: Intel's had 7 KiB in 2026. */
+const derHex = text(98_304).transform(
+  (hexText) => new Uint8Array(/^(?:[0-9a-fA-F]{2})+$/.test(hexText) ? Buffer.from(hexText, 'hex') : []),
+);
+
 /** `tcb_info` and `qe_identity` are text, because the signature is over their exact bytes. */
-const bundleForm = z.looseObject({
-  tcb_info: z.string().max(524_288),
-  tcb_info_signature: z.string().max(256),
-  tcb_info_issuer_chain: pem,
-  qe_identity: z.string().max(65_536),
-  qe_identity_signature: z.string().max(256),
-  qe_identity_issuer_chain: pem,
-  root_ca_crl: derHex,
-  pck_crl: derHex,
-  pck_crl_issuer_chain: pem.optional(),
-});
+const bundleForm = z
+  .looseObject({
+    tcb_info: text(524_288),
+    tcb_info_signature: text(256),
+    tcb_info_issuer_chain: pem,
+    qe_identity: text(65_536),
+    qe_identity_signature: text(256),
+    qe_identity_issuer_chain: pem,
+    root_ca_crl: derHex,
+    pck_crl: derHex,
+    pck_crl_issuer_chain: pem,
+  })
+  .refine(({ tcb_info: info, qe_identity: identity }) => info !== '' || identity !== '');
 
 export type TcbInfo = z.infer<typeof tcbInfoForm>;
 export type TcbLevel = TcbInfo['tcbLevels'][number];

@@ -117,10 +117,10 @@ function checkRootCrl(crl: Crl | undefined, signers: readonly Certificate[], { r
 }
 
 /** It must be of the authority that issued this very PCK certificate: there are two, and each knows only its own. */
-function checkPckCrl(crl: Crl | undefined, chain: string | undefined, trust: CollateralTrust): readonly CollateralWord[] {
+function checkPckCrl(crl: Crl | undefined, chain: string, trust: CollateralTrust): readonly CollateralWord[] {
   if (crl === undefined) return ['pck_crl_signature_invalid'];
   const { pckAuthority, roots, memo } = trust;
-  const sent = orUndefined(() => memo.certificates(Buffer.from(chain ?? ''))) ?? [];
+  const sent = orUndefined(() => memo.certificates(Buffer.from(chain))) ?? [];
   const leading = sent.filter((one) => pathToRoot(one, { issuers: sent, roots, memo }) !== undefined);
   const signers = [...(pckAuthority === undefined ? [] : [pckAuthority]), ...leading];
   const mismatch = pckAuthority !== undefined && nameText(pckAuthority.subject) !== nameText(crl.issuer);
