@@ -52,9 +52,10 @@ const jwtAnchor = z
   .refine(namesThisVault, 'needs an audience, or a nonceClaim')
   .refine(teeIsHardware, 'what is a TEE is hardware: state both')
   .refine(usesEveryKey, 'has a key that none of its algorithms uses');
-/** Since version 2: an issuer that is known by its certificates. */
+/** Since version 2: an issuer that is known by its certificates, or that takes a nonce in hexadecimal. */
 const jwtAnchorV2 = z
-  .strictObject({ ...jwtMembers, x5cRoots: z.array(certificate).min(1).max(8).optional() })
+  .strictObject({ ...jwtMembers, x5cRoots: z.array(certificate).min(1).max(8).optional(), nonceForm: z.literal('hex').optional() })
+  .refine(({ nonceForm, nonceClaim }) => nonceForm === undefined || nonceClaim !== undefined, 'nonceForm is for nonceClaim')
   .refine(
     ({ jwks, jwksUrl, x5cRoots }) => [jwks, jwksUrl, x5cRoots].filter((one) => one !== undefined).length === 1,
     'needs either jwks or jwksUrl, or x5cRoots',

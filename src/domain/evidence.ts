@@ -2,7 +2,7 @@
 
 import type { AppraisedPiece } from './attestation-result.ts';
 import type { EnrolledAttester } from './attester.ts';
-import { lp, sha256, sha512, toHex } from './bytes.ts';
+import { lp, sha256, sha256Hex, sha512, toHex } from './bytes.ts';
 import type { ErrorCode } from './errors.ts';
 import type { Digest, VaultId } from './ids.ts';
 import { canonicalJson } from './json.ts';
@@ -104,6 +104,11 @@ export function additionalEvidenceDigest([, ...additional]: readonly Evidence[])
 /** What a token says in its nonce claim when it answers a challenge: base64url(SHA-256(B)), 43 characters. */
 export function jwtNonce(binding: Uint8Array): string {
   return Buffer.from(sha256(binding)).toString('base64url');
+}
+
+/** The same for a service that takes hexadecimal alone, as NVIDIA's does: 64 lower-case digits. */
+export function jwtNonceHex(binding: Uint8Array): string {
+  return sha256Hex(binding);
 }
 
 /** A refusal is a value: the stage that refused, its code, and what is known about who asked. */

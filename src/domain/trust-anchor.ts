@@ -51,6 +51,8 @@ export interface JwtAnchor {
   readonly maxAgeSeconds?: number | undefined;
   /** Where the nonce is. Absent: the token is identity only, and each is good once. */
   readonly nonceClaim?: ClaimPath | undefined;
+  /** Its service takes a nonce in hexadecimal alone. Absent: base64url. */
+  readonly nonceForm?: 'hex' | undefined;
   /** Who it is about; absent: `sub`. */
   readonly subjectClaim?: ClaimPath | undefined;
   /** Our names for claims: facts for policies and reference values. */

@@ -39,6 +39,7 @@ describe('a token that answers our nonce', () => {
       attester: issuer.ENROLLED,
       proved: { fresh: true, keyBound: true, hardware: false, tee: false },
       facts: { image: 'sha256:aa', debug: 'disabled' },
+      endorsements: [],
     });
   });
 

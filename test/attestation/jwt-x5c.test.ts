@@ -7,7 +7,7 @@ import type { KeySets } from '../../src/attestation/jwt/key-sets.ts';
 import { createJwtVerifier, verifyToken } from '../../src/attestation/jwt/verifier.ts';
 import { pinnedRoots } from '../../src/attestation/pinned-roots.ts';
 import { anchorsVersion, trustAnchor, trustAnchorListV1 } from '../../src/documents/anchors.ts';
-import { toBase64 } from '../../src/domain/bytes.ts';
+import { sha256Hex, toBase64 } from '../../src/domain/bytes.ts';
 import { isRefusal, type JwtAnchor } from '../../src/domain/evidence.ts';
 import { describeShared, inputsOf, sharedEntries } from './shared-evidence.ts';
 import { ca, certSign, issue, notCa } from './test-ca.ts';
@@ -37,6 +37,14 @@ describe('a token of an issuer with x5cRoots', () => {
   test('is verified by the leaf of a chain to that root, and no key set is asked', async () => {
     expect(await codeOf(tokenOf(claims, x5c(leaf, middle)))).toBe('verified');
     expect(await codeOf(tokenOf(claims, x5c(leaf, middle, root)))).toBe('verified');
+  });
+
+  test('says what its word stood on: the certificates on the way, and no other that came along', async () => {
+    const answer = await verifier.verify({ token: await tokenOf(claims, x5c(leaf, middle, other)) }, contextWith(anchor));
+    if (isRefusal(answer)) throw new Error(answer.detail);
+    const digests = [leaf, middle, root].map(({ der }) => sha256Hex(der));
+    expect(answer.endorsements?.map(({ digest }) => digest)).toEqual(digests);
+    expect(answer.endorsements?.map(({ what }) => what)).toEqual(['token signer', 'issuer of the token signer', 'root of the issuer']);
   });
 
   test.each<[string, Promise<string>, string]>([

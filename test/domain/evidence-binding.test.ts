@@ -7,6 +7,7 @@ import {
   type Evidence,
   evidenceBinding,
   gpuNonce,
+  jwtNonceHex,
   teeReportData,
   tpm2ExtraData,
 } from '../../src/domain/evidence.ts';
@@ -93,6 +94,7 @@ describe('what each kind carries', () => {
         teeReportData: toHex(teeReportData(binding)),
         tpm2ExtraData: toHex(tpm2ExtraData(binding)),
       }).toEqual(carried);
+      expect(jwtNonceHex(binding)).toBe(carried.tpm2ExtraData);
     }
   });
 

@@ -1,11 +1,11 @@
 /** What ties a token to this request: the nonce that is made of the challenge and the TLS key, or a key confirmation (RFC 7800). */
 import { createPublicKey } from 'node:crypto';
 import { calculateJwkThumbprint } from 'jose';
-import { type JwtAnchor, jwtNonce, type Refusal, refuse } from '../../domain/evidence.ts';
+import { type JwtAnchor, jwtNonce, jwtNonceHex, type Refusal, refuse } from '../../domain/evidence.ts';
 import { type PublicJwk, readJwk } from '../../domain/jwk.ts';
 import type { VerificationContext } from '../port.ts';
 import type { JsonObject } from '../strict-json.ts';
-import { claimAt } from './claims.ts';
+import { claimAt, plainText } from './claims.ts';
 
 export interface Bound {
   readonly fresh: boolean;
@@ -15,9 +15,8 @@ export interface Bound {
 /** A nonce or a confirmation that is there must be right: a token that names another key is nobody's identity here. */
 export async function bindingOf(claims: JsonObject, anchor: JwtAnchor, context: VerificationContext): Promise<Bound | Refusal> {
   const { nonceClaim } = anchor;
-  if (nonceClaim !== undefined && !carriesNonce(claimAt(claims, nonceClaim), jwtNonce(context.binding))) {
-    return refuse('evidence_binding_mismatch', 'the nonce of the token is not of this challenge, key and vault');
-  }
+  const wrong = checkNonce(claims, anchor, context.binding);
+  if (wrong !== undefined) return wrong;
   const cnf = claimAt(claims, ['cnf']);
   if (cnf !== undefined && !(await confirms(cnf, context.spki))) {
     return refuse(
@@ -26,6 +25,17 @@ export async function bindingOf(claims: JsonObject, anchor: JwtAnchor, context: 
     );
   }
   return { fresh: nonceClaim !== undefined, keyBound: nonceClaim !== undefined || cnf !== undefined };
+}
+
+/** Undefined when the token carries our nonce, or its issuer takes none. */
+export function checkNonce(claims: JsonObject, { nonceClaim, nonceForm }: JwtAnchor, binding: Uint8Array): Refusal | undefined {
+  if (nonceClaim === undefined) return undefined;
+  const nonce = nonceForm === 'hex' ? jwtNonceHex(binding) : jwtNonce(binding);
+  const claim = claimAt(claims, nonceClaim);
+  if (carriesNonce(claim, nonce)) return undefined;
+  const seen = plainText(Array.isArray(claim) ? claim.join(',') : claim);
+  const failed = [{ claim: nonceClaim.join('.'), expected: [nonce], ...(seen !== undefined && { seen }) }];
+  return refuse('evidence_binding_mismatch', 'the nonce of the token is not of this challenge, key and vault', { failed });
 }
 
 /** EAT allows several nonces (RFC 9711 section 4.1): ours must be among them. */

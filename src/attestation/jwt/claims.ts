@@ -33,11 +33,13 @@ export function endOf(claims: JsonObject, { maxAgeSeconds }: Pick<JwtAnchor, 'ma
     return refuse('evidence_malformed', 'the token does not say when it was issued (iat)');
   const seconds = now.getTime() / 1000;
   const skew = DEFAULTS.tokenSkewSeconds;
-  if (seconds >= exp + skew) return refuse('evidence_expired', 'the token has expired');
-  if (nbf !== undefined && seconds < nbf - skew) return refuse('evidence_expired', 'the token is not valid yet (nbf)');
-  if (iat !== undefined && seconds < iat - skew) return refuse('evidence_expired', 'the token was issued in the future (iat)');
+  const late = (detail: string, claim: string, expected: string, seen: number) =>
+    refuse('evidence_expired', detail, { failed: [{ claim, expected: [`${expected} ${now.toISOString()}`], seen: isoTime(seen) }] });
+  if (seconds >= exp + skew) return late('the token has expired', 'exp', 'after', exp);
+  if (nbf !== undefined && seconds < nbf - skew) return late('the token is not valid yet (nbf)', 'nbf', 'not after', nbf);
+  if (iat !== undefined && seconds < iat - skew) return late('the token was issued in the future (iat)', 'iat', 'not after', iat);
   if (maxAgeSeconds !== undefined && iat !== undefined && seconds >= iat + maxAgeSeconds + skew) {
-    return refuse('evidence_expired', `the token is older than ${maxAgeSeconds} s`);
+    return late(`the token is older than ${maxAgeSeconds} s`, 'iat', `at most ${maxAgeSeconds} s before`, iat);
   }
   return new Date((exp + skew) * 1000);
 }
@@ -46,9 +48,10 @@ export function endOf(claims: JsonObject, { maxAgeSeconds }: Pick<JwtAnchor, 'ma
 export function checkAudience(claims: JsonObject, { audience }: Pick<JwtAnchor, 'audience'>): Refusal | undefined {
   if (audience === undefined) return undefined;
   const aud = claimAt(claims, ['aud']);
-  return aud === audience || (Array.isArray(aud) && aud.includes(audience))
-    ? undefined
-    : refuse('evidence_binding_mismatch', 'the token is for another audience');
+  if (aud === audience || (Array.isArray(aud) && aud.includes(audience))) return undefined;
+  const seen = plainText(Array.isArray(aud) ? aud.join(',') : aud, 512);
+  const failed = [{ claim: 'aud', expected: [audience], ...(seen !== undefined && { seen }) }];
+  return refuse('evidence_binding_mismatch', 'the token is for another audience', { failed });
 }
 
 /** The claims the anchor maps, as text. What is missing is no fact; what cannot be one refuses the token: a policy may forbid by it. */
@@ -72,6 +75,10 @@ function factOf(value: unknown): string | undefined {
   if (typeof value === 'number')
     return Number.isSafeInteger(value) || (Number.isFinite(value) && !Number.isInteger(value)) ? String(value) : undefined;
   return plainText(value);
+}
+
+function isoTime(seconds: number): string {
+  return new Date(seconds * 1000).toISOString();
 }
 
 function isTime(value: unknown): value is number {

@@ -1,6 +1,6 @@
 /** The body of `jwt` evidence (docs/formats/evidence-jwt.md): a compact JWS taken apart and bounded. Believes nothing yet. */
 import { z } from 'zod';
-import { type Refusal, refuse } from '../../domain/evidence.ts';
+import { isRefusal, type Refusal, refuse } from '../../domain/evidence.ts';
 import { type JsonObject, parseStrictObject } from '../strict-json.ts';
 
 /** Characters. A token of a verifier with its certificates in the header is about 11,000. */
@@ -10,6 +10,8 @@ const MAX_NAME_CHARS = 512;
 export interface JwtBody extends Readonly<Record<string, unknown>> {
   /** RFC 7515 section 7.1. */
   readonly token: string;
+  /** The tokens it has digests of, by the names of its submodules. */
+  readonly parts?: Readonly<Record<string, string>>;
 }
 
 export interface Token {
@@ -23,13 +25,23 @@ export interface Token {
   readonly x5c: unknown;
   /** Not verified. */
   readonly claims: JsonObject;
+  readonly parts?: ReadonlyMap<string, Token>;
 }
 
+/** Eight GPUs and four switches are the largest machine. */
+export const MAX_PARTS = 32;
+
+const compactToken = z
+  .string()
+  .max(MAX_TOKEN_CHARS)
+  .regex(/^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$/);
+const partName = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/);
 const bodySchema = z.strictObject({
-  token: z
-    .string()
-    .max(MAX_TOKEN_CHARS)
-    .regex(/^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$/),
+  token: compactToken,
+  parts: z
+    .record(partName, compactToken)
+    .refine((parts) => Object.keys(parts).length >= 1 && Object.keys(parts).length <= MAX_PARTS)
+    .optional(),
 });
 
 const headerSchema = z.looseObject({
@@ -44,8 +56,20 @@ const KEY_HINTS = ['jku', 'jwk', 'x5u'];
 
 export function parseJwtEvidence(body: Readonly<Record<string, unknown>>): Token | Refusal {
   const parsed = bodySchema.safeParse(body);
-  if (!parsed.success) return malformed(`the body is a token alone: compact, signed, at most ${MAX_TOKEN_CHARS} characters`);
-  const compact = parsed.data.token;
+  if (!parsed.success)
+    return malformed(`the body is a token, compact, signed, at most ${MAX_TOKEN_CHARS} characters, and perhaps its parts`);
+  const token = parseToken(parsed.data.token);
+  if (isRefusal(token) || parsed.data.parts === undefined) return token;
+  const parts = new Map<string, Token>();
+  for (const [name, compact] of Object.entries(parsed.data.parts)) {
+    const part = parseToken(compact);
+    if (isRefusal(part)) return part;
+    parts.set(name, part);
+  }
+  return { ...token, parts };
+}
+
+function parseToken(compact: string): Token | Refusal {
   const [header, claims, signature] = compact.split('.').map(fromBase64url);
   if (header === undefined || claims === undefined || signature === undefined) return malformed('a part of the token is not base64url');
 

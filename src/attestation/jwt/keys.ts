@@ -4,20 +4,36 @@ import { compactVerify, errors } from 'jose';
 import { fromBase64 } from '../../domain/bytes.ts';
 import { isRefusal, type JwtAnchor, type Refusal, refuse } from '../../domain/evidence.ts';
 import { fits, JWS_ALGORITHMS, type JwsAlgorithm, keyOf, type PublicJwk } from '../../domain/jwk.ts';
+import type { Certificate } from '../x509/certificate.ts';
 import type { Token } from './evidence.ts';
 import type { KeySets } from './key-sets.ts';
 import { pinnedCertificate, verifyX5c } from './x5c.ts';
 
 /** Undefined when the token is signed by its issuer. Rejects `issuer_unavailable`. */
 export async function verifySignature(token: Token, anchor: JwtAnchor, keySets: KeySets, now: Date): Promise<Refusal | undefined> {
+  const signer = await verifiedSigner(token, anchor, keySets, now);
+  return isRefusal(signer) ? signer : undefined;
+}
+
+/** Who signed, and the way from its certificate to the issuer's root; without certificates an empty one. Rejects `issuer_unavailable`. */
+export interface Signer {
+  readonly key: KeyObject;
+  readonly path: readonly Certificate[];
+}
+
+export async function verifiedSigner(token: Token, anchor: JwtAnchor, keySets: KeySets, now: Date): Promise<Signer | Refusal> {
   const alg = anchor.algorithms.find((one) => one === token.alg);
-  if (alg === undefined) return refuse('evidence_signature_invalid', 'the token is signed in a way its issuer does not sign');
-  const key = anchor.x5cRoots === undefined ? await keyOfSet(token, anchor, alg, keySets) : keyOfChain(token, anchor.x5cRoots, now);
-  if (isRefusal(key)) return key;
+  if (alg === undefined) {
+    const failed = [{ claim: 'alg', expected: anchor.algorithms, seen: token.alg }];
+    return refuse('evidence_signature_invalid', 'the token is signed in a way its issuer does not sign', { failed });
+  }
+  const signer = anchor.x5cRoots === undefined ? await keyOfSet(token, anchor, alg, keySets) : keyOfChain(token, anchor.x5cRoots, now);
+  if (isRefusal(signer)) return signer;
+  const { key } = signer;
   if (!takes(alg, key)) return refuse('endorsement_untrusted', 'the certificate of the issuer is about a key of another type');
   try {
     await compactVerify(token.compact, key, { algorithms: [alg] });
-    return undefined;
+    return signer;
   } catch (error) {
     if (error instanceof errors.JOSEError) return refuse('evidence_signature_invalid', 'the signature of the token does not verify');
     throw error;
@@ -34,18 +50,19 @@ export function takes(alg: JwsAlgorithm, { asymmetricKeyType: type, asymmetricKe
   return type === 'ec' && details?.namedCurve === CURVES[wanted.crv];
 }
 
-async function keyOfSet(token: Token, anchor: JwtAnchor, alg: JwsAlgorithm, keySets: KeySets): Promise<KeyObject | Refusal> {
+async function keyOfSet(token: Token, anchor: JwtAnchor, alg: JwsAlgorithm, keySets: KeySets): Promise<Signer | Refusal> {
   const find = (keys: readonly PublicJwk[]) => findKey(keys, token.kid, alg);
   const jwk = find(await keysOf(anchor, keySets, (keys) => find(keys) !== undefined));
   const key = jwk && keyOf(jwk);
-  return key ?? refuse('endorsement_untrusted', 'the issuer has no key, or not exactly one, that the token names and that fits');
+  if (key !== undefined) return { key, path: [] };
+  return refuse('endorsement_untrusted', 'the issuer has no key, or not exactly one, that the token names and that fits');
 }
 
 /** The chain comes with the token; what makes it count is the root that two people put in force for this issuer. */
-function keyOfChain({ x5c }: Token, roots: readonly string[], now: Date): KeyObject | Refusal {
+function keyOfChain({ x5c }: Token, roots: readonly string[], now: Date): Signer | Refusal {
   const trust = { roots: roots.map((root) => pinnedCertificate(fromBase64(root))), helpers: [] };
-  const { problems, leaf } = verifyX5c(x5c, trust, now);
-  if (leaf !== undefined && problems.length === 0) return leaf.publicKey;
+  const { problems, leaf, path = [] } = verifyX5c(x5c, trust, now);
+  if (leaf !== undefined && problems.length === 0) return { key: leaf.publicKey, path };
   const dated = problems.some((problem) => problem === 'certificate_expired' || problem === 'certificate_not_yet_valid');
   return dated
     ? refuse('evidence_expired', 'a certificate of the issuer is not valid at this time')

@@ -8,12 +8,16 @@ import {
   refuse,
   type VerifiedJwt,
 } from '../../domain/evidence.ts';
+import { certificateEndorsements } from '../endorsements.ts';
 import type { EvidenceVerifier, VerificationContext } from '../port.ts';
+import type { Certificate } from '../x509/certificate.ts';
 import { bindingOf } from './binding.ts';
 import { checkAudience, claimAt, endOf, factsOf, plainText } from './claims.ts';
 import { parseJwtEvidence, type Token } from './evidence.ts';
+import { checkHeader } from './header.ts';
 import type { KeySets } from './key-sets.ts';
-import { verifySignature } from './keys.ts';
+import { verifiedSigner } from './keys.ts';
+import { attachParts } from './parts.ts';
 
 const MAX_SUBJECT_CHARS = 512;
 
@@ -30,18 +34,23 @@ async function verifyJwt(
   if (isRefusal(token)) return token;
   const verified = await verifyToken(token, context, keySets);
   if (isRefusal(verified)) return verified;
-  const { anchor, end } = verified;
+  const { anchor, path } = verified;
+  const attached = await attachParts(token, { anchor, keySets, now: context.now, binding: context.binding });
+  if (isRefusal(attached)) return attached;
+  const end = attached.end === undefined || attached.end > verified.end ? verified.end : attached.end;
   const attester = await findEnrolled(token, anchor, context);
   if (isRefusal(attester)) return attester;
 
   // From here on the issuer is known to have made the token about this attester, so a refusal may name it.
   const bound = await bindingOf(token.claims, anchor, context);
   if (isRefusal(bound)) return { ...bound, subject: attester };
-  const facts = factsOf(token.claims, anchor);
+  const facts = factsOf(attached.claims, anchor);
   if (isRefusal(facts)) return { ...facts, subject: attester };
   const spent = bound.fresh ? undefined : await spendOnce(token, anchor, end, context);
   if (spent !== undefined) return { ...spent, subject: attester };
-  return { kind: 'jwt', attester, facts, proved: { ...bound, hardware: anchor.hardware === true, tee: anchor.tee === true } };
+  const proved = { ...bound, hardware: anchor.hardware === true, tee: anchor.tee === true };
+  const names = ['token signer', ...path.slice(2).map(() => 'issuer of the token signer'), 'root of the issuer'];
+  return { kind: 'jwt', attester, facts, proved, endorsements: certificateEndorsements(names, path) };
 }
 
 /** The issuer's word: its signature, for us, now. */
@@ -49,15 +58,15 @@ export async function verifyToken(
   token: Token,
   { anchors, now }: Pick<VerificationContext, 'anchors' | 'now'>,
   keySets: KeySets,
-): Promise<{ readonly anchor: JwtAnchor; readonly end: Date } | Refusal> {
+): Promise<{ readonly anchor: JwtAnchor; readonly end: Date; readonly path: readonly Certificate[] } | Refusal> {
   const anchor = anchorOf(token, anchors);
   if (anchor === undefined) return refuse('endorsement_untrusted', 'the issuer of the token is no trust anchor, or stands in two of them');
   const misplaced = checkHeader(token, anchor);
   if (misplaced !== undefined) return misplaced;
-  const wrong = (await verifySignature(token, anchor, keySets, now)) ?? checkAudience(token.claims, anchor);
-  if (wrong !== undefined) return wrong;
-  const end = endOf(token.claims, anchor, now);
-  return isRefusal(end) ? end : { anchor, end };
+  const signer = await verifiedSigner(token, anchor, keySets, now);
+  if (isRefusal(signer)) return signer;
+  const end = checkAudience(token.claims, anchor) ?? endOf(token.claims, anchor, now);
+  return isRefusal(end) ? end : { anchor, end, path: signer.path };
 }
 
 /** The unverified `iss` only chooses whose key must have signed. Equal means the same characters: a slash more is somebody else. */
@@ -65,24 +74,6 @@ function anchorOf({ claims }: Token, anchors: VerificationContext['anchors']): J
   const issuer = claimAt(claims, ['iss']);
   const [found, ...more] = anchors.filter((anchor): anchor is JwtAnchor => anchor.kind === 'jwt' && anchor.issuer === issuer);
   return more.length === 0 ? found : undefined;
-}
-
-/** A token made for something else (RFC 8725 section 3.11), or one that brings its own key. */
-function checkHeader({ typ, namesKeys, x5c }: Token, anchor: JwtAnchor): Refusal | undefined {
-  if (mediaType(typ ?? 'JWT') !== mediaType(anchor.typ ?? 'JWT') || (anchor.typ !== undefined && typ === undefined)) {
-    return refuse('evidence_malformed', `the typ of the token is not ${anchor.typ ?? 'JWT'}`);
-  }
-  const strange = namesKeys || (x5c !== undefined && anchor.x5cRoots === undefined);
-  if (strange && anchor.headerKeys !== 'ignored') {
-    return refuse('evidence_malformed', 'the header brings a key, or an address of one, and the anchor does not say to ignore that');
-  }
-  return undefined;
-}
-
-/** RFC 7515 section 4.1.9: "application/" may be left out. */
-function mediaType(typ: string): string {
-  const lower = typ.toLowerCase();
-  return lower.includes('/') ? lower : `application/${lower}`;
 }
 
 /** Another namespace's attester is answered like a stranger: its existence is nobody else's business. */

@@ -46,6 +46,8 @@ export interface VerifiedX5c {
   /** There as soon as the first certificate could be read, trusted or not. */
   readonly leaf?: Certificate;
   readonly root?: Certificate;
+  /** From the leaf to the root, both included. */
+  readonly path?: readonly Certificate[];
 }
 
 /** The leaf comes first; the order of the others is not believed, and one that leads nowhere takes nothing away. */
@@ -61,7 +63,7 @@ export function verifyX5c(x5c: unknown, { roots, helpers }: Trust, now: Date): V
   const problems: X5cProblem[] = [];
   if (path.some(({ notAfter }) => now.getTime() > notAfter.getTime())) problems.push('certificate_expired', 'untrusted_root');
   if (path.some(({ notBefore }) => now.getTime() < notBefore.getTime())) problems.push('certificate_not_yet_valid', 'untrusted_root');
-  return { problems, leaf, root };
+  return { problems, leaf, root, path };
 }
 
 /** Undefined in the place of each that is no certificate; nothing at all when the list is none. */
