@@ -42,6 +42,7 @@ export const OCSF_KINDS: Readonly<Record<RecordType, OcsfKind>> = {
   'version.promoted': ['entity', 10], // Activate
   'version.erased': ['entity', 4], // Delete
   'version.destroyed': ['entity', 4],
+  'person.erased': ['entity', 4],
   'approval.requested': ['entity', 1],
   'approval.refused': ['entity', 9], // Disable
   'approval.executed': ['entity', 10],
