@@ -22,6 +22,7 @@ import { clockSync, coreDumps, kernelLockdown, nodeVersion, openFiles, ptrace, r
 import { type KeysRead, keyStates } from '../../src/cli/doctor/keys.ts';
 import { approvers, dormant, type Person, roles, secondFactor, sharedWorkstation } from '../../src/cli/doctor/people.ts';
 import { adminListener, tlsCertificates } from '../../src/cli/doctor/planes.ts';
+import { runningProcesses } from '../../src/cli/doctor/processes.ts';
 import {
   checkpointAge,
   clockRegressed,
@@ -30,9 +31,9 @@ import {
   logVerifies,
   type StoredFacts,
 } from '../../src/cli/doctor/stored.ts';
-import { type Config, parseConfig } from '../../src/config/config.ts';
+import { type Config, loadConfig, parseConfig } from '../../src/config/config.ts';
 import { issueSelfSigned } from '../../src/identity/certificates.ts';
-import { initArgs, startServer, wv, wvJson } from '../e2e/real-vault.ts';
+import { initArgs, keeperPid, startServer, until, wv, wvJson } from '../e2e/real-vault.ts';
 import { tableRows } from '../tidy/source.ts';
 
 const NOW = new Date('2026-06-01T12:00:00Z');
@@ -53,6 +54,8 @@ function machine(texts: Readonly<Record<string, string>> = {}, more: Partial<Fac
     pinnedNode: '24.0.1',
     text: (path) => texts[path],
     path: () => undefined,
+    names: () => [],
+    link: () => undefined,
     space: () => ({ free: 500e9, all: 1000e9 }),
     output: async () => undefined,
     ...more,
@@ -108,10 +111,10 @@ describe('the machine', () => {
     '/proc/self/limits': `Limit   Soft Limit\n${name.padEnd(26)}${soft.padEnd(21)}unlimited            files\n`,
   });
   const cores = (pattern: string, limit: string) =>
-    coreDumps(machine({ ...limits('Max core file size', limit), '/proc/sys/kernel/core_pattern': `${pattern}\n` }));
+    coreDumps(machine({ ...limits('Max core file size', limit), '/proc/sys/kernel/core_pattern': `${pattern}\n` }), []);
   const swaps = (...lines: string[]) => ({ '/proc/swaps': ['Filename Type Size Used Priority', ...lines, ''].join('\n') });
 
-  test.each<[name: string, found: () => Finding, severity: string]>([
+  test.each<[name: string, found: () => Finding | readonly Finding[], severity: string]>([
     ['root', () => runAsRoot(machine({}, { uid: 0 })), 'warning'],
     ['a user', () => runAsRoot(machine()), 'ok'],
     ['another Node', () => nodeVersion(machine({}, { nodeVersion: '24.0.2' })), 'warning'],
@@ -120,34 +123,101 @@ describe('the machine', () => {
     ['no core files', () => cores('core', '0'), 'ok'],
     ['cores into a program, which no limit stops', () => cores('|/usr/lib/systemd/systemd-coredump %P', '0'), 'warning'],
     ['cores into nothing', () => cores('|/bin/false', 'unlimited'), 'ok'],
-    ['cores that cannot be looked at', () => coreDumps(machine()), 'unknown'],
-    ['plain swap', () => swap(machine(swaps('/dev/sda2 partition 1 0 -2'))), 'warning'],
+    ['cores that cannot be looked at', () => coreDumps(machine(), []), 'unknown'],
+    ['plain swap', () => swap(machine(swaps('/dev/sda2 partition 1 0 -2')), []), 'warning'],
     [
       'swap on LVM that is not encrypted',
-      () => swap(machine({ ...swaps('/dev/dm-1 partition 1 0 -2'), '/sys/block/dm-1/dm/uuid': 'LVM-x' })),
+      () => swap(machine({ ...swaps('/dev/dm-1 partition 1 0 -2'), '/sys/block/dm-1/dm/uuid': 'LVM-x' }), []),
       'warning',
     ],
     [
       'encrypted swap',
-      () => swap(machine({ ...swaps('/dev/dm-1 partition 1 0 -2'), '/sys/block/dm-1/dm/uuid': 'CRYPT-PLAIN-swap' })),
+      () => swap(machine({ ...swaps('/dev/dm-1 partition 1 0 -2'), '/sys/block/dm-1/dm/uuid': 'CRYPT-PLAIN-swap' }), []),
       'ok',
     ],
-    ['zram', () => swap(machine(swaps('/dev/zram0 partition 1 0 100'))), 'ok'],
-    ['a swap file beside zram', () => swap(machine(swaps('/dev/zram0 partition 1 0 100', '/swapfile file 1 0 -2'))), 'warning'],
-    ['no swap', () => swap(machine(swaps())), 'ok'],
-    ['swap that cannot be looked at', () => swap(machine()), 'unknown'],
-    ['no Yama', () => ptrace(machine()), 'warning'],
-    ['ptrace for all', () => ptrace(machine({ '/proc/sys/kernel/yama/ptrace_scope': '0\n' })), 'warning'],
-    ['ptrace of children', () => ptrace(machine({ '/proc/sys/kernel/yama/ptrace_scope': '1\n' })), 'info'],
-    ['ptrace for none', () => ptrace(machine({ '/proc/sys/kernel/yama/ptrace_scope': '3\n' })), 'ok'],
+    ['zram', () => swap(machine(swaps('/dev/zram0 partition 1 0 100')), []), 'ok'],
+    ['a swap file beside zram', () => swap(machine(swaps('/dev/zram0 partition 1 0 100', '/swapfile file 1 0 -2')), []), 'warning'],
+    ['no swap', () => swap(machine(swaps()), []), 'ok'],
+    ['swap that cannot be looked at', () => swap(machine(), []), 'unknown'],
+    ['no Yama', () => ptrace(machine(), []), 'warning'],
+    ['ptrace for all', () => ptrace(machine({ '/proc/sys/kernel/yama/ptrace_scope': '0\n' }), []), 'warning'],
+    ['ptrace of children', () => ptrace(machine({ '/proc/sys/kernel/yama/ptrace_scope': '1\n' }), []), 'info'],
+    ['ptrace for none', () => ptrace(machine({ '/proc/sys/kernel/yama/ptrace_scope': '3\n' }), []), 'ok'],
     ['lockdown', () => kernelLockdown(machine({ '/sys/kernel/security/lockdown': 'none [integrity] confidentiality' })), 'ok'],
     ['no lockdown', () => kernelLockdown(machine({ '/sys/kernel/security/lockdown': '[none] integrity confidentiality' })), 'info'],
     ['lockdown that cannot be looked at', () => kernelLockdown(machine()), 'info'],
-    ['few files', () => openFiles(machine(limits('Max open files', '1024'))), 'warning'],
-    ['many files', () => openFiles(machine(limits('Max open files', '65536'))), 'ok'],
-    ['any number of files', () => openFiles(machine(limits('Max open files', 'unlimited'))), 'ok'],
-    ['files that cannot be looked at', () => openFiles(machine()), 'unknown'],
-  ])('%s', (_, found, severity) => expect(found().severity).toBe(severity));
+    ['few files', () => openFiles(machine(limits('Max open files', '1024')), []), 'warning'],
+    ['many files', () => openFiles(machine(limits('Max open files', '65536')), []), 'ok'],
+    ['any number of files', () => openFiles(machine(limits('Max open files', 'unlimited')), []), 'ok'],
+    ['files that cannot be looked at', () => openFiles(machine(), []), 'unknown'],
+  ])('%s', (_, found, severity) => expect(severities(found())).toEqual([severity]));
+
+  describe('the vault and keeper that run', () => {
+    const core = (soft: string) => `Limit   Soft Limit\n${'Max core file size'.padEnd(26)}${soft.padEnd(21)}unlimited            bytes\n`;
+    const proc = (change: Record<string, string> = {}): Facts => {
+      const texts: Record<string, string> = {
+        '/proc/net/unix': [
+          'Num       RefCount Protocol Flags    Type St Inode Path',
+          '0: 00000002 00000000 00010000 0001 01 900 /v/keeper/keeper.sock',
+          '0: 00000003 00000000 00000000 0001 03 901 /v/keeper/keeper.sock', // a connection
+          '0: 00000002 00000000 00010000 0001 01 902 /v/other.sock',
+        ].join('\n'),
+        '/proc/net/tcp':
+          '  sl  local_address rem_address   st ...\n   0: 0100007F:0001 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000        0 800 1\n',
+        '/proc/20/status': 'PPid:\t10\nTracerPid:\t0\nVmSwap:\t0 kB\n',
+        '/proc/10/status': 'PPid:\t1\nTracerPid:\t0\n',
+        '/proc/sys/kernel/core_pattern': 'core\n',
+        '/proc/sys/kernel/yama/ptrace_scope': '2\n',
+        '/proc/10/limits': core('0'),
+        '/proc/20/limits': core('0'),
+        '/proc/self/limits': core('unlimited'),
+        ...change,
+      };
+      const links: Record<string, string> = {
+        '/proc/20/fd/5': 'socket:[900]',
+        '/proc/10/fd/7': 'socket:[800]',
+        '/proc/30/fd/1': 'socket:[902]',
+      };
+      const folders: Record<string, string[]> = {
+        '/proc': ['10', '20', '30', 'sys'],
+        '/proc/10/fd': ['7'],
+        '/proc/20/fd': ['5'],
+        '/proc/30/fd': ['1'],
+      };
+      return machine(texts, { names: (folder) => folders[folder] ?? [], link: (path) => links[path] });
+    };
+    const both = [
+      { what: 'vault', pid: 10 },
+      { what: 'keeper', pid: 20 },
+    ] as const;
+
+    test('are found by the sockets they listen on: a child by its keeper, beside an external keeper by its port', () => {
+      expect(runningProcesses(proc(), child)).toEqual(both);
+      const elsewhere = proc({ '/proc/net/unix': '\n0: 00000002 00000000 00010000 0001 01 900 /run/keeper/keeper.sock' });
+      expect(runningProcesses(elsewhere, external)).toEqual(both);
+      expect(runningProcesses(machine(), child)).toEqual([]);
+    });
+
+    test('their own limit of core dumps counts, not that of the shell', () => {
+      expect(severities(coreDumps(proc(), both))).toEqual(['ok']);
+      expect(severities(coreDumps(proc(), []))).toEqual(['warning']);
+      const found = coreDumps(proc({ '/proc/20/limits': core('unlimited'), '/proc/10/limits': '' }), both);
+      expect([severities(found), seen(found)]).toEqual([
+        ['unknown', 'warning'],
+        expect.stringContaining('keeper (process 20): a crash may write'),
+      ]);
+    });
+
+    test('memory of theirs in a swap that is not encrypted, and a debugger, are critical', () => {
+      const swapped = { '/proc/swaps': 'Filename\n/dev/sda2 partition 1 0 -2\n', '/proc/20/status': 'VmSwap:\t    120 kB\n' };
+      const found = swap(proc(swapped), both);
+      expect([severities(found), seen(found)]).toEqual([['warning', 'critical'], expect.stringContaining('keeper (process 20): 120 KiB')]);
+      expect(severities(swap(proc({ ...swapped, '/proc/swaps': 'Filename\n' }), both))).toEqual(['ok']);
+      expect(severities(ptrace(proc(), both))).toEqual(['ok']);
+      const traced = ptrace(proc({ '/proc/10/status': 'TracerPid:\t77\n' }), both);
+      expect([severities(traced), seen(traced)]).toEqual([['ok', 'critical'], expect.stringContaining('process 77 is attached')]);
+    });
+  });
 
   test.each<[name: string, says: Record<string, string>, severity: string]>([
     ['synchronized', { timedatectl: 'yes\n' }, 'ok'],
@@ -525,8 +595,16 @@ describe('a real vault', () => {
   test('serving: the keeper answers and the log verifies', async () => {
     const server = await startServer(at('vault'));
     try {
-      const { of } = await look();
-      expect([of('keeper'), of('log_verifies'), of('log_rolled_back'), of('checkpoint_age')]).toEqual(Array(4).fill(['ok']));
+      const asked = async () => {
+        const { of } = await look();
+        return [of('keeper'), of('log_verifies'), of('log_rolled_back'), of('checkpoint_age')].flat();
+      };
+      await until(async () => (await asked()).every((one) => one === 'ok'), 10_000); // it signs its first checkpoint now
+      expect(await asked()).toEqual(Array(4).fill('ok'));
+      expect(runningProcesses(machineFacts(NOW), loadConfig(config))).toEqual([
+        { what: 'vault', pid: server.pid },
+        { what: 'keeper', pid: keeperPid(server) },
+      ]);
     } finally {
       await server.stop();
     }

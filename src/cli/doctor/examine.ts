@@ -12,6 +12,7 @@ import { clockSync, coreDumps, kernelLockdown, nodeVersion, openFiles, ptrace, r
 import { keyStates } from './keys.ts';
 import { approvers, dormant, roles, secondFactor, sharedWorkstation } from './people.ts';
 import { adminListener, tlsCertificates } from './planes.ts';
+import { keeperSockets, runningProcesses } from './processes.ts';
 import { readStore, type StoreReading } from './store-facts.ts';
 import { checkpointAge, clockRegressed, databaseIntegrity, logRolledBack, logVerifies } from './stored.ts';
 
@@ -19,23 +20,28 @@ type Probed = Finding | readonly Finding[];
 
 /** Never rejects. */
 export async function examine(configFile: string, facts: Facts): Promise<readonly Finding[]> {
+  const config = configOf(configFile);
+  const running = config instanceof Error ? [] : runningProcesses(facts, config);
   const host = await all([
     ['run_as_root', () => runAsRoot(facts)],
     ['node_version', () => nodeVersion(facts)],
-    ['core_dumps', () => coreDumps(facts)],
-    ['swap', () => swap(facts)],
-    ['ptrace', () => ptrace(facts)],
+    ['core_dumps', () => coreDumps(facts, running)],
+    ['swap', () => swap(facts, running)],
+    ['ptrace', () => ptrace(facts, running)],
     ['kernel_lockdown', () => kernelLockdown(facts)],
     ['clock_sync', () => clockSync(facts)],
-    ['open_files', () => openFiles(facts)],
+    ['open_files', () => openFiles(facts, running)],
   ]);
-  let config: Config;
-  try {
-    config = loadConfig(configFile);
-  } catch (error) {
-    return [finding('configuration', 'critical', inWords(error)), ...host];
-  }
+  if (config instanceof Error) return [finding('configuration', 'critical', inWords(config)), ...host];
   return [finding('configuration', 'ok', `vault ${config.vaultId}`), ...host, ...(await examineVault(config, configFile, facts))];
+}
+
+function configOf(file: string): Config | Error {
+  try {
+    return loadConfig(file);
+  } catch (error) {
+    return error instanceof Error ? error : new VaultError('internal');
+  }
 }
 
 async function examineVault(config: Config, configFile: string, facts: Facts): Promise<readonly Finding[]> {
@@ -101,10 +107,8 @@ function schemaFinding(reading: StoreReading | { readonly error: unknown }): Fin
 }
 
 /** With one plane a process, each has its own child keeper: the first that is there answers for all. */
-async function askKeeper({ keeper, keeperSocket }: Config): Promise<KeyProviderHealth> {
-  const ofPlanes = ['-data', '-admin'].map((plane) => keeperSocket.replace(/(?:\.sock)?$/, `${plane}.sock`));
-  const sockets = keeper.mode === 'external' ? [keeper.socket] : [keeperSocket, ...ofPlanes];
-  const client = createKeeperClient({ socket: sockets.find(existsSync) ?? keeperSocket });
+async function askKeeper(config: Config): Promise<KeyProviderHealth> {
+  const client = createKeeperClient({ socket: keeperSockets(config).find(existsSync) ?? config.keeperSocket });
   try {
     return await client.health();
   } finally {

@@ -1,6 +1,6 @@
 /** What probes may ask the machine. Tests put a bad machine in its place. */
 import { execFile } from 'node:child_process';
-import { readFileSync, statfsSync, statSync } from 'node:fs';
+import { readdirSync, readFileSync, readlinkSync, statfsSync, statSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 export interface PathFacts {
@@ -23,6 +23,10 @@ export interface Facts {
   text(path: string): string | undefined;
   /** Undefined when there is nothing. Throws when its folder may not be entered. */
   path(path: string): PathFacts | undefined;
+  /** Names in a folder; none when it is absent or may not be read. */
+  names(folder: string): readonly string[];
+  /** Where a symbolic link leads; undefined when there is none to read. */
+  link(path: string): string | undefined;
   /** Free and all bytes of the file system that holds `path`. */
   space(path: string): { readonly free: number; readonly all: number };
   /** Standard output of a program that needs no more than two seconds; undefined when it is absent or fails. */
@@ -40,6 +44,8 @@ export function machineFacts(now: Date): Facts {
     pinnedNode: String(JSON.parse(readFileSync(PACKAGE, 'utf8')).dependencies.node),
     text: (path) => absent(() => readFileSync(path, 'utf8')),
     path: (path) => absent(() => pathFacts(path)),
+    names: (folder) => unread(() => readdirSync(folder)) ?? [],
+    link: (path) => unread(() => readlinkSync(path)),
     space(path) {
       const { bavail, blocks, bsize } = statfsSync(path);
       return { free: bavail * bsize, all: blocks * bsize };
@@ -55,6 +61,14 @@ function pathFacts(path: string): PathFacts {
   const stat = statSync(path);
   const kind = stat.isFile() ? 'file' : stat.isDirectory() ? 'folder' : 'other';
   return { kind, mode: stat.mode & 0o7777, uid: stat.uid, gid: stat.gid, device: stat.dev };
+}
+
+function unread<T>(look: () => T): T | undefined {
+  try {
+    return look();
+  } catch {
+    return undefined;
+  }
 }
 
 function absent<T>(look: () => T): T | undefined {

@@ -11,11 +11,17 @@ export const FINDINGS = {
   run_as_root: ['the user that runs this', 'Give the vault a user of its own, and run the doctor as that user.'],
   node_version: ['the version of Node', 'Run the vault under the pinned Node: `npm run setup`, or the image.'],
   core_dumps: [
-    'core dump limit and `kernel.core_pattern`: memory holds keys and plaintext',
+    'core dump limit of vault and keeper, and `kernel.core_pattern`: memory holds keys and plaintext',
     'Set LimitCORE=0, and pipe kernel.core_pattern into /bin/false.',
   ],
-  swap: ['swap that is not encrypted: memory may be written to it', 'Turn swap off, or encrypt it.'],
-  ptrace: ['`kernel.yama.ptrace_scope`: who may read the memory of another process', 'Set kernel.yama.ptrace_scope to 2 or 3.'],
+  swap: [
+    'swap that is not encrypted: memory may be written to it; that of vault and keeper that is there now',
+    'Turn swap off, or encrypt it.',
+  ],
+  ptrace: [
+    '`kernel.yama.ptrace_scope`: who may read the memory of another process; whoever is attached to vault or keeper now',
+    'Set kernel.yama.ptrace_scope to 2 or 3.',
+  ],
   kernel_lockdown: [
     'kernel lockdown: whether root may change the kernel that runs',
     'Boot with lockdown=confidentiality and secure boot, where you can.',
