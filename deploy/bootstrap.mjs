@@ -30,11 +30,22 @@ const jest = [quiet, vmModules, join(modules, 'jest', 'bin', 'jest.js')];
 
 const commands = {
   setup: {
-    steps: [systemPackages, tokenPackages, pythonPackages, benchClient, goTools, npmPackages, pinnedNode, nativeModules],
+    steps: [systemPackages, tokenPackages, faultPackages, pythonPackages, benchClient, goTools, npmPackages, pinnedNode, nativeModules],
     run: async () => 0,
   },
   test: {
-    steps: [systemPackages, tokenPackages, pythonPackages, ocsfSchema, benchClient, goTools, npmPackages, pinnedNode, nativeModules],
+    steps: [
+      systemPackages,
+      tokenPackages,
+      faultPackages,
+      pythonPackages,
+      ocsfSchema,
+      benchClient,
+      goTools,
+      npmPackages,
+      pinnedNode,
+      nativeModules,
+    ],
     run: runTests,
   },
   check: { steps: [npmPackages, pinnedNode], run: runChecks },
@@ -42,7 +53,7 @@ const commands = {
     steps: [systemPackages, pythonPackages, npmPackages, pinnedNode, nativeModules],
     run: (args) => runNode(['deploy/demo/main.ts', ...args]),
   },
-  soak: { steps: [systemPackages, npmPackages, pinnedNode, nativeModules], run: (args) => runNode(['test/soak/soak.ts', ...args]) },
+  soak: { steps: [systemPackages, faultPackages, goTools, npmPackages, pinnedNode, nativeModules], run: (args) => runNode(['test/soak/soak.ts', ...args]) },
   bench: { steps: [systemPackages, benchClient, npmPackages, pinnedNode, nativeModules], run: runBench },
 };
 
@@ -111,6 +122,16 @@ async function tokenPackages() {
   } catch (error) {
     if (!(error instanceof SetupError)) throw error;
     say(`tests of some tokens will be skipped: ${error.message}`);
+  }
+}
+
+/** What the fault tests fail system calls with. Without it, or where tracing is not allowed, they are skipped and say so. */
+async function faultPackages() {
+  try {
+    await provide(() => [{ there: () => hasCommand('strace'), packages: ['strace'] }]);
+  } catch (error) {
+    if (!(error instanceof SetupError)) throw error;
+    say(`tests that inject faults will be skipped: ${error.message}`);
   }
 }
 

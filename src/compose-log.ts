@@ -3,6 +3,8 @@ import { type AccessLog, createAccessLog } from './audit/access-log.ts';
 import { parseWitnessVkey } from './audit/cosignature.ts';
 import { createHeadFile } from './audit/head-file/head-file.ts';
 import { createLevels, type Levels } from './audit/levels.ts';
+import { createLogRoom, type LogRoom } from './audit/room.ts';
+import { createRoomFile } from './audit/room-file/room-file.ts';
 import { createSequencer, type Sequencer, type SequencerEvent } from './audit/sequencer.ts';
 import { type VerifierKey, verifierKey } from './audit/vkey.ts';
 import { postToWitness } from './audit/witness-http/post.ts';
@@ -16,7 +18,10 @@ import type { KeyProvider } from './keys/port.ts';
 import type { Stores } from './stores/port.ts';
 import type { Logger } from './telemetry/logger.ts';
 import type { Metrics } from './telemetry/metrics.ts';
+import { recordStop } from './vault/life.ts';
 import { measuredLog } from './vault/measure.ts';
+import { noteRoom } from './vault/room-notes.ts';
+import type { Vault } from './vault/vault.ts';
 import { noteWitnesses } from './vault/witness-notes.ts';
 
 export interface LogParts {
@@ -34,6 +39,7 @@ export interface ComposedLog {
   readonly logKey: VerifierKey;
   readonly levels: Levels;
   readonly sequencer: Sequencer;
+  readonly room: LogRoom;
   /** Absent where nobody watches. */
   readonly witnesses: Witnesses | undefined;
 }
@@ -68,8 +74,16 @@ export function composeLog(config: Config, parts: LogParts): ComposedLog {
       else tellSequencer(event, log);
     },
   });
+  const room = createLogRoom({
+    disk: createRoomFile(config.database),
+    onChange: (now, before) => {
+      log[now === 'ample' ? 'info' : 'error']('room for the access log', { now, before });
+      noteRoom(now, before, { stores, accessLog }, (error) => log.error('not on record: room for the log', { code: codeOf(error) }));
+    },
+    onError: (error) => log.error('the disk of the access log does not say how much is free', { code: codeOf(error) }),
+  });
   const policy = watching && { quorum: watching.quorum, witnesses: watching.witnesses.map(({ key }) => key) };
-  return { accessLog, logKey, levels: createLevels({ ...on, key: logKey, witnesses: policy }), sequencer, witnesses };
+  return { accessLog, logKey, levels: createLevels({ ...on, key: logKey, witnesses: policy }), sequencer, room, witnesses };
 }
 
 /** A witness whose key is not the one that was pinned would be none. */
@@ -94,4 +108,27 @@ function tellSequencer(event: Exclude<SequencerEvent, { kind: 'published' }>, lo
   const code = 'code' in event ? event.code : undefined;
   if (event.severity === 'critical') log.error('the access log is halted', { code });
   else log.warn(`access log: ${event.kind}`, { code });
+}
+
+const END_MS = 50;
+
+/** A disk that failed once is not asked again: the process ends, and its next start verifies what is there. Nothing is acknowledged in between. */
+export function endProcess(log: Logger): (error: unknown) => void {
+  return (error) => {
+    log.error('the disk of the database failed: this process ends', { cause: String((error as { code?: unknown }).code) });
+    setTimeout(() => process.exit(1), END_MS); // until the line is written
+  };
+}
+
+/** A log that is not the one this vault signed stops the start. */
+export async function firstRound(sequencer: Sequencer): Promise<void> {
+  await sequencer.tick();
+  const halted = sequencer.halted();
+  if (halted !== undefined) throw halted;
+}
+
+/** The end of this process is under a checkpoint, where the store and the HSM still answer. */
+export async function lastRound(vault: Vault, sequencer: Sequencer, log: Logger): Promise<void> {
+  await recordStop(vault).catch((error) => log.error('not on record: the end of this process', { code: codeOf(error) }));
+  await sequencer.tick();
 }

@@ -11,10 +11,8 @@ import { createTdxVerifier } from './attestation/tdx/verifier.ts';
 import { createTpm2Verifier } from './attestation/tpm2/verifier.ts';
 import { createAccessLog } from './audit/access-log.ts';
 import { beginHeadFile } from './audit/head-file/head-file.ts';
-import type { Sequencer } from './audit/sequencer.ts';
-import type { Witnesses } from './audit/witnesses.ts';
 import { createFsBlobStore } from './blobs/fs/fs-blob-store.ts';
-import { composeLog } from './compose-log.ts';
+import { type ComposedLog, composeLog, endProcess, firstRound, lastRound } from './compose-log.ts';
 import type { Config } from './config/config.ts';
 import type { Bodies } from './documents/bodies.ts';
 import { toBase64 } from './domain/bytes.ts';
@@ -32,6 +30,7 @@ import type { Logger } from './telemetry/logger.ts';
 import { createMetrics, type Metrics } from './telemetry/metrics.ts';
 import { type CeremonyInputs, type CeremonyResult, ceremony } from './vault/init.ts';
 import { activeOf, keyRing } from './vault/key-ring.ts';
+import { recordStart } from './vault/life.ts';
 import { startLogReaders } from './vault/log-readers.ts';
 import { measuredKeys, measuredMeter } from './vault/measure.ts';
 import { createReleaseMeter } from './vault/meter.ts';
@@ -143,6 +142,7 @@ export async function startVault(
   log: Logger,
   clock: Clock = systemClock,
   metrics: Metrics = createMetrics(),
+  onDiskFailure: (error: unknown) => void = endProcess(log),
 ): Promise<RunningVault> {
   const closers: Array<() => Promise<void> | void> = [];
   const closeAll = async () => {
@@ -152,7 +152,7 @@ export async function startVault(
     const { keys: provider, stop: stopKeys } = await startKeys(config, log);
     const keys = measuredKeys(provider, metrics);
     closers.push(stopKeys);
-    const stores = await openSqliteStores({ file: config.database, clock });
+    const stores = await openSqliteStores({ file: config.database, clock, onDiskFailure });
     closers.push(() => stores.close());
     const { identity, catalogueKey } = await verifyIdentity(config, keys, stores);
     const running = await assemble(config, { keys, stores, catalogueKey, identity, clock, log, metrics });
@@ -161,11 +161,14 @@ export async function startVault(
     await recollect(running.vault, running.vault.logKey);
     await running.vault.revocations.start();
     closers.push(() => running.vault.revocations.stop());
-    await recordStart(running.vault, config);
+    await running.room.start();
+    closers.push(() => running.room.stop());
+    await recordStart(running.vault, config.vaultDocument);
     running.witnesses?.start();
     closers.push(() => running.witnesses?.stop());
     running.sequencer.start();
     closers.push(() => running.sequencer.stop());
+    closers.push(() => lastRound(running.vault, running.sequencer, log));
     const housekeeping = startHousekeeping(running.vault, log);
     closers.push(housekeeping);
     closers.push(rewrapInTheBackground(running.vault, log));
@@ -211,10 +214,8 @@ interface Parts {
   readonly metrics: Metrics;
 }
 
-interface Assembled {
+interface Assembled extends Pick<ComposedLog, 'sequencer' | 'room' | 'witnesses'> {
   readonly vault: Vault;
-  readonly sequencer: Sequencer;
-  readonly witnesses: Witnesses | undefined;
 }
 
 async function assemble(config: Config, parts: Parts): Promise<Assembled> {
@@ -231,7 +232,7 @@ async function assemble(config: Config, parts: Parts): Promise<Assembled> {
     createSpiffeVerifier(),
   ];
   const composed = composeLog(config, { keys, stores, identity, node, clock, log, metrics });
-  const { accessLog, logKey, levels, sequencer, witnesses } = composed;
+  const { accessLog, logKey, levels, sequencer, room, witnesses } = composed;
   const vault: Vault = {
     vaultId: config.vaultId,
     node,
@@ -246,6 +247,7 @@ async function assemble(config: Config, parts: Parts): Promise<Assembled> {
     recordLevels: config.recordLevels ?? {},
     witnessLagMs: () => witnesses?.lagMs(),
     logHalted: () => sequencer.halted(),
+    logRoom: () => room.now(),
     deks,
     verifiers: new Map(verifiers.map((verifier) => [verifier.kind, verifier])),
     revocations: createRevocations({
@@ -255,22 +257,11 @@ async function assemble(config: Config, parts: Parts): Promise<Assembled> {
       clock,
       deks,
       onStale: (error) => log.error('the stops cannot be read', { code: codeOf(error) }),
+      mustCut: () => (room.now() === 'gone' ? 'log_space_low' : undefined),
     }),
     meter: measuredMeter(createReleaseMeter(stores, node), metrics),
   };
-  return { vault, sequencer, witnesses };
-}
-
-/** A log that is not the one this vault signed stops the start. */
-async function firstRound(sequencer: Sequencer): Promise<void> {
-  await sequencer.tick();
-  const halted = sequencer.halted();
-  if (halted !== undefined) throw halted;
-}
-
-async function recordStart({ stores, accessLog }: Vault, { vaultDocument: digest }: Config): Promise<void> {
-  const started = { type: 'vault.started', outcome: 'success', actor: { kind: 'system' }, document: { kind: 'vault', digest } } as const;
-  await stores.unitOfWork.run((tx) => accessLog.append(tx, started));
+  return { vault, ...composed };
 }
 
 function rewrapInTheBackground(vault: Vault, log: Logger): () => Promise<void> {

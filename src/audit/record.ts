@@ -74,6 +74,9 @@ export const RECORD_TYPES = [
   'hsm.event',
   'expiry.near',
   'person.erased',
+  'log.refusing',
+  'log.accepting',
+  'vault.stopped',
 ] as const;
 export type RecordType = (typeof RECORD_TYPES)[number];
 

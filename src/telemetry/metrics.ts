@@ -21,6 +21,8 @@ export interface Gauges {
   readonly logHalted: () => boolean;
   /** Records that a signed checkpoint covers, and those that have their index and wait for one. Rejects when the store does. */
   readonly log: () => Promise<{ readonly size: number; readonly waiting: number }>;
+  /** 0 ample, 1 low, 2 the reserve was given up, 3 that is used up too. */
+  readonly logRoom: () => number;
   /** Seconds that the newest checkpoint waits for a quorum of witnesses; undefined where there are none. */
   readonly witnessLag: () => number | undefined;
   /** Sessions of the keeper's token; undefined when the keeper does not answer or has none. */
@@ -127,6 +129,7 @@ function watchGauges(gauges: Gauges, registers: Registry[]): void {
   ask('rewrap_keys_left', 'Keys that the rewrap under way has not looked at yet', async () => (await keys()).rewrapLeft);
   ask('log_records', 'Records under the newest checkpoint', async () => (await log()).size);
   ask('log_records_waiting', 'Records that have their index and wait for a signed checkpoint', async () => (await log()).waiting);
+  ask('log_room', 'Room for the access log: 0 ample, 1 low, 2 the reserve was given up, 3 that is used up too', () => gauges.logRoom());
   ask(
     'log_witness_lag_seconds',
     'How long a checkpoint waits that no quorum of witnesses has seen; NaN without witnesses',

@@ -1,5 +1,6 @@
 /** What the vault does, counted on its way through the ports. Figures only: nothing here can refuse, delay or change anything. */
 import type { AccessLog } from '../audit/access-log.ts';
+import type { Room } from '../audit/room.ts';
 import { codeOf } from '../domain/errors.ts';
 import type { KeyProvider } from '../keys/port.ts';
 import type { Gauges, Metrics } from '../telemetry/metrics.ts';
@@ -69,9 +70,11 @@ export function measuredMeter(meter: ReleaseMeter, metrics: Metrics): ReleaseMet
   };
 }
 
+const ROOMS: readonly Room[] = ['ample', 'low', 'spent', 'gone'];
+
 /** What a scrape asks the vault for. */
 export function gaugesOf(
-  vault: Pick<Vault, 'vaultId' | 'stores' | 'catalogueKey' | 'kek' | 'keys' | 'logHalted' | 'witnessLagMs' | 'revocations'>,
+  vault: Pick<Vault, 'vaultId' | 'stores' | 'catalogueKey' | 'kek' | 'keys' | 'logHalted' | 'logRoom' | 'witnessLagMs' | 'revocations'>,
   readiness: Readiness,
 ): Gauges {
   return {
@@ -80,6 +83,7 @@ export function gaugesOf(
     keys: () => keyFigures(vault),
     sessions: async () => (await vault.keys.health()).load,
     logHalted: () => vault.logHalted() !== undefined,
+    logRoom: () => ROOMS.indexOf(vault.logRoom()),
     witnessLag: () => {
       const lagMs = vault.witnessLagMs?.();
       return lagMs === undefined ? undefined : lagMs / 1000;

@@ -3,9 +3,9 @@ import { DEFAULTS } from '../domain/classes.ts';
 import type { Vault } from './vault.ts';
 
 /** Why a node is not ready. For whoever runs it: strangers learn only that. */
-export type Unready = 'draining' | 'log_halted' | 'revocations_stale' | 'store' | 'keeper';
+export type Unready = 'draining' | 'log_halted' | 'log_space_low' | 'revocations_stale' | 'store' | 'keeper';
 
-type Ports = Pick<Vault, 'stores' | 'keys' | 'logHalted' | 'revocations'>;
+type Ports = Pick<Vault, 'stores' | 'keys' | 'logHalted' | 'logRoom' | 'revocations'>;
 
 export interface Readiness {
   /** Undefined when ready. Never rejects; answers within `readinessDeadlineMs`; probes at most once in `readinessCacheMs`. */
@@ -48,6 +48,7 @@ export function createReadiness(vault: Ports, onChange: (now: Unready | undefine
 /** What is known without asking anybody. */
 function told(vault: Ports): Unready | undefined {
   if (vault.logHalted() !== undefined) return 'log_halted';
+  if (vault.logRoom() !== 'ample') return 'log_space_low';
   return vault.revocations.isStale() ? 'revocations_stale' : undefined;
 }
 

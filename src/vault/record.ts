@@ -6,7 +6,7 @@ import { loggable } from '../audit/record.ts';
 import { signDocument } from '../documents/document.ts';
 import type { AccessRequest, Permit, RecordedPermit } from '../domain/access.ts';
 import { sha256Hex } from '../domain/bytes.ts';
-import { CLASSES } from '../domain/classes.ts';
+import { CLASSES, DEFAULTS } from '../domain/classes.ts';
 import { addSeconds } from '../domain/clock.ts';
 import { assertEarned, claimStage } from '../domain/earned.ts';
 import { VaultError } from '../domain/errors.ts';
@@ -18,6 +18,7 @@ import type { Tx } from '../domain/unit-of-work.ts';
 import { spkiDigestOf } from '../identity/certificates.ts';
 import type { ReleaseRow } from '../releases/port.ts';
 import { readDocument } from './documents.ts';
+import { endRelease } from './outcome.ts';
 import { refusedByStop } from './stops.ts';
 import type { Vault } from './vault.ts';
 import { wrapperOfVersion } from './wrapped-under.ts';
@@ -51,12 +52,13 @@ export interface Recording {
 export async function recordPermit(
   request: Recorded,
   permit: Permit,
-  vault: Ports & Pick<Vault, 'logHalted'>,
+  vault: Ports & Pick<Vault, 'logHalted' | 'logRoom' | 'meter' | 'node'>,
   renews?: ReleaseRow,
 ): Promise<Recording | Denied> {
   assertEarned('Permit', permit);
   const halted = vault.logHalted();
   if (halted !== undefined) throw new VaultError('log_unavailable', 'the stored log is not the log that was signed', { cause: halted });
+  if (vault.logRoom() !== 'ample') throw new VaultError('log_space_low');
   const { manifest, attested } = permit;
   const createdAt = await vault.stores.unitOfWork.run(async (tx) => tx.now);
   const body = {
@@ -76,7 +78,7 @@ export async function recordPermit(
   const document = await signDocument('release', body, vault.catalogueKey.sign);
   const result = resultOf(request, { pieces: attested.pieces }, attested, createdAt, vault);
   const row: ReleaseRow = { ...body, documentDigest: document.digest, createdAt, expiresAt: new Date(body.expiresAt) };
-  const written = await vault.stores.unitOfWork.run(async (tx) => {
+  const writing = vault.stores.unitOfWork.run(async (tx) => {
     const refused = await refusedByStop({ ...body, ...(await wrapperOfVersion(body, tx, vault)) }, tx, vault);
     if (refused !== undefined) return refused;
     await vault.stores.documents.put(tx, document);
@@ -121,8 +123,22 @@ export async function recordPermit(
       personal: { remoteAddress: request.remoteAddress },
     });
   });
+  const written = await durableInTime(writing, () => endRelease(body.namespace, body.releaseId, 'aborted', vault), renews);
   if (typeof written !== 'string') return recordDenial(request, { ...written, ...knownFrom(attested) }, vault);
   return { refused: false, permit: earn(row), recordId: written };
+}
+
+/**
+ * `log_unavailable` when it is not durable in time: the requester is told so, and what becomes durable after is ended at once, with no byte sent. A
+ * renewal only moves an expiry; that it moved is on record.
+ */
+async function durableInTime<T>(writing: Promise<T>, endLate: () => Promise<void>, renews: ReleaseRow | undefined): Promise<T> {
+  const { promise: late, reject } = Promise.withResolvers<never>();
+  const timer = setTimeout(() => {
+    if (renews === undefined) writing.then(endLate).catch(() => undefined); // when that fails too, it ends by itself, at its expiry
+    reject(new VaultError('log_unavailable', `no durable record in ${DEFAULTS.logDurableWaitMs} ms`));
+  }, DEFAULTS.logDurableWaitMs);
+  return Promise.race([writing, late]).finally(() => clearTimeout(timer));
 }
 
 /** The permit behind a release row, on whichever node: the signed document must say everything the row says. */

@@ -43,6 +43,7 @@ type Ports = Pick<
   | 'kek'
   | 'accessLog'
   | 'logHalted'
+  | 'logRoom'
   | 'levels'
   | 'recordLevels'
   | 'deks'

@@ -45,6 +45,8 @@ export function createRevocations(
     /** Keys of what is stopped must not linger. */
     readonly deks: Pick<DekLeases, 'wipe' | 'wipeKek' | 'wipeIdle' | 'wipeAll'>;
     readonly onStale: (error: unknown) => void;
+    /** Why every stream must end, whatever is stopped or not. */
+    readonly mustCut?: () => ErrorCode | undefined;
   },
 ): Revocations {
   const { stores, clock, deks } = options;
@@ -62,7 +64,7 @@ export function createRevocations(
     const { permit } = entry;
     if (stopped(entry) !== undefined) return 'release_cut';
     if (clock.now() >= permit.expiresAt) return 'release_expired';
-    return isStale() ? 'revocation_unknown' : undefined;
+    return isStale() ? 'revocation_unknown' : options.mustCut?.();
   };
   /** What nobody may read any more goes at once, whoever holds it. A version whose requester is blocked, others may be reading. */
   const wipe = (stop: KnownStop, versions: readonly VersionId[]) => {

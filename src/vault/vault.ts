@@ -3,6 +3,7 @@ import type { KeyObject } from 'node:crypto';
 import type { EvidenceVerifier } from '../attestation/port.ts';
 import type { AccessLog } from '../audit/access-log.ts';
 import type { Levels } from '../audit/levels.ts';
+import type { Room } from '../audit/room.ts';
 import type { VerifierKey } from '../audit/vkey.ts';
 import type { BlobStore } from '../blobs/port.ts';
 import type { ClassName, RecordLevel } from '../domain/classes.ts';
@@ -31,6 +32,8 @@ export interface Vault {
   readonly logKey: VerifierKey;
   /** Why the access log is no longer signed: then nothing is released. Undefined while all is well. */
   readonly logHalted: () => VaultError | undefined;
+  /** Whether there is room for records: anything but ample, and nothing new is released. */
+  readonly logRoom: () => Room;
   /** How far records have come; what a release waits for: record-level.ts. */
   readonly levels: Levels;
   /** Where this vault waits for more than the class demands. */

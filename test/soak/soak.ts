@@ -1,5 +1,5 @@
 /**
- * `npm run soak -- [--minutes N] [--seed S] [--only rewrap|evidence]`: a real vault under a mix of work, stops, rotations, backups and killed processes, with everything
+ * `npm run soak -- [--minutes N] [--seed S] [--only rewrap|evidence|log-faults]`: a real vault under a mix of work, stops, rotations, backups and killed processes, with everything
  * it promises checked all the time and at the end. Exit 0 when every invariant held. docs/soak.md says what is done and what is asked.
  */
 import { readdirSync, readFileSync } from 'node:fs';
@@ -17,6 +17,8 @@ const { values } = parseArgs({
     only: { type: 'string' },
     versions: { type: 'string', default: '10000' },
     kills: { type: 'string', default: '200' },
+    points: { type: 'string', default: '300' },
+    records: { type: 'string', default: '10000000' },
   },
 });
 const minutes = Number(values.minutes);
@@ -62,7 +64,8 @@ process.exitCode = violations.length === 0 ? 0 : 1;
 async function only(which: string): Promise<readonly string[]> {
   if (which === 'rewrap') return (await import('./rewrap-killed.ts')).killRewraps(Number(values.versions), Number(values.kills), random);
   if (which === 'evidence') return (await import('./flipped-evidence.ts')).flipEvidence(minutes, random);
-  throw new Error('--only knows: rewrap, evidence');
+  if (which === 'log-faults') return (await import('./log-faults.ts')).logFaults(Number(values.points), Number(values.records), random);
+  throw new Error('--only knows: rewrap, evidence, log-faults');
 }
 
 async function soak(site: RealVault): Promise<void> {

@@ -30,6 +30,7 @@ describe('figures', () => {
       ready: async () => false,
       revocationsStale: () => true,
       logHalted: () => true,
+      logRoom: () => 1,
       witnessLag: () => 2.5,
       log: () => Promise.reject(new Error('no store')),
       keys: () => Promise.reject(new Error('no store')),

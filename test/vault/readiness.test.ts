@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals';
+import type { Room } from '../../src/audit/room.ts';
 import { DEFAULTS } from '../../src/domain/classes.ts';
 import { VaultError } from '../../src/domain/errors.ts';
 import { createReadiness, type Unready } from '../../src/vault/readiness.ts';
@@ -9,6 +10,7 @@ interface Condition {
   store: () => Promise<unknown>;
   keeper: () => Promise<{ ok: boolean }>;
   halted: boolean;
+  room: Room;
   stale: boolean;
 }
 
@@ -33,6 +35,7 @@ function readiness() {
       },
     },
     keys: { health: () => now.keeper() },
+    logRoom: () => now.room,
     logHalted: () => (now.halted ? new VaultError('log_root_mismatch') : undefined),
     revocations: { isStale: () => now.stale },
   };
@@ -43,7 +46,7 @@ beforeEach(() => {
   jest.useFakeTimers();
   probes = 0;
   said = [];
-  now = { store: async () => true, keeper: async () => ({ ok: true }), halted: false, stale: false };
+  now = { store: async () => true, keeper: async () => ({ ok: true }), halted: false, room: 'ample', stale: false };
 });
 afterEach(() => void jest.useRealTimers());
 
@@ -61,6 +64,7 @@ describe('a node is ready', () => {
     ['keeper', { keeper: async () => Promise.reject(new VaultError('keeper_unavailable')) }],
     ['keeper', { keeper: hang }],
     ['log_halted', { halted: true }],
+    ['log_space_low', { room: 'low' }],
     ['revocations_stale', { stale: true }],
   ])('not: %s', async (reason, broken) => {
     const one = readiness();

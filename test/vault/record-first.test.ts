@@ -83,6 +83,36 @@ describe('when the access log cannot be written', () => {
     expect(counts()).toEqual(before);
   });
 
+  test('a record that is not durable in two seconds releases nothing: log_unavailable, and what became durable later is ended at once', async () => {
+    const node = await nodeWith(({ stores }) => ({
+      stores: {
+        ...stores,
+        unitOfWork: {
+          run: async (work) => {
+            const result = await stores.unitOfWork.run(work);
+            if (typeof result === 'string') await new Promise((resolve) => setTimeout(resolve, 2_300)); // the record is written, and the answer is late
+            return result;
+          },
+        },
+      },
+    }));
+    const asked = performance.now();
+    expect(await codeFrom(vault.ask({ machine, version, node }))).toBe('log_unavailable');
+    expect(performance.now() - asked).toBeLessThan(2_300);
+    expect(vault.keys.unwraps).toBe(before.unwraps);
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    const [begin, end] = vault.records().slice(-2);
+    expect(end).toMatchObject({ type: 'release.end', release: { begin: begin?.recordId, outcome: 'aborted', bytes: 0 } });
+  });
+
+  test('a disk without room for more releases nothing new, and says so: log_space_low', async () => {
+    for (const room of ['low', 'spent', 'gone'] as const) {
+      const node = await nodeWith(() => ({ logRoom: () => room }));
+      expect(await codeFrom(vault.ask({ machine, version, node }))).toBe('log_space_low');
+    }
+    expect(counts()).toEqual(before);
+  });
+
   test('a halted log (the stored one is not the one that was signed) releases nothing: log_unavailable', async () => {
     const node = await nodeWith(() => ({ logHalted: () => new VaultError('log_root_mismatch') }));
     expect(await codeFrom(vault.ask({ machine, version, node }))).toBe('log_unavailable');

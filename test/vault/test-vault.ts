@@ -315,9 +315,14 @@ export class TestVault {
       levels: createLevels({ unitOfWork: stores.unitOfWork, log: stores.log, key: logKey, witnesses: this.witnesses }),
       recordLevels: {},
       logHalted: () => sequencer.halted(),
+      logRoom: () => 'ample',
       deks,
       verifiers: new Map([['tpm2', believingVerifier()]]),
-      revocations: createRevocations({ vaultId, stores, catalogueKey, clock, deks, onStale: () => undefined }),
+      revocations: createRevocations({
+        ...{ vaultId, stores, catalogueKey, clock, deks },
+        onStale: () => undefined,
+        mustCut: () => (vault.logRoom() === 'gone' ? 'log_space_low' : undefined),
+      }),
       meter: createReleaseMeter(stores, node),
       ...over,
     };

@@ -12,6 +12,8 @@ export interface DatabaseOptions {
   readonly clock: Clock;
   /** Opens an existing, current database and never writes to it. */
   readonly readOnly?: boolean;
+  /** Called once when its disk failed: whoever serves must end, and acknowledge nothing more. */
+  readonly onDiskFailure?: (error: unknown) => void;
 }
 
 /** Milliseconds that opening waits for the lock of another process. A running transaction waits in unit-of-work.ts instead. */
@@ -128,6 +130,15 @@ export function storeFailure(error: unknown): unknown {
 
 export function isBusy(error: unknown): boolean {
   return engineCode(error).startsWith('SQLITE_BUSY');
+}
+
+/** I/O failures that are no matter of locks or memory: of these SQLite says SQLITE_IOERR too. A full disk is SQLITE_FULL, and may have room again. */
+const NO_DISK_FAILURE = /^SQLITE_IOERR_(?:NOMEM|BLOCKED|LOCK|UNLOCK|RDLOCK|CHECKRESERVEDLOCK|SHMLOCK|VNODE|ROLLBACK_ATOMIC)/;
+
+/** A read, write, truncate or fsync of the database or its log failed (EIO). */
+export function isDiskFailure(error: unknown): boolean {
+  const code = engineCode(error);
+  return code.startsWith('SQLITE_IOERR') && !NO_DISK_FAILURE.test(code);
 }
 
 /** By `code`, not by class: the native module keeps one error class per process, and test runners load this file several times. */

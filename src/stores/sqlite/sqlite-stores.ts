@@ -19,7 +19,7 @@ import { SqliteUnitOfWork } from './unit-of-work.ts';
  */
 export async function openSqliteStores(options: DatabaseOptions): Promise<Stores> {
   const connection = openDatabase(options);
-  const unitOfWork = new SqliteUnitOfWork(connection, options.clock);
+  const unitOfWork = new SqliteUnitOfWork(connection, options.clock, {}, options.onDiskFailure);
   const join: Join = (tx) => joined(tx, connection);
   return {
     unitOfWork,

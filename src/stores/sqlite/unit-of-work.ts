@@ -7,7 +7,7 @@ import { setImmediate, setTimeout as sleep } from 'node:timers/promises';
 import type { Clock } from '../../domain/clock.ts';
 import { VaultError } from '../../domain/errors.ts';
 import type { RunOptions, Tx, UnitOfWork } from '../../domain/unit-of-work.ts';
-import { type Connection, isBusy, storeFailure } from './database.ts';
+import { type Connection, isBusy, isDiskFailure, storeFailure } from './database.ts';
 import { SqliteTx } from './transaction.ts';
 
 export interface Limits {
@@ -43,10 +43,20 @@ export class SqliteUnitOfWork implements UnitOfWork {
   #heldMs = 0;
   #lastNowMs = 0;
   #closed = false;
+  /** The disk failed: what the engine would say from now on is not to be believed. */
+  #failed = false;
+  readonly #onDiskFailure: (error: unknown) => void;
 
-  constructor(connection: Connection, clock: Clock, limits: Partial<Limits> = {}) {
+  /** `onDiskFailure` is called once, when a read, write or fsync of the database failed; no work is acknowledged afterwards. */
+  constructor(
+    connection: Connection,
+    clock: Clock,
+    limits: Partial<Limits> = {},
+    onDiskFailure: (error: unknown) => void = () => undefined,
+  ) {
     this.#connection = connection;
     this.#clock = clock;
+    this.#onDiskFailure = onDiskFailure;
     this.#limits = { ...LIMITS, ...limits };
   }
 
@@ -57,6 +67,7 @@ export class SqliteUnitOfWork implements UnitOfWork {
   async run<T>(work: (tx: Tx) => Promise<T>, { ahead = false }: RunOptions = {}): Promise<T> {
     this.#refuseNested();
     if (this.#closed) throw new VaultError('store_unavailable', 'the stores are closed');
+    if (this.#failed) throw new VaultError('store_unavailable', 'the disk of the database failed');
     return new Promise<T>((resolve, reject) => {
       const waiting = ahead ? this.#ahead : this.#queue;
       waiting.push({ work, resolve: (value) => resolve(value as T), reject }); // it is what this very work returned
@@ -103,6 +114,15 @@ export class SqliteUnitOfWork implements UnitOfWork {
       throw new Error('a transaction of these stores is running here: pass its tx on instead of starting another');
   }
 
+  /** A failed fsync may have dropped pages that later reads and fsyncs would call good: nothing of this process is believed any more. */
+  #noteDisk(error: unknown): void {
+    if (this.#failed || !isDiskFailure(error)) return;
+    this.#failed = true;
+    const refusal = new VaultError('store_unavailable', 'the disk of the database failed');
+    for (const job of [...this.#ahead.splice(0), ...this.#queue.splice(0)]) job.reject(refusal);
+    this.#onDiskFailure(error);
+  }
+
   async #serve(): Promise<void> {
     await undefined; // who asks at the same time as the first shares its round
     for (;;) {
@@ -136,6 +156,7 @@ export class SqliteUnitOfWork implements UnitOfWork {
       this.#commit();
     } catch (error) {
       this.#rollback();
+      this.#noteDisk(error);
       for (const job of jobs.length === 0 ? [first] : jobs) job.reject(storeFailure(error));
       return;
     }
@@ -155,7 +176,7 @@ export class SqliteUnitOfWork implements UnitOfWork {
       return () => resolve(value);
     } catch (error) {
       tx.end();
-      if (!db.inTransaction) throw error;
+      if (!db.inTransaction || isDiskFailure(error)) throw error;
       db.exec('ROLLBACK TO work; RELEASE work');
       return () => reject(storeFailure(error));
     }
