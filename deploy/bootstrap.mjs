@@ -53,7 +53,10 @@ const commands = {
     steps: [systemPackages, pythonPackages, npmPackages, pinnedNode, nativeModules],
     run: (args) => runNode(['deploy/demo/main.ts', ...args]),
   },
-  soak: { steps: [systemPackages, faultPackages, goTools, npmPackages, pinnedNode, nativeModules], run: (args) => runNode(['test/soak/soak.ts', ...args]) },
+  soak: {
+    steps: [systemPackages, faultPackages, goTools, npmPackages, pinnedNode, nativeModules],
+    run: (args) => runNode(['test/soak/soak.ts', ...args]),
+  },
   bench: { steps: [systemPackages, benchClient, npmPackages, pinnedNode, nativeModules], run: runBench },
 };
 

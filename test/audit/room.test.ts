@@ -6,9 +6,11 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { createLogRoom, type LogRoomOptions, type Room, type RoomDisk } from '../../src/audit/room.ts';
 import { createRoomFile } from '../../src/audit/room-file/room-file.ts';
-import { mountable, whyNotMounted } from '../refusals/small-disk.ts';
+import { canMount } from '../harness/small-disk.ts';
 
 const RESERVE = 64;
+const mountable = canMount();
+const whyNot = mountable ? '' : ' (not run: mounting a file system needs root)';
 
 /** A disk of `free` bytes besides the reserve. */
 function diskOf(free: number): RoomDisk & { room: number; held: number } {
@@ -87,7 +89,7 @@ describe('the reserve on a real disk', () => {
     rmSync(disk, { recursive: true, force: true });
   });
 
-  onSmallDisk(`is allocated whole, for its owner alone, and given up when the disk is full${whyNotMounted}`, async () => {
+  onSmallDisk(`is allocated whole, for its owner alone, and given up when the disk is full${whyNot}`, async () => {
     const database = join(disk, 'vault.db');
     const file = `${database}.reserve`;
     const room = createLogRoom({ disk: createRoomFile(database), reserveBytes: 1 << 20 });

@@ -21,6 +21,7 @@ export type OcsfKind = readonly [className: OcsfClass, activity: number];
 export const OCSF_KINDS: Readonly<Record<RecordType, OcsfKind>> = {
   'vault.initialized': ['lifecycle', 1], // Install
   'vault.started': ['lifecycle', 3], // Start
+  'vault.stopped': ['lifecycle', 4], // Stop
   'vault.restored': ['lifecycle', 99],
   'vault.recovered': ['lifecycle', 99],
   'clock.anomaly': ['lifecycle', 99],
@@ -49,6 +50,7 @@ export const OCSF_KINDS: Readonly<Record<RecordType, OcsfKind>> = {
   'approval.cancelled': ['entity', 4],
   'document.activated': ['entity', 10],
   'collateral.imported': ['entity', 3], // Update
+  'person.erased': ['account', 99],
   'attester.enrolled': ['entity', 6], // Enroll
   'key.created': ['entity', 1],
   'key.rotated': ['entity', 10],
@@ -62,6 +64,8 @@ export const OCSF_KINDS: Readonly<Record<RecordType, OcsfKind>> = {
   'log.halted': ['eventLog', 7], // Stop
   'log.conflict': ['eventLog', 99],
   'log.lagging': ['eventLog', 99],
+  'log.refusing': ['eventLog', 99],
+  'log.accepting': ['eventLog', 99],
   'log.heartbeat': ['eventLog', 99],
   'alert.raised': ['finding', 1], // Create
   'alert.undelivered': ['finding', 2], // Update
