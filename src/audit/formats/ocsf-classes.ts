@@ -50,7 +50,6 @@ export const OCSF_KINDS: Readonly<Record<RecordType, OcsfKind>> = {
   'approval.cancelled': ['entity', 4],
   'document.activated': ['entity', 10],
   'collateral.imported': ['entity', 3], // Update
-  'person.erased': ['account', 99],
   'attester.enrolled': ['entity', 6], // Enroll
   'key.created': ['entity', 1],
   'key.rotated': ['entity', 10],
