@@ -1,7 +1,7 @@
 /** Appraisals per second of one core, warm, per kind; and that the number of reference values does not matter. */
 import { isRefusal } from '../../src/domain/evidence.ts';
 import type { BenchOptions, Report } from '../area.ts';
-import { appraisalOf, type KindBench } from '../attestation/kind.ts';
+import { appraisalOf, type KindBench, type Sample } from '../attestation/kind.ts';
 import { KIND_BENCHES } from '../attestation/kinds.ts';
 import { median } from '../core/rounds.ts';
 
@@ -36,15 +36,34 @@ async function measure({ name, atLeast, prepare }: KindBench, { rounds, quick }:
     peerValue: median(seconds.few) * 1000,
     target: { of: 'ratio', atMost: SAME },
   });
+  await measureRefusal(name, sample, { rounds, times }, report);
+}
+
+/** What a stranger gets who matches nothing: the reason must not cost more the more values there are. */
+async function measureRefusal(
+  name: string,
+  sample: Sample,
+  { rounds, times }: { rounds: number; times: number },
+  report: Report,
+): Promise<void> {
+  const refused = appraisalOf(sample, MANY, 1);
+  const seconds: number[] = [];
+  await cpuSeconds(refused, 3, isRefusal);
+  for (let round = 0; round < rounds; round++) seconds.push((await cpuSeconds(refused, times, isRefusal)) / times);
+  report.row({ name: `${name}, a refusal under ${MANY} others`, value: median(seconds) * 1000, unit: 'ms' });
 }
 
 /** Of this process, its garbage collector included: neighbours on the machine do not count. */
-async function cpuSeconds(appraise: ReturnType<typeof appraisalOf>, times: number): Promise<number> {
+async function cpuSeconds(appraise: ReturnType<typeof appraisalOf>, times: number, isWanted = isNoRefusal): Promise<number> {
   const before = process.cpuUsage();
   for (let i = 0; i < times; i++) {
     const answer = await appraise();
-    if (isRefusal(answer)) throw new Error(`${answer.code}: ${answer.detail}`);
+    if (!isWanted(answer)) throw new Error(isRefusal(answer) ? `${answer.code}: ${answer.detail}` : 'nothing was refused');
   }
   const { user, system } = process.cpuUsage(before);
   return (user + system) / 1_000_000;
+}
+
+function isNoRefusal(answer: Awaited<ReturnType<ReturnType<typeof appraisalOf>>>): boolean {
+  return !isRefusal(answer);
 }

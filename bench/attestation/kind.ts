@@ -20,17 +20,20 @@ export interface Sample {
   readonly context: VerificationContext;
   /** The n-th reference value; number 0 is the one that the evidence matches. */
   referenceValue(n: number): ReferenceValue;
+  /** A second piece, under the same context. */
+  readonly beside?: Sample;
 }
 
 const DIGEST = parseDigest('0'.repeat(64));
 
-/** One appraisal under `count` reference values: the leaf and the evidence are verified each time, what stands above them once. */
-export function appraisalOf(sample: Sample, count: number): () => Promise<AttestationResult | Refusal> {
-  const { kind, verifier, body, context } = sample;
-  const referenceValues = Array.from({ length: count }, (_, n) => sample.referenceValue(n));
-  const verifiers = new Map([[kind, verifier]]);
+/** One appraisal under `count` reference values, the first of number `from`: the leaf and the evidence are verified each time, what stands above them once. */
+export function appraisalOf(sample: Sample, count: number, from = 0): () => Promise<AttestationResult | Refusal> {
+  const { context } = sample;
+  const pieces = [sample, ...(sample.beside === undefined ? [] : [sample.beside])];
+  const referenceValues = pieces.flatMap((piece) => Array.from({ length: count }, (_, n) => piece.referenceValue(from + n)));
+  const verifiers = new Map(pieces.map(({ kind, verifier }) => [kind, verifier]));
   const bindingOf = () => context.binding;
-  const evidence = [{ kind, body }];
+  const evidence = pieces.map(({ kind, body }) => ({ kind, body }));
   const known = { referenceValues, referenceValuesDigest: DIGEST, spkiDigest: DIGEST, appraisalPolicyId: 'bench', now: context.now };
   return () => appraise({ evidence, verifiers, bindingOf, context, ...known });
 }

@@ -48,7 +48,7 @@ export interface CollateralReader {
  * amd-crl       DER list of the ARK                     product
  * tdx-collateral  JSON: TCB info, QE identity, their signatures and issuer chains, both revocation lists    FMSPC in hex
  * nvidia-rim    XML, signed                             id of the RIM, as its file has it
- * x509-crl      DER list of another authority           key identifier of the authority in hex
+ * x509-crl      list of another authority, DER or PEM   SHA-256 of the authority's SubjectPublicKeyInfo in hex
  */
 export const COLLATERAL_TYPES = ['amd-vcek', 'amd-chain', 'amd-crl', 'tdx-collateral', 'nvidia-rim', 'x509-crl'] as const;
 export type CollateralType = (typeof COLLATERAL_TYPES)[number];

@@ -28,6 +28,8 @@ export interface Entry {
 
 export interface Source {
   readonly entries: readonly Entry[];
+  /** Those that can match anything, the one that lasts longest first: what is past its date stands together at the end. */
+  readonly byExpiry: readonly Entry[];
   /** By part, then by the text there. */
   readonly filed: ReadonlyMap<string, ReadonlyMap<string, readonly Entry[]>>;
 }
@@ -59,7 +61,12 @@ function pcrOf(pcrs: Readonly<Record<string, Readonly<Record<string, string>>>>,
 
 function arrange(values: readonly ReferenceValue[]): ReadonlyMap<string, Source> {
   const bySource = Map.groupBy(values.map(entryOf), ({ value }) => (value.kind === 'jwt' ? `jwt ${value.issuer}` : value.kind));
-  return new Map([...bySource].map(([source, entries]) => [source, { entries, filed: file(entries) }]));
+  return new Map([...bySource].map(([source, entries]) => [source, { entries, byExpiry: lastingFirst(entries), filed: file(entries) }]));
+}
+
+function lastingFirst(entries: readonly Entry[]): readonly Entry[] {
+  const until = ({ expiresMs }: Entry) => (Number.isNaN(expiresMs) ? Number.NEGATIVE_INFINITY : expiresMs);
+  return entries.filter(({ namesAny }) => namesAny).toSorted((a, b) => Math.sign(until(b) - until(a)) || 0); // equal infinities differ by NaN
 }
 
 function entryOf(value: ReferenceValue): Entry {

@@ -79,10 +79,10 @@ function inOrder({ entries }: Source, matched: readonly Entry[]): readonly Entry
 /** For the person who has to find out what changed on a machine. */
 function mismatch(claims: VerifiedClaims, source: Source, candidates: readonly Entry[], now: Date): Refusal {
   const part = claims.kind === 'tpm2' ? 'PCR' : claims.kind === 'jwt' ? 'claim' : 'fact';
-  const near = candidates.length > 0 ? candidates : source.entries.filter((entry) => isUsable(entry, now));
+  const near = (candidates.length > 0 ? candidates : source.byExpiry).slice(0, COMPARED_FOR_REASON).filter((entry) => isUsable(entry, now));
   if (near.length === 0) return refuse('measurement_mismatch', `every reference value has expired or names no ${part}`);
   const stated = statedBy(claims);
-  const compared = near.slice(0, COMPARED_FOR_REASON).map((entry): Compared => ({ id: entry.value.id, failed: failedOf(entry, stated) }));
+  const compared = near.map((entry): Compared => ({ id: entry.value.id, failed: failedOf(entry, stated) }));
   const [closest] = compared.toSorted((a, b) => a.failed.length - b.failed.length);
   const failed = closest?.failed ?? [];
   const detail = `the closest reference value, ${closest?.id}, differs in ${part} ${failed.map(({ claim }) => claim).join(', ')}`;

@@ -210,6 +210,7 @@ export const CLAIM_WORDS: Readonly<Record<string, string>> = {
   td_attributes: 'bit 0 is debug',
   td_report: 'kind of report inside',
   tdx_module_status: 'of the TDX module',
+  td_relaunch_advised: 'true: the TDX module was updated under the running guest, and a relaunch would cure what is behind',
   tee: 'hardware the virtual TPM runs on',
   tee_debug: 'the host can read and change its memory',
   tee_measurement: 'what was started, in the hardware report',

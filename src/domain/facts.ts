@@ -123,7 +123,9 @@ const TDX: FactTable = {
   debug: flag('the host may read the guest', NEVER),
   septVeDisable: flag('pages that the host takes away are fatal, not an exception'),
   performanceCounters: flag('the guest may use the performance counters'),
-  teeTcbSvn: hex('security versions of the TDX module, 16 bytes'),
+  teeTcbSvn: hex('security versions of the TDX module that launched the guest, 16 bytes'),
+  teeTcbSvn2: hex('of the module that runs now, after an update under the running guest; TD 1.5 only', OPTIONAL),
+  relaunchAdvised: flag('the module was updated under the guest: only a guest launched anew is up to date; TD 1.5 only', OPTIONAL),
   tcbStatus: text(
     'the worst of platform, TDX module and QE, as Intel spells it, such as "UpToDate", "OutOfDate"; "NoMatchingLevel" when Intel judges none that old',
     {
@@ -162,7 +164,7 @@ const NITRO: FactTable = {
 const NVIDIA_GPU: FactTable = {
   deviceId: hex('SHA-256 of the public key that the device was made with'),
   architecture: text('"HOPPER", "BLACKWELL", "LS10" (a switch), or "unknown"'),
-  model: text('such as "H100"; "unknown" when the chip SKU is not in our table'),
+  model: text('"H100", "H200" or "B200"; "unknown" when the board is not in our table'),
   driverVersion: text('a switch has none', { measures: true, optional: true }),
   vbiosVersion: text('', { measures: true }),
   project: text('with the two below: the board', OPTIONAL),

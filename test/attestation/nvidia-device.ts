@@ -1,10 +1,10 @@
 /** An NVIDIA device with our own authority above it: reports and RIMs as its firmware and its vendor write them, and as nobody should. */
 import 'reflect-metadata';
 import { createHash, sign, webcrypto } from 'node:crypto';
-import { Extension } from '@peculiar/x509';
+import { Extension, KeyUsageFlags } from '@peculiar/x509';
 import { C14nCanonicalization, SignedXml } from 'xml-crypto';
 import type { PinnedRoot } from '../../src/attestation/examination.ts';
-import { ca, certSign, digitalSignature, type Issued, issue } from './test-ca.ts';
+import { ca, digitalSignature, type Issued, issue, keyUsage } from './test-ca.ts';
 
 const P384 = { curve: 'P-384', hash: 'SHA-384' } as const;
 const FOREVER = { notBefore: new Date('2022-03-01T00:00:00Z'), notAfter: new Date('9999-12-31T23:59:59Z') };
@@ -43,7 +43,7 @@ export interface DeviceWishes {
 
 export async function buildDevice(wishes: DeviceWishes = {}): Promise<Device> {
   const { chip = 'GH100', fwid = [compositeDeviceId()], curve = 'P-384', notAfter = FOREVER.notAfter } = wishes;
-  const issuer = { ...P384, ...FOREVER, extensions: [ca(), certSign] };
+  const issuer = { ...P384, ...FOREVER, extensions: [ca(), keyUsage(KeyUsageFlags.keyCertSign | KeyUsageFlags.cRLSign)] };
   const root = await issue({ name: 'NVIDIA Device Identity CA', ...issuer });
   const identity = await issue({ name: `NVIDIA ${chip} Identity`, issuer: root, ...issuer });
   const provisioner = await issue({ name: `NVIDIA ${chip} Provisioner ICA 1`, issuer: identity, ...issuer });

@@ -3,13 +3,18 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
+import 'reflect-metadata';
+import { X509Certificate } from '@peculiar/x509';
 import { createNvidiaAttester } from '../../src/attestation/nvidia-gpu/attester.ts';
+import { modelOf } from '../../src/attestation/nvidia-gpu/boards.ts';
 import { createNvidiaVerifier } from '../../src/attestation/nvidia-gpu/verifier.ts';
 import type { VerificationContext } from '../../src/attestation/port.ts';
-import { toBase64, toHex } from '../../src/domain/bytes.ts';
+import { readCertificate } from '../../src/attestation/x509/certificate.ts';
+import { sha256Hex, toBase64, toHex } from '../../src/domain/bytes.ts';
 import { gpuNonce, isRefusal, type TrustAnchor } from '../../src/domain/evidence.ts';
 import { problemsOfFacts } from '../../src/domain/facts.ts';
 import { answered, contextOf, type Kept } from './answered-challenge.ts';
+import { issueCrl } from './crl-maker.ts';
 import {
   block,
   buildDevice,
@@ -65,6 +70,77 @@ const factsWith = async (kept: readonly Kept[], change: Partial<VerificationCont
   expect(problemsOfFacts('nvidia-gpu', answer.facts)).toEqual([]);
   return answer.facts;
 };
+
+describe('the board', () => {
+  const boardOf = (project: string | null, projectSku: string | null, chipSku: string | null) => modelOf({ project, projectSku, chipSku });
+
+  test('tells the model by all three parts of its name, and is unknown when it is not in the table', () => {
+    expect(boardOf('1010', '0210', '886')).toBe('H100');
+    expect(boardOf('G525', '0220', '886')).toBe('B200');
+    expect(boardOf('G520', '0280', '895')).toBe('H200');
+    expect([boardOf(null, null, null), boardOf('G520', '0280', '886'), boardOf('constructor', '', '')]).toEqual(Array(3).fill('unknown'));
+  });
+});
+
+describe('lists of revoked certificates', () => {
+  const [, , provisioner, identity, root] = device.chain;
+  if (provisioner === undefined || identity === undefined || root === undefined) throw new Error('a chain of five');
+  const serialOf = ({ der }: Issued) => readCertificate(der).serial.padStart(4, '0');
+  const signerOf = ({ der, keys }: Issued) => ({
+    subject: new X509Certificate(der).subjectName.toString(),
+    signer: keys.privateKey,
+    algorithm: { name: 'ECDSA', hash: 'SHA-384' },
+  });
+  const listOf = (by: Issued, revoked: readonly string[], until = new Date('2028-01-01T00:00:00Z')) =>
+    issueCrl({ issuer: signerOf(by), revoked, until });
+  const kept = (by: Issued, bytes: Uint8Array): Kept => ({
+    type: 'x509-crl',
+    key: sha256Hex(readCertificate(by.der).publicKey.export({ type: 'spki', format: 'der' })),
+    bytes,
+  });
+  const withChain = async (list: Uint8Array, ...chain: readonly Issued[]) =>
+    new Uint8Array(Buffer.concat([Buffer.from(crlPem(list)), pemOf(...chain)]));
+  const crlPem = (der: Uint8Array) =>
+    `-----BEGIN X509 CRL-----\n${Buffer.from(der).toString('base64').replace(/.{64}/g, '$&\n').replace(/\n$/, '')}\n-----END X509 CRL-----\n`;
+
+  test('take every device below a listed authority along', async () => {
+    for (const [by, listed] of [
+      [root, identity],
+      [identity, provisioner],
+    ] as const) {
+      const list = kept(by, await listOf(by, [serialOf(listed)]));
+      expect(await verdict(await bodyOf(), context([driver, vbios, list]))).toBe('endorsement_revoked');
+    }
+  });
+
+  test('that name nobody here say nothing of the device, and one past its date is a fact', async () => {
+    const list = kept(root, await listOf(root, ['00ff01']));
+    expect(await factsWith([driver, vbios, list])).toMatchObject({ revocation: 'unknown', collateralStale: false });
+    const old = kept(root, await listOf(root, ['00ff01'], new Date('2026-01-14T00:00:00Z')));
+    expect(await factsWith([driver, vbios, old])).toMatchObject({ collateralStale: true });
+  });
+
+  test('of another signer, or that cannot be read, are none', async () => {
+    const stranger = await buildDevice();
+    const strangers = await listOf(stranger.chain.at(-1) ?? root, [serialOf(identity)]);
+    for (const bytes of [strangers, new Uint8Array(9)]) {
+      expect(await factsWith([driver, vbios, kept(root, bytes)])).toMatchObject({ revocation: 'unknown', collateralStale: false });
+    }
+  });
+
+  test('are recognized at import: of the root alone, of an authority below it with its certificates', async () => {
+    const identify = (bytes: Uint8Array, trusted = root.der) => verifier.identifyCollateral?.(bytes, 'l2', [trusted]);
+    const ofRoot = await listOf(root, []);
+    const dates = { type: 'x509-crl', issuedAt: new Date('2026-01-01T00:00:00Z'), expiresAt: new Date('2028-01-01T00:00:00Z') };
+    expect(identify(ofRoot)).toMatchObject({ ...dates, key: kept(root, ofRoot).key });
+    const below = await listOf(identity, []);
+    expect(identify(below)).toBeUndefined();
+    expect(identify(await withChain(below, identity))).toMatchObject({ ...dates, key: kept(identity, below).key });
+    expect(identify(await withChain(below, identity), (await buildDevice()).chain.at(-1)?.der)).toBeUndefined();
+    const both = kept(identity, await withChain(await listOf(identity, [serialOf(provisioner)]), identity));
+    expect(await verdict(await bodyOf(), context([driver, vbios, both]))).toBe('endorsement_revoked');
+  });
+});
 
 describe('nvidia-gpu evidence', () => {
   test('that NVIDIA’s signed lists explain is in confidential mode and no debug mode, whose revocation nobody was asked about', async () => {
@@ -155,7 +231,7 @@ describe('nvidia-gpu evidence', () => {
     ];
     const within = context(kept, { anchors: anchorsOf(blackwell) });
     expect(await verdict(await bodyOf({ opaque }, blackwell), within)).toMatchObject({
-      facts: { architecture: 'BLACKWELL', model: 'B100', driverRimMatched: true, vbiosRimMatched: true },
+      facts: { architecture: 'BLACKWELL', model: 'B200', driverRimMatched: true, vbiosRimMatched: true },
     });
   });
 

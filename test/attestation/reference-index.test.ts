@@ -77,3 +77,14 @@ describe('the arrangement', () => {
     expect(candidates(values, { ...quote(''), pcrs: { sha1: { '0': 'ab'.repeat(20) } } } as VerifiedClaims)).toBe(0);
   });
 });
+
+test('a refusal compares with what still counts, though ten thousand that expired stand in front', () => {
+  const expired = Array.from({ length: 10_000 }, (_, at) => ({ ...image(at), expires: at % 2 ? '2026-01-01T00:00:00Z' : 'never' }));
+  const answer = matchReferenceValues(
+    guest(hex(77_777)),
+    [...expired, { ...image(66_666), id: 'the-last', expires: '2027-01-01T00:00:00Z' }],
+    NOW,
+  );
+  expect(answer).toMatchObject({ code: 'measurement_mismatch', detail: expect.stringContaining('the-last') });
+  expect(matchReferenceValues(guest(hex(77_777)), expired, NOW)).toMatchObject({ detail: expect.stringContaining('has expired') });
+});

@@ -146,6 +146,21 @@ describe('the status', () => {
     expect(await reasons({ quote: { teeTcbSvn: [5, 1, 2] } })).toEqual(['tcb_not_supported']);
   });
 
+  test('of a guest whose module was updated under it is that of its launch, and says when a relaunch would help', async () => {
+    const judged = async (launch: readonly number[], now: readonly number[]) => {
+      const { tcb_status, td_relaunch_advised } = (
+        await examine({ quote: { version: 5, bodyType: 3, teeTcbSvn: launch, body: { 584: now } } })
+      ).claims;
+      return [tcb_status, td_relaunch_advised];
+    };
+    expect(await judged([5, 1, 5], [5, 1, 5])).toEqual(['UpToDate', false]);
+    expect(await judged([2, 1, 5], [5, 1, 5])).toEqual(['OutOfDate', true]);
+    expect(await judged([2, 1, 5], [2, 1, 5])).toEqual(['OutOfDate', false]);
+    expect(await judged([5, 1, 5], [2, 1, 5])).toEqual(['OutOfDate', false]); // no update goes that way: the worse counts
+    expect(await judged([5, 1, 5], [0, 0, 0])).toEqual(['UpToDate', null]); // it does not say
+    expect(examineTdxQuote(genuine).claims).toMatchObject({ td_relaunch_advised: null });
+  });
+
   test('refuses a module that Intel does not know, or that another signer made', async () => {
     expect(await reasons({ quote: { teeTcbSvn: [5, 2, 5] } })).toEqual(['tdx_module_mismatch', 'tcb_not_supported']);
     expect(await reasons({ quote: { body: { 64: [1] } } })).toEqual(['tdx_module_mismatch']);

@@ -53,9 +53,18 @@ export function takes(alg: JwsAlgorithm, { asymmetricKeyType: type, asymmetricKe
 async function keyOfSet(token: Token, anchor: JwtAnchor, alg: JwsAlgorithm, keySets: KeySets): Promise<Signer | Refusal> {
   const find = (keys: readonly PublicJwk[]) => findKey(keys, token.kid, alg);
   const jwk = find(await keysOf(anchor, keySets, (keys) => find(keys) !== undefined));
-  const key = jwk && keyOf(jwk);
+  const key = jwk && importedKey(jwk);
   if (key !== undefined) return { key, path: [] };
   return refuse('endorsement_untrusted', 'the issuer has no key, or not exactly one, that the token names and that fits');
+}
+
+/** Sets and anchors are read once and never changed, and importing a key takes as long as verifying with it. */
+const imported = new WeakMap<PublicJwk, KeyObject>();
+
+function importedKey(jwk: PublicJwk): KeyObject | undefined {
+  const key = imported.get(jwk) ?? keyOf(jwk);
+  if (key !== undefined) imported.set(jwk, key);
+  return key;
 }
 
 /** The chain comes with the token; what makes it count is the root that two people put in force for this issuer. */

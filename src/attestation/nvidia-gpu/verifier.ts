@@ -9,7 +9,10 @@ import type { PinnedRoot } from '../examination.ts';
 import type { EvidenceVerifier, VerificationContext } from '../port.ts';
 import { rootsOf } from '../vendor-roots.ts';
 import type { Certificate } from '../x509/certificate.ts';
+import { nameText } from '../x509/names.ts';
 import { IssuerMemo } from '../x509/path.ts';
+import { checkAuthorityLists, identifyAuthorityList } from './authority-lists.ts';
+import { modelOf } from './boards.ts';
 import { type EndorsedState, endorsedState } from './endorsed-state.ts';
 import { parseNvidiaEvidence } from './evidence.ts';
 import { DEVICE_ROOT, type ExaminedReport, examineParts, type NvidiaWord } from './examine.ts';
@@ -19,7 +22,12 @@ import { identifyRim } from './signed-rim.ts';
 
 export function createNvidiaVerifier(): EvidenceVerifier<VerifiedGpu> {
   const memo = new IssuerMemo();
-  return { kind: 'nvidia-gpu', verify: (body, context) => verify(body, context, memo), identifyCollateral: identifyRim };
+  return { kind: 'nvidia-gpu', verify: (body, context) => verify(body, context, memo), identifyCollateral };
+}
+
+/** A RIM by its file's name, or a list of revoked certificates. */
+function identifyCollateral(bytes: Uint8Array, name: string, roots: readonly Uint8Array[]) {
+  return identifyRim(bytes, name, roots) ?? identifyAuthorityList(bytes, roots);
 }
 
 const CODES: Readonly<Record<NvidiaWord, ErrorCode>> = {
@@ -34,9 +42,6 @@ const CODES: Readonly<Record<NvidiaWord, ErrorCode>> = {
   fwid_mismatch: 'evidence_signature_invalid',
   report_signature_invalid: 'evidence_signature_invalid',
 };
-
-/** Names of chips that reports of known boards carry. */
-const MODELS: Readonly<Record<string, string>> = { '862': 'H100', '882': 'H100', '885': 'H100', '886': 'B100' };
 
 async function verify(
   body: Readonly<Record<string, unknown>>,
@@ -60,11 +65,19 @@ async function verify(
     const failed = failedBytes('nonce', expected, report.nonce);
     return refuse('evidence_binding_mismatch', 'the nonce is not the one of this challenge and key', { failed });
   }
+  const lists = await checkAuthorityLists(chain, { collateral, now, memo });
+  if (lists.revoked !== undefined) {
+    return refuse('endorsement_revoked', `NVIDIA revoked ${nameText(lists.revoked.subject)}, which the device is certified under`);
+  }
   const state = await endorsedState({ report, facts, architecture, collateral, roots, now, memo });
   return {
     kind: 'nvidia-gpu',
-    facts: verifiedFacts(facts, architecture, chain, state),
-    endorsements: [...certificateEndorsements(['device report certificate', 'device certificate'], chain), ...state.endorsements],
+    facts: verifiedFacts(facts, architecture, chain, { ...state, isStale: state.isStale || lists.isStale }),
+    endorsements: [
+      ...certificateEndorsements(['device report certificate', 'device certificate'], chain),
+      ...lists.endorsements,
+      ...state.endorsements,
+    ],
   };
 }
 
@@ -94,7 +107,7 @@ function verifiedFacts(
   return {
     deviceId: deviceIdOf(chain),
     architecture: architecture ?? 'unknown',
-    model: (chipSku !== null && Object.hasOwn(MODELS, chipSku) ? MODELS[chipSku] : undefined) ?? 'unknown',
+    model: modelOf(facts),
     ...(Object.fromEntries(stated) as Record<string, string>), // the ones that are text
     vbiosVersion: vbiosVersion ?? 'unknown',
     mode,

@@ -44,6 +44,7 @@ export function judgedClaims(verdict: TcbVerdict | undefined, collateral: Collat
     platform_tcb_status: verdict?.platform.status ?? null,
     tdx_module_status: verdict?.module?.status ?? null,
     qe_status: verdict?.qe.status ?? null,
+    td_relaunch_advised: verdict?.relaunchAdvised ?? null,
     tcb_date: verdict?.platform.date ?? null,
     advisories: verdict?.advisories ?? null,
     tcb_evaluation_data_number: info?.tcbEvaluationDataNumber ?? null,

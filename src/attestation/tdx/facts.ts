@@ -39,6 +39,8 @@ export function tdxFacts({ version, report }: QuotedReport, known: Known): Facts
     septVeDisable: bit(28n),
     performanceCounters: bit(63n),
     teeTcbSvn: toHex(report.teeTcbSvn),
+    ...(report.teeTcbSvn2 !== undefined && { teeTcbSvn2: toHex(report.teeTcbSvn2) }),
+    ...(verdict.relaunchAdvised !== undefined && { relaunchAdvised: verdict.relaunchAdvised }),
     tcbStatus: verdict.status,
     platformTcbStatus: verdict.platform.status,
     ...(verdict.module !== undefined && { moduleTcbStatus: verdict.module.status }),

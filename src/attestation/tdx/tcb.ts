@@ -32,6 +32,8 @@ export interface TcbVerdict {
   readonly advisories: readonly string[];
   /** The module's signer or attributes are not the ones that Intel names. */
   readonly moduleMismatch: boolean;
+  /** The module was updated under the running guest, and a relaunch would cure what is behind. Undefined when the report cannot say. */
+  readonly relaunchAdvised: boolean | undefined;
 }
 
 /** First level, from the top, of which every part is at most the platform's. */
@@ -51,12 +53,17 @@ interface ModuleVerdict {
 }
 
 function judgeModule(info: TcbInfo, report: TdReport): ModuleVerdict {
-  const [isvSvn = 0, version = 0] = report.teeTcbSvn;
-  if (version === 0) return { judged: undefined, mismatch: info.tdxModule === undefined || !isModule(info.tdxModule, report) };
+  const found = judgeModuleVersion(info, report.teeTcbSvn);
+  if (found === undefined) return { judged: undefined, mismatch: info.tdxModule === undefined || !isModule(info.tdxModule, report) };
+  return { judged: found.judged, mismatch: found.identity === undefined || !isModule(found.identity, report) };
+}
+
+/** Undefined for a module without a version of its own. */
+function judgeModuleVersion(info: TcbInfo, [isvSvn = 0, version = 0]: Uint8Array) {
+  if (version === 0) return undefined;
   const id = `TDX_${version.toString(16).padStart(2, '0')}`;
   const identity = info.tdxModuleIdentities?.find((one) => one.id.toLowerCase() === id.toLowerCase());
-  if (identity === undefined) return { judged: judge(undefined), mismatch: true };
-  return { judged: judge(identity.tcbLevels.find(({ tcb }) => isvSvn >= tcb.isvsvn)), mismatch: !isModule(identity, report) };
+  return { identity, judged: judge(identity?.tcbLevels.find(({ tcb }) => isvSvn >= tcb.isvsvn)) };
 }
 
 type Module = Readonly<Record<'mrsigner' | 'attributes' | 'attributesMask', string>>;
@@ -72,11 +79,14 @@ export function sameUnder(mask: string, wanted: string, found: Uint8Array): bool
 }
 
 export function judgeTcb({ info, identity, pck, report, qe }: TcbInputs): TcbVerdict {
-  const platform = matchPlatform(info, pck, report.teeTcbSvn);
-  const { judged, mismatch } = judgeModule(info, report);
-  const module = platform.status === 'NoMatchingLevel' ? undefined : judged;
+  const { platform, module, mismatch } = judgeLaunched(info, pck, report);
   const enclave = judge(identity.tcbLevels.find(({ tcb }) => qe.isvSvn >= tcb.isvsvn));
-  const all = [platform, ...(module === undefined ? [] : [module]), enclave];
+  const says = report.teeTcbSvn2?.some((part) => part !== 0) === true;
+  const now = report.teeTcbSvn2 && says ? statusWith(info, pck, report.teeTcbSvn2) : undefined;
+  // What runs now counts too, where it is older than what launched the guest: an update never goes that way.
+  const running: readonly Judged[] =
+    now === undefined || worse(now, launched(platform, module)) !== now ? [] : [{ status: now, advisories: [] }];
+  const all = [platform, ...(module === undefined ? [] : [module]), enclave, ...running];
   return {
     status: all.map(({ status }) => status).reduce(worse),
     platform,
@@ -84,7 +94,30 @@ export function judgeTcb({ info, identity, pck, report, qe }: TcbInputs): TcbVer
     qe: enclave,
     advisories: [...new Set(all.flatMap(({ advisories }) => advisories))].sort(),
     moduleMismatch: mismatch,
+    relaunchAdvised: now === undefined ? undefined : isBehind(launched(platform, module)) && !isBehind(now),
   };
+}
+
+function judgeLaunched(info: TcbInfo, pck: Pck, report: TdReport) {
+  const platform = matchPlatform(info, pck, report.teeTcbSvn);
+  const { judged, mismatch } = judgeModule(info, report);
+  return { platform, module: platform.status === 'NoMatchingLevel' ? undefined : judged, mismatch };
+}
+
+function launched(platform: Judged, module: Judged | undefined): TcbStatus {
+  return module === undefined ? platform.status : worse(platform.status, module.status);
+}
+
+/** Of platform and module with these versions. Whose module it is, is asked of the one that launched the guest: the report names that. */
+function statusWith(info: TcbInfo, pck: Pck, teeTcbSvn: Uint8Array): TcbStatus {
+  const platform = matchPlatform(info, pck, teeTcbSvn);
+  const module = platform.status === 'NoMatchingLevel' ? undefined : judgeModuleVersion(info, teeTcbSvn)?.judged;
+  return launched(platform, module);
+}
+
+/** An update would cure it. */
+function isBehind(status: TcbStatus): boolean {
+  return status === 'OutOfDate' || status === 'OutOfDateConfigurationNeeded' || status === 'NoMatchingLevel';
 }
 
 export interface TcbInputs {
