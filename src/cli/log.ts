@@ -13,6 +13,7 @@ import { parseId, type RecordId } from '../domain/ids.ts';
 import { addCommand, addGroup } from './command.ts';
 import { readUserFile } from './files.ts';
 import { RECORD_FILES, registerLogExport } from './log-export.ts';
+import { registerLogMirror } from './log-mirror.ts';
 import { addLogCommand } from './log-options.ts';
 import { registerLogSearch } from './log-search.ts';
 import { type ShowOptions, show } from './log-show.ts';
@@ -23,6 +24,7 @@ import { assertAskedWitnesses, inWords, type WitnessOptions, witnessOptions } fr
 export function registerLog(program: Command): void {
   const log = addGroup(program, 'log', 'The access log');
   registerLogExport(log);
+  registerLogMirror(log);
   registerLogSearch(log);
   addLogCommand(log, 'show <record>', 'One record in words; of a refusal, which claim failed, what was expected and what was seen', [
     'wv log show --kit kits/bob 01890000-0000-7000-8000-000000000000',

@@ -384,6 +384,28 @@ describe('a vault process that is killed', () => {
     expect(code(await wv('log', 'verify-copy', '--tree', copy, '--format', 'ocsf', lines, ...key))).toBe('5 log_entry_mismatch');
   });
 
+  test('a reviewer mirrors it as it grows, whole or of one namespace, and a mirror of another log is refused', async () => {
+    const more = ['--vkey', vault.vkey, '--kit', vault.kit('bob')];
+    const [mirror, own] = [vault.at('mirror'), vault.at('mirror-of-default')];
+    const first = await wvJson('log', 'mirror', mirror, ...more);
+    expect(first).toMatchObject({ previous: 0 });
+    const second = await wvJson('log', 'mirror', mirror, ...more); // the first was itself recorded
+    expect(second).toMatchObject({ previous: first['size'] });
+    expect(second['size']).toBeGreaterThan(Number(first['size']));
+    expect(await wvJson('log', 'verify', mirror, '--vkey', vault.vkey)).toMatchObject({ ok: true, size: second['size'] });
+    const scoped = await wvJson('log', 'mirror', '--namespace', 'default', own, ...more);
+    expect(scoped['records']).toBeGreaterThan(10);
+    expect(filesBelow(own).some((file) => file.includes('entries'))).toBe(false);
+    const lines = join(own, 'records', `0-${String(scoped['size'])}.jsonl`);
+    expect(await wvJson('log', 'verify-copy', '--tree', own, '--vkey', vault.vkey, lines)).toMatchObject({
+      ok: true,
+      verified: scoped['records'],
+    });
+    expect(code(await wv('log', 'mirror', own, ...more))).toBe('2 usage');
+    await cp(vault.at('log-of-default'), vault.at('mirror-older'), { recursive: true });
+    expect(code(await wv('log', 'mirror', '--from', vault.at('mirror-older'), '--vkey', vault.vkey, mirror))).toBe('3 log_rolled_back');
+  });
+
   test('a flipped byte of a copy is found, and its record named', async () => {
     await cp(vault.at('log'), vault.at('log-altered'), { recursive: true });
     const target = (await readLeaves(vault.at('log'))).find((leaf) => leaf.reason === 'attester_key_unknown');

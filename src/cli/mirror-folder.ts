@@ -1,0 +1,65 @@
+/** A mirror in a folder, or on anything mounted as one: nothing that is there is changed but `checkpoint`, which is replaced whole. */
+import { access, link, mkdir, open, rename, rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { writing } from '../agent/target-folder.ts';
+import type { MirrorStore } from '../audit/mirror.ts';
+import { equalBytes } from '../domain/bytes.ts';
+import { VaultError } from '../domain/errors.ts';
+import { copyIn } from './log-source.ts';
+
+export function mirrorFolder(folder: string): MirrorStore {
+  const read = copyIn(folder).tile;
+  return {
+    read,
+    has: (path) =>
+      access(join(folder, path)).then(
+        () => true,
+        () => false,
+      ),
+    add: (path, bytes) => writing(addFile(folder, path, bytes, read), path),
+    point: (checkpoint) => writing(replaceFile(folder, checkpoint), 'checkpoint'),
+  };
+}
+
+/** Under its name only whole, and only when nothing has the name: a link does not replace. */
+async function addFile(folder: string, path: string, bytes: Uint8Array, read: MirrorStore['read']): Promise<boolean> {
+  const kept = await read(path);
+  if (kept !== undefined) {
+    if (equalBytes(kept, bytes)) return false;
+    throw new VaultError('log_conflict', `${path} of this mirror is not what the log has`);
+  }
+  const file = join(folder, path);
+  await mkdir(dirname(file), { recursive: true, mode: 0o700 });
+  const part = `${file}.part`;
+  await writeDurably(part, bytes);
+  await link(part, file);
+  await rm(part);
+  await syncFolder(dirname(file));
+  return true;
+}
+
+async function replaceFile(folder: string, bytes: Uint8Array): Promise<void> {
+  const next = join(folder, 'checkpoint.next');
+  await writeDurably(next, bytes);
+  await rename(next, join(folder, 'checkpoint'));
+  await syncFolder(folder);
+}
+
+async function writeDurably(file: string, bytes: Uint8Array): Promise<void> {
+  const handle = await open(file, 'w', 0o600);
+  try {
+    await handle.writeFile(bytes);
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+async function syncFolder(folder: string): Promise<void> {
+  const handle = await open(folder, 'r');
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
