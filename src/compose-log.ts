@@ -32,6 +32,7 @@ export interface LogParts {
   readonly clock: Clock;
   readonly log: Logger;
   readonly metrics: Metrics;
+  readonly onSequencer: (event: SequencerEvent) => void;
 }
 
 export interface ComposedLog {
@@ -46,7 +47,7 @@ export interface ComposedLog {
 
 /** Nothing runs yet. Throws `configuration_invalid` for witnesses that are none. */
 export function composeLog(config: Config, parts: LogParts): ComposedLog {
-  const { keys, stores, identity, node, clock, log, metrics } = parts;
+  const { keys, stores, identity, node, clock, log, metrics, onSequencer } = parts;
   const { vaultId, digest: configDigest } = config;
   const publicKey = Buffer.from(identity.logKey.publicKey, 'base64');
   const logKey = verifierKey(identity.origin, publicKey);
@@ -70,6 +71,7 @@ export function composeLog(config: Config, parts: LogParts): ComposedLog {
     clock,
     heads: config.logHead === undefined ? undefined : createHeadFile(config.logHead),
     onEvent: (event) => {
+      onSequencer(event);
       if (event.kind === 'published') witnesses?.published(event.size);
       else tellSequencer(event, log);
     },

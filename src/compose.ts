@@ -13,6 +13,7 @@ import { createAccessLog } from './audit/access-log.ts';
 import { beginHeadFile } from './audit/head-file/head-file.ts';
 import { createFsBlobStore } from './blobs/fs/fs-blob-store.ts';
 import { type ComposedLog, composeLog, endProcess, firstRound, lastRound } from './compose-log.ts';
+import { createWatching, logKeeperEvent, type Watching } from './compose-watch.ts';
 import type { Config } from './config/config.ts';
 import type { Bodies } from './documents/bodies.ts';
 import { toBase64 } from './domain/bytes.ts';
@@ -55,6 +56,7 @@ export async function startKeys(
   config: Pick<Config, 'keeper' | 'keeperSocket'>,
   log: Logger,
   ceremony = false,
+  onKeeper: (event: KeeperEvent) => void = () => undefined,
 ): Promise<{ readonly keys: KeyProvider; readonly stop: () => Promise<void> }> {
   const { keeperSocket } = config;
   if (config.keeper.mode === 'external') {
@@ -66,7 +68,10 @@ export async function startKeys(
     ...(config.keeper.formerKeeper !== undefined && { formerKeeper: config.keeper.formerKeeper }),
     socket: keeperSocket,
     ceremony,
-    onEvent: (event) => logKeeperEvent(event, log),
+    onEvent: (event) => {
+      logKeeperEvent(event, log);
+      onKeeper(event);
+    },
   });
   const keys = createKeeperClient({
     socket: keeperSocket,
@@ -149,13 +154,14 @@ export async function startVault(
     for (const close of closers.splice(0).reverse()) await close();
   };
   try {
-    const { keys: provider, stop: stopKeys } = await startKeys(config, log);
-    const keys = measuredKeys(provider, metrics);
+    const watching = createWatching(config, clock, log);
+    const { keys: provider, stop: stopKeys } = await startKeys(config, log, false, watching.onKeeper);
+    const keys = measuredKeys(provider, metrics, watching.unwrapped);
     closers.push(stopKeys);
     const stores = await openSqliteStores({ file: config.database, clock, onDiskFailure });
     closers.push(() => stores.close());
     const { identity, catalogueKey } = await verifyIdentity(config, keys, stores);
-    const running = await assemble(config, { keys, stores, catalogueKey, identity, clock, log, metrics });
+    const running = await assemble(config, { watching, keys, stores, catalogueKey, identity, clock, log, metrics });
     closers.push(() => running.vault.deks.dispose());
     await firstRound(running.sequencer);
     await recollect(running.vault, running.vault.logKey);
@@ -175,6 +181,7 @@ export async function startVault(
     closers.push(
       startLogReaders(running.vault, (name, error) => log.warn('a reader of the access log waits', { name, code: codeOf(error) })),
     );
+    closers.push(watching.start(running.vault));
     return { vault: running.vault, stop: closeAll };
   } catch (error) {
     await closeAll();
@@ -205,6 +212,7 @@ async function verifyIdentity(config: Config, keys: KeyProvider, stores: Stores)
 }
 
 interface Parts {
+  readonly watching: Watching;
   readonly keys: KeyProvider;
   readonly stores: Stores;
   readonly catalogueKey: CatalogueKey;
@@ -219,7 +227,7 @@ interface Assembled extends Pick<ComposedLog, 'sequencer' | 'room' | 'witnesses'
 }
 
 async function assemble(config: Config, parts: Parts): Promise<Assembled> {
-  const { keys, stores, catalogueKey, identity, clock, log, metrics } = parts;
+  const { watching, keys, stores, catalogueKey, identity, clock, log, metrics } = parts;
   const node = newId<Incarnation>(clock.now());
   const deks = createDekLeases({ provider: keys });
   const verifiers = [
@@ -231,7 +239,7 @@ async function assemble(config: Config, parts: Parts): Promise<Assembled> {
     createNvidiaVerifier(),
     createSpiffeVerifier(),
   ];
-  const composed = composeLog(config, { keys, stores, identity, node, clock, log, metrics });
+  const composed = composeLog(config, { keys, stores, identity, node, clock, log, metrics, onSequencer: watching.onSequencer });
   const { accessLog, logKey, levels, sequencer, room, witnesses } = composed;
   const vault: Vault = {
     vaultId: config.vaultId,
@@ -279,11 +287,4 @@ function startHousekeeping(vault: Vault, log: Logger): () => Promise<void> {
     await round;
     await keepHouse(vault).catch((error) => log.error('the last figures were not written', { code: codeOf(error) }));
   };
-}
-
-function logKeeperEvent(event: KeeperEvent, log: Logger): void {
-  const fields = { event: event.event, detail: event.detail, code: event.code };
-  if (event.event === 'connected' || event.event === 'ready' || event.event === 'started' || event.event === 'login')
-    log.info('keeper', fields);
-  else log.warn('keeper', fields);
 }

@@ -30,8 +30,18 @@ export const SINCE_2 = {
     'log.accepting',
     'vault.stopped',
   ],
-  operation: ['keep-key', 'create-key', 'compromise-key', 'key-periods', 'recovery-key', 'destroy-version', 'erase-person'],
-  document: ['recovery-key', 'version-destruction'],
+  operation: [
+    'keep-key',
+    'create-key',
+    'compromise-key',
+    'key-periods',
+    'recovery-key',
+    'destroy-version',
+    'erase-person',
+    'alert-rules',
+    'alert-delivery',
+  ],
+  document: ['recovery-key', 'version-destruction', 'alert-rules', 'alert-delivery'],
   stop: ['key'],
 } as const satisfies {
   readonly type: readonly RecordType[];

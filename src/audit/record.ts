@@ -188,7 +188,9 @@ export type DocumentWord =
   | 'key-ring'
   | 'lift'
   | 'recovery-key'
-  | 'version-destruction';
+  | 'version-destruction'
+  | 'alert-rules'
+  | 'alert-delivery';
 
 export interface RecordDocument {
   readonly kind: DocumentWord;

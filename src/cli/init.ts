@@ -14,6 +14,7 @@ import { parseName } from '../domain/ids.ts';
 import { type IssuedCertificate, issueSelfSigned } from '../identity/certificates.ts';
 import { splitPolicies } from '../policy/policy-set.ts';
 import { createLogger } from '../telemetry/logger.ts';
+import { readRuleFiles, SHIPPED_RULES } from './alert-rules.ts';
 import { addCommand } from './command.ts';
 import { readUserJson } from './files.ts';
 import { issueWorkstation, writeKit } from './new-kit.ts';
@@ -121,7 +122,7 @@ async function runCeremony(
       database: at(base.database),
       logHead: base.logHead && at(base.logHead),
     },
-    { origin: options.origin, administrators, policies, now: systemClock.now() },
+    { origin: options.origin, administrators, policies, alertRules: await readRuleFiles(SHIPPED_RULES), now: systemClock.now() },
     createLogger('error'),
   );
 }

@@ -84,6 +84,8 @@ const fileSchema = z.strictObject({
   witnesses: witnesses.optional(),
   /** Where a release waits for more of its record than its class demands. */
   recordLevels: z.partialRecord(z.enum(CLASS_NAMES), z.enum(RECORD_LEVELS)).optional(),
+  /** Folder of the secrets of alert targets: `<name>.secret`. */
+  alertSecrets: z.string().min(1).optional(),
   dataPlane: listener,
   adminPlane: listener,
   /** Off when absent. */
@@ -103,6 +105,7 @@ export interface Config {
   readonly logHead?: string | undefined;
   readonly witnesses?: Readonly<z.output<typeof witnesses>> | undefined;
   readonly recordLevels?: Readonly<Partial<Record<ClassName, RecordLevel>>> | undefined;
+  readonly alertSecrets?: string | undefined;
   readonly dataPlane: Listener;
   readonly adminPlane: Listener;
   readonly metricsPlane?: Readonly<z.output<typeof metricsListener>> | undefined;
@@ -171,6 +174,7 @@ export function parseConfig(text: string, folder: string): Config {
     ...(file.logHead !== undefined && { logHead: path(file.logHead) }),
     ...(file.witnesses && { witnesses: file.witnesses }),
     ...(file.recordLevels && { recordLevels: file.recordLevels }),
+    ...(file.alertSecrets !== undefined && { alertSecrets: path(file.alertSecrets) }),
     dataPlane: at(dataPlane),
     adminPlane: at(adminPlane),
     ...(file.metricsPlane && { metricsPlane: file.metricsPlane }),

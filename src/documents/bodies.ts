@@ -5,8 +5,6 @@ import type { ReferenceValue, TrustAnchor, WorkloadKind } from '../domain/eviden
 import type {
   AdministratorId,
   BlobName,
-  Digest,
-  KeyId,
   ModelId,
   Namespace,
   ObjectPath,
@@ -15,49 +13,19 @@ import type {
   RequestId,
   StopId,
   SubjectId,
-  VaultId,
   VersionId,
 } from '../domain/ids.ts';
-import { parseDigest, parseId, parseName, parseObjectPath } from '../domain/ids.ts';
-import { KMS_KEY_ARN, WRAP_ALGORITHMS, WRAP_TIERS } from '../domain/kek-wrap.ts';
+import { parseObjectPath } from '../domain/ids.ts';
 import { CRYPTOPERIOD_DAYS, DESTRUCTION_WAIT_DAYS, KEY_STATES } from '../domain/key-state.ts';
 import type { Manifest } from '../domain/model.ts';
 import { OPERATION_KINDS } from '../domain/operation.ts';
+import { alertDelivery } from './alert-delivery.ts';
 import { anchorsVersion, trustAnchorList, trustAnchorListV1 } from './anchors.ts';
+import { attributes, base64, consent, count, digest, head, id, keyRef, name, text, time, wrap } from './body-parts.ts';
 import { issuer, tokenSubject } from './forms.ts';
 import type { DocumentKind } from './port.ts';
 import { referenceValueList, referenceValueListV1, referenceValuesVersion } from './reference-values.ts';
 import { workloadIdentity } from './workload-identity.ts';
-
-/** A string that `parse` accepts; a VaultError becomes an issue of the schema. */
-function text<T extends string>(parse: (value: string) => T) {
-  return z.string().transform((value, context): T => {
-    try {
-      return parse(value);
-    } catch (error) {
-      context.addIssue({ code: 'custom', message: error instanceof Error ? error.message : 'not allowed' });
-      return z.NEVER;
-    }
-  });
-}
-const id = <T extends string>() => text((value) => parseId<T>(value, 'id'));
-const name = <T extends string>() => text((value) => parseName<T>(value, 'name'));
-const digest = <T extends string = Digest>() => text((value) => parseDigest<T>(value));
-const time = z.iso.datetime();
-const base64 = z.base64();
-const count = z.int().min(1);
-const keyRef = z.strictObject({ id: name<KeyId>(), version: count });
-/** Absent of a version that was made before this was recorded. */
-const wrap = z
-  .strictObject({
-    tier: z.literal(WRAP_TIERS),
-    algorithm: z.enum(WRAP_ALGORITHMS),
-    provider: name(),
-    arn: z.string().regex(KMS_KEY_ARN).optional(),
-  })
-  .optional();
-const attributes = z.record(z.string().regex(/^[a-z0-9][a-z0-9._-]{0,63}$/), z.string().min(1).max(256));
-const head = { v: z.literal(1), vaultId: id<VaultId>(), createdAt: time };
 
 const enrolled = {
   ...head,
@@ -71,8 +39,6 @@ const enrolled = {
 /** Known by a fact: version 1 of the document did not know that. */
 const workload = <K extends WorkloadKind>(kind: K) =>
   z.strictObject({ ...enrolled, v: z.literal(2), kind: z.literal(kind), identity: workloadIdentity(kind) });
-
-const consent = z.strictObject({ administratorId: id<AdministratorId>(), authenticatorId: id(), workstation: digest() });
 
 /** What version 1 can say is said in version 1: two documents of one content would be two digests. */
 const ONE_SPELLING = 'version 1 can say this';
@@ -272,6 +238,22 @@ export const BODY_SCHEMAS = {
     state: z.enum(['decided', 'kept', 'erased', 'destroyed']),
     destroyAfter: time,
     /** Of whoever decided last; what carries it out repeats them. */
+    consents: z.array(consent).min(2),
+  }),
+  'alert-rules': z.strictObject({
+    ...head,
+    namespace: name<Namespace>(),
+    counter: count,
+    /** Sigma files, text by name (docs/formats/alert-rules.md). */
+    rules: z.record(z.string(), z.string()),
+    /** Empty only for the set of the ceremony. */
+    consents: z.array(consent),
+  }),
+  'alert-delivery': z.strictObject({
+    ...head,
+    namespace: name<Namespace>(),
+    counter: count,
+    ...alertDelivery.shape,
     consents: z.array(consent).min(2),
   }),
   lift: z.strictObject({

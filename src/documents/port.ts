@@ -19,6 +19,8 @@ export const DOCUMENT_KINDS = [
   'lift',
   'recovery-key',
   'version-destruction',
+  'alert-rules',
+  'alert-delivery',
 ] as const;
 export type DocumentKind = (typeof DOCUMENT_KINDS)[number];
 
@@ -43,7 +45,9 @@ export type SlotKind =
   | 'class-change'
   | 'key-ring'
   | 'recovery-key'
-  | 'version-destruction';
+  | 'version-destruction'
+  | 'alert-rules'
+  | 'alert-delivery';
 
 /** Where the pointer to the one in force stands: the kind, and the item where a namespace has several. */
 export type Slot = SlotKind | `${SlotKind}:${string}`;

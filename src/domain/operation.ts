@@ -18,5 +18,7 @@ export const OPERATION_KINDS = [
   'destroy-version',
   'lift',
   'erase-person',
+  'alert-rules',
+  'alert-delivery',
 ] as const;
 export type OperationKind = (typeof OPERATION_KINDS)[number];

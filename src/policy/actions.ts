@@ -19,6 +19,7 @@ export const ADMIN_ACTIONS = [
   'setAdministrator',
   'rotateKey',
   'destroyKey',
+  'setAlerts',
   'readLog',
 ] as const;
 

@@ -1,5 +1,6 @@
 /** The relational stores of one engine: they share transactions. */
 import type { AttestationStore } from '../attestation/kept/port.ts';
+import type { AlertStore } from '../audit/alerts/port.ts';
 import type { CursorStore, LogStore } from '../audit/port.ts';
 import type { SearchStore } from '../audit/search/port.ts';
 import type { CatalogStore } from '../catalog/port.ts';
@@ -18,6 +19,7 @@ export interface Stores {
   readonly attestation: AttestationStore;
   readonly log: LogStore;
   readonly cursors: CursorStore;
+  readonly alerts: AlertStore;
   readonly search: SearchStore;
   /**
    * What was deleted is gone from the files too when it resolves: overwritten, and no longer in the write-ahead log. `store_unavailable` while another

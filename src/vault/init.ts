@@ -1,7 +1,8 @@
 /** The ceremony: once in the life of a vault. Keys are made in the HSM, administrators are enrolled, then the door is closed for good. */
 import { createAccessLog } from '../audit/access-log.ts';
+import { loadRuleSet } from '../audit/alerts/rule-set.ts';
 import { signDocument } from '../documents/document.ts';
-import type { SignedDocument } from '../documents/port.ts';
+import type { SignedDocument, SlotKind } from '../documents/port.ts';
 import { toBase64 } from '../domain/bytes.ts';
 import { VaultError } from '../domain/errors.ts';
 import type { SpkiDigest } from '../domain/evidence.ts';
@@ -29,6 +30,8 @@ export interface CeremonyInputs {
   readonly administrators: readonly CeremonyAdministrator[];
   /** The vault's own policy set: what administrators may do. It is in force from the start; nothing else is. */
   readonly policies: Readonly<Record<string, string>>;
+  /** Alert rules (Sigma files) that are in force from the start. */
+  readonly alertRules?: Readonly<Record<string, string>>;
   readonly now: Date;
 }
 
@@ -46,6 +49,7 @@ type Ports = { readonly keys: KeyProvider; readonly stores: Stores };
 export async function ceremony(inputs: CeremonyInputs, ports: Ports): Promise<CeremonyResult> {
   assertInputs(inputs);
   validatePolicySet(inputs.policies);
+  if (inputs.alertRules !== undefined) loadRuleSet(inputs.alertRules);
   const used = await ports.stores.unitOfWork.run((tx) => ports.stores.identity.administrators(tx));
   if (used.length > 0) throw new VaultError('already_initialized');
 
@@ -63,6 +67,8 @@ export async function ceremony(inputs: CeremonyInputs, ports: Ports): Promise<Ce
     { ...head, namespace: SYSTEM, counter: 1, schemaDigest: SCHEMA_DIGEST, policies: { ...inputs.policies }, consents: [] },
     sign,
   );
+  const rules = inputs.alertRules && { ...head, namespace: SYSTEM, counter: 1, rules: { ...inputs.alertRules }, consents: [] };
+  const alertRules = rules && (await signDocument('alert-rules', rules, sign));
   const vault = await signDocument(
     'vault',
     {
@@ -75,7 +81,14 @@ export async function ceremony(inputs: CeremonyInputs, ports: Ports): Promise<Ce
     },
     sign,
   );
-  await store(vault, policySet, people, head.vaultId, inputs.now, ports);
+  await store(
+    vault,
+    { 'policy-set': policySet, ...(alertRules && { 'alert-rules': alertRules }) },
+    people,
+    head.vaultId,
+    inputs.now,
+    ports,
+  );
   return {
     vaultId,
     vaultDocument: vault.digest,
@@ -130,7 +143,7 @@ async function enrolAdministrator(
 
 async function store(
   vault: SignedDocument,
-  policySet: SignedDocument,
+  slots: Readonly<Partial<Record<SlotKind, SignedDocument>>>,
   people: readonly Enrolled[],
   vaultId: VaultId,
   now: Date,
@@ -138,12 +151,14 @@ async function store(
 ): Promise<void> {
   const accessLog = createAccessLog({ log: stores.log, vaultId, node: newId<Incarnation>(now), configDigest: vault.digest });
   await stores.unitOfWork.run(async (tx) => {
-    for (const document of [vault, policySet, ...people.map((person) => person.document)]) await stores.documents.put(tx, document);
+    for (const document of [vault, ...Object.values(slots), ...people.map((person) => person.document)])
+      await stores.documents.put(tx, document);
     for (const { administratorId, name, document } of people) {
       await stores.identity.insertAdministrator(tx, { administratorId, name });
       await stores.documents.point(tx, SYSTEM, slotOf('administrator', administratorId), { digest: document.digest, counter: 1 });
     }
-    await stores.documents.point(tx, SYSTEM, 'policy-set', { digest: policySet.digest, counter: 1 });
+    for (const [slot, { digest }] of Object.entries(slots))
+      await stores.documents.point(tx, SYSTEM, slot as SlotKind, { digest, counter: 1 }); // its keys are
     await accessLog.append(tx, {
       type: 'vault.initialized',
       outcome: 'success',

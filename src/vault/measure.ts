@@ -9,7 +9,7 @@ import type { ReleaseMeter } from './meter.ts';
 import type { Readiness } from './readiness.ts';
 import type { Vault } from './vault.ts';
 
-export function measuredKeys(keys: KeyProvider, metrics: Metrics): KeyProvider {
+export function measuredKeys(keys: KeyProvider, metrics: Metrics, unwrapped: () => void = () => undefined): KeyProvider {
   const timed =
     <A extends readonly unknown[], R>(verb: string, call: (...args: A) => Promise<R>) =>
     async (...args: A): Promise<R> => {
@@ -29,7 +29,10 @@ export function measuredKeys(keys: KeyProvider, metrics: Metrics): KeyProvider {
     describe: timed('describe', keys.describe),
     destroy: timed('destroy', keys.destroy),
     wrap: timed('wrap', keys.wrap),
-    unwrap: timed('unwrap', keys.unwrap),
+    unwrap: timed('unwrap', (...args) => {
+      unwrapped();
+      return keys.unwrap(...args);
+    }),
     rewrap: timed('rewrap', keys.rewrap),
     sign: timed('sign', keys.sign),
     random: timed('random', keys.random),

@@ -1,5 +1,5 @@
 /** The three stop buttons. One person presses them, nothing is signed and no HSM is asked, so they work when little else does. */
-import { loggable } from '../audit/record.ts';
+import { loggable, type RecordDraft } from '../audit/record.ts';
 import { VaultError } from '../domain/errors.ts';
 import { type KeyName, type ModelId, type Namespace, newId, type StopId, type SubjectId, SYSTEM, type VersionId } from '../domain/ids.ts';
 import { type KnownStop, kindOf, type Stop, type StopKind, type StopScope } from '../domain/stop.ts';
@@ -101,30 +101,37 @@ export async function placeStop(
   find: (tx: Tx) => Promise<Wanted>,
 ): Promise<Stop> {
   await authorize(actor, ACTIONS[kind], namespace, vault);
-  const placed = await vault.stores.unitOfWork.run(async (tx) => {
-    const { name, ...wanted } = await find(tx);
-    const same = (stop: Stop) => stop.scope === wanted.scope && stop.namespace === namespace && stop.target === wanted.target;
-    const known = (await knownStops(tx, vault)).find((stop) => !stop.lifted && same(stop));
-    if (known !== undefined) {
-      await vault.stores.releases.insertStop(tx, { ...known, ...(name !== undefined && { name }) }); // in case its row vanished
-      return known;
-    }
-    const row: StopRow = { stopId: newId<StopId>(tx.now), namespace, createdAt: tx.now, ...wanted, ...(name !== undefined && { name }) };
-    await vault.stores.releases.insertStop(tx, row);
-    const { stopId, scope, target } = row;
-    await vault.accessLog.append(tx, {
-      type: 'stop.placed',
-      outcome: 'success',
-      namespace,
-      actor: actorOf(actor),
-      request: { requestId: loggable(actor.requestId, 64) },
-      stop: { stopId, kind: kindOf(row), scope, target },
-      ...(name !== undefined && { detail: loggable(name, 64) }),
-      personal: personalOf(actor),
-    });
-    return row;
-  });
+  const by = { actor: actorOf(actor), request: { requestId: loggable(actor.requestId, 64) }, personal: personalOf(actor) };
+  const placed = await vault.stores.unitOfWork.run(async (tx) => writeStop(namespace, await find(tx), by, tx, vault));
   await vault.revocations.refresh();
   await endOverdueReleases(vault);
   return placed;
+}
+
+/** The row and its record. What is stopped already is no change: its stop is answered. */
+export async function writeStop(
+  namespace: Namespace,
+  { name, ...wanted }: Wanted,
+  by: Pick<RecordDraft, 'actor' | 'request' | 'personal' | 'detail'>,
+  tx: Tx,
+  vault: Pick<Vault, 'vaultId' | 'stores' | 'catalogueKey' | 'accessLog'>,
+): Promise<Stop> {
+  const same = (stop: Stop) => stop.scope === wanted.scope && stop.namespace === namespace && stop.target === wanted.target;
+  const known = (await knownStops(tx, vault)).find((stop) => !stop.lifted && same(stop));
+  if (known !== undefined) {
+    await vault.stores.releases.insertStop(tx, { ...known, ...(name !== undefined && { name }) }); // in case its row vanished
+    return known;
+  }
+  const row: StopRow = { stopId: newId<StopId>(tx.now), namespace, createdAt: tx.now, ...wanted, ...(name !== undefined && { name }) };
+  await vault.stores.releases.insertStop(tx, row);
+  const { stopId, scope, target } = row;
+  await vault.accessLog.append(tx, {
+    type: 'stop.placed',
+    outcome: 'success',
+    namespace,
+    stop: { stopId, kind: kindOf(row), scope, target },
+    ...(name !== undefined && { detail: loggable(name, 64) }),
+    ...by,
+  });
+  return row;
 }

@@ -14,10 +14,12 @@ import { canonicalJson, type Json, parseCanonicalJson } from '../../src/domain/j
 import { newRecoveryKey } from '../../src/keys/recovery-wrap.ts';
 import { approve } from '../../src/vault/approve.ts';
 import { blockSubject } from '../../src/vault/block.ts';
+import { readSlot } from '../../src/vault/catalogue.ts';
 import { startVersion } from '../../src/vault/publish.ts';
 import type { Granted } from '../../src/vault/release.ts';
 import { requestLift } from '../../src/vault/stop.ts';
 import { storedVault } from '../../src/vault/stored-vault.ts';
+import { shippedRules } from '../alerts/shipped.ts';
 import { codeFrom, type Machine, type Node, PROD, type Published, starterPolicies, TestVault } from '../vault/test-vault.ts';
 import { type Bystander, bystanderOf, outcomeOf } from './bystander.ts';
 
@@ -51,6 +53,10 @@ beforeAll(async () => {
     const { keyId, publicKey } = await newRecoveryKey();
     const key = { keyId, publicKey: toBase64(publicKey), shares: 3, needed: 2, state: 'active' as const };
     await vault.twoPeople({ kind: 'recovery-key', namespace: SYSTEM, counter, ...key });
+  }
+  for (const counter of [1, 2]) {
+    await vault.twoPeople({ kind: 'alert-rules', namespace: SYSTEM, counter, rules: shippedRules() });
+    await vault.twoPeople({ kind: 'alert-delivery', namespace: SYSTEM, counter, targets: [], heartbeatSeconds: 60 });
   }
   for (const [at, state] of (['decided', 'kept'] as const).entries())
     await vault.twoPeople({ kind: 'destroy-version', namespace, counter: at + 1, modelId, versionId, versionDigest, state });
@@ -147,6 +153,16 @@ const DECIDED: Readonly<Record<DocumentKind, Decided>> = {
   'recovery-key': {
     pointer: slot('recovery-key', () => 'recovery-key', SYSTEM),
     use: async (node) => codeFrom(startVersion(await vault.as('alice'), PROD, 'falcon', node.vault)),
+    refused: 'document_invalid',
+  },
+  'alert-rules': {
+    pointer: slot('alert-rules', () => 'alert-rules', SYSTEM),
+    use: async (node) => codeFrom(readSlot(await vault.as('alice'), SYSTEM, 'alert-rules', node.vault)),
+    refused: 'document_invalid',
+  },
+  'alert-delivery': {
+    pointer: slot('alert-delivery', () => 'alert-delivery', SYSTEM),
+    use: async (node) => codeFrom(readSlot(await vault.as('alice'), SYSTEM, 'alert-delivery', node.vault)),
     refused: 'document_invalid',
   },
   // Decided and taken back: without it nobody could tell which.

@@ -114,6 +114,8 @@ const BODIES: Readonly<Record<string, () => unknown>> = {
   proposePolicySet: () => ({ counter: 2, policies: {} }),
   proposeReferenceValues: () => ({ counter: 2, values: [] }),
   proposeTrustAnchors: () => ({ counter: 2, anchors: [] }),
+  proposeAlertRules: () => ({ counter: 1, rules: {} }),
+  proposeAlertDelivery: () => ({ counter: 1, targets: [], heartbeatSeconds: 60 }),
   approveRequest: () => ({ operationDigest: digest }),
   beginEnrolment: () => ({ name: 'gpu-9', attributes: {}, request: captured.enrolment }),
   confirmEnrolment: () => ({ secret: 'AAAA' }),

@@ -18,6 +18,7 @@ import { MIGRATIONS, migrate, schemaVersion } from '../../src/stores/sqlite/migr
 import { openSqliteStores } from '../../src/stores/sqlite/sqlite-stores.ts';
 import { SqliteTx } from '../../src/stores/sqlite/transaction.ts';
 import { type Limits, SqliteUnitOfWork } from '../../src/stores/sqlite/unit-of-work.ts';
+import { alertStoreContract } from '../contract/alert-store.ts';
 import { approvalStoreContract } from '../contract/approval-store.ts';
 import { attestationStoreContract } from '../contract/attestation-store.ts';
 import { catalogStoreContract } from '../contract/catalog-store.ts';
@@ -57,6 +58,7 @@ async function openSqlite(): Promise<StoresUnderTest> {
 
 for (const contract of [
   unitOfWorkContract,
+  alertStoreContract,
   attestationStoreContract,
   catalogStoreContract,
   documentStoreContract,

@@ -216,6 +216,7 @@ export interface Site {
   readonly clock: TestClock;
   readonly keys: WatchedKeys;
   readonly made: CeremonyResult;
+  readonly kek: Vault['kek'];
   readonly people: Record<string, Person>;
 }
 
@@ -245,12 +246,13 @@ export class TestVault {
       { name: 'carol', roles: ['reviewer'], workstation: workstationOf('carol') },
     ];
     const made = await ceremony({ origin: ORIGIN, administrators, policies: ADMINISTRATION, now: clock.now() }, { keys, stores });
+    const kek = await recordedKek(stores, made); // before any test damages that document
     await stores.close();
     const people = made.enrolments.map(({ administrator, uri }) => {
       const seed = new URL(uri).searchParams.get('secret') ?? '';
       return [administrator, { name: administrator, workstation: workstationOf(administrator), seed }] as const;
     });
-    const vault = new TestVault({ folder, file, clock, keys, made, people: Object.fromEntries(people) });
+    const vault = new TestVault({ folder, file, clock, keys, made, kek, people: Object.fromEntries(people) });
     await vault.addNode();
     return vault;
   }
@@ -282,7 +284,7 @@ export class TestVault {
 
   /** Another process on the same database, as far as one process can be two: its own connection, node id, documents, leases and streams. */
   async addNode(over: Partial<Vault> = {}): Promise<Node> {
-    const { clock, keys, made, file, folder } = this.site;
+    const { clock, keys, made, kek, file, folder } = this.site;
     const stores = await openSqliteStores({ file, clock });
     const node = newId<Incarnation>(clock.now());
     const { vaultId } = made;
@@ -308,7 +310,7 @@ export class TestVault {
       stores,
       blobs: await createFsBlobStore({ folder: join(folder, 'blobs') }),
       keys,
-      kek: await recordedKek(stores, made),
+      kek,
       catalogueKey,
       accessLog: createAccessLog({ log: stores.log, vaultId, node, configDigest: made.vaultDocument }),
       logKey,

@@ -14,6 +14,7 @@ import { KEK } from '../../src/vault/init.ts';
 import type { Operation } from '../../src/vault/operations/operation.ts';
 import { OPERATION_ACTIONS } from '../../src/vault/operations/registry.ts';
 import { createRewrapper } from '../../src/vault/rewrap.ts';
+import { shippedRules } from '../alerts/shipped.ts';
 import { ALL_ROLES, ANCHOR, codeFrom, GOOD_VALUE, PROD, starterPolicies, TestVault, workstationOf } from './test-vault.ts';
 
 let vault: TestVault;
@@ -35,6 +36,14 @@ const EXAMPLES: { readonly [K in Operation['kind']]: () => Promise<Extract<Opera
   },
   'policy-set': async () => ({ kind: 'policy-set', namespace: PROD, counter: 2, policies: starterPolicies('public') }),
   'reference-values': async () => ({ kind: 'reference-values', namespace: PROD, counter: 2, values: [{ ...GOOD_VALUE, id: 'next' }] }),
+  'alert-rules': async () => ({ kind: 'alert-rules', namespace: SYSTEM, counter: 1, rules: shippedRules() }),
+  'alert-delivery': async () => ({
+    kind: 'alert-delivery',
+    namespace: SYSTEM,
+    counter: 1,
+    targets: [{ kind: 'syslog', name: 'siem', minimum: 'low', host: 'siem.example', port: 6514 }],
+    heartbeatSeconds: 60,
+  }),
   'trust-anchors': async () => ({ kind: 'trust-anchors', namespace: PROD, counter: 2, anchors: [{ ...ANCHOR, name: 'next' }] }),
   administrator: async () => ({
     kind: 'administrator',

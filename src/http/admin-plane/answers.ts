@@ -1,6 +1,7 @@
 /** The form of every JSON answer of the admin plane. Strict, so that what is documented is all there is. */
 import { z } from 'zod';
 import { COLLATERAL_TYPES } from '../../attestation/port.ts';
+import { ALERT_LEVELS } from '../../audit/record.ts';
 import { CLASS_NAMES } from '../../domain/classes.ts';
 import { WORKLOAD_KINDS } from '../../domain/evidence.ts';
 import { WRAP_ALGORITHMS, WRAP_TIERS } from '../../domain/kek-wrap.ts';
@@ -55,6 +56,24 @@ export const versions = z.strictObject({
   ),
   next: id.optional(),
 });
+export const alert = z.strictObject({
+  recordId: id,
+  raisedAt: time,
+  rule: z.string(),
+  ruleId: z.uuid(),
+  title: z.string(),
+  level: z.enum(ALERT_LEVELS),
+  matches: z.int(),
+  /** Indexes of the first and the last record that made it fire. */
+  first: z.int(),
+  last: z.int(),
+  group: z.record(z.string(), z.string()),
+  /** `repeated`: one about the same was sent a moment ago; `storm`: there were too many; `nowhere`: nobody is to be told. */
+  sending: z.enum(['sent', 'repeated', 'storm', 'nowhere']),
+  /** What the vault stopped by itself. */
+  acted: z.string().optional(),
+});
+export const alerts = z.strictObject({ alerts: z.array(alert), next: id.optional() });
 export const startedVersion = z.strictObject({ versionId: id });
 export const object = z.strictObject({ path: z.string(), size: z.int().min(0), sha256: digest });
 export const uploaded = z.strictObject({ versionId: id, model: name, class: className, objects: z.array(object) });

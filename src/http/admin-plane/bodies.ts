@@ -1,5 +1,6 @@
 /** The form of every request body of the admin plane. Strict: an unknown member is a mistake, not a hint. */
 import { z } from 'zod';
+import { alertDelivery as alertDeliveryForm } from '../../documents/alert-delivery.ts';
 import { trustAnchorList } from '../../documents/anchors.ts';
 import { issuer, tokenSubject } from '../../documents/forms.ts';
 import { referenceValue } from '../../documents/reference-values.ts';
@@ -7,7 +8,7 @@ import { workloadIdentity } from '../../documents/workload-identity.ts';
 import { CLASS_NAMES } from '../../domain/classes.ts';
 import { VaultError } from '../../domain/errors.ts';
 import type { WorkloadKind } from '../../domain/evidence.ts';
-import { parseDigest, parseId, parseName, parseObjectPath, type VersionId } from '../../domain/ids.ts';
+import { parseDigest, parseId, parseName, parseObjectPath, type RecordId, type VersionId } from '../../domain/ids.ts';
 import { KEYS_PER_SECOND } from '../../domain/key-state.ts';
 
 function checked<T>(parse: (text: string) => T) {
@@ -51,6 +52,17 @@ export const finish = z.strictObject({
   attributes,
 });
 export const policySet = z.strictObject({ counter, policies: z.record(z.string().max(64), z.string().max(65_536)) });
+/** Sigma files, text by name. */
+export const alertRules = z.strictObject({ counter, rules: z.record(z.string().max(70), z.string().max(65_536)) });
+export const alertDelivery = alertDeliveryForm.extend({ counter });
+export const alertPage = z.strictObject({
+  limit: z
+    .string()
+    .regex(/^(?:[1-9][0-9]?|100)$/)
+    .default('100')
+    .transform(Number),
+  before: checked((text) => parseId<RecordId>(text, 'before')).optional(),
+});
 export const referenceValues = z.strictObject({ counter, values: z.array(referenceValue).max(10_000) });
 export const trustAnchors = z.strictObject({ counter, anchors: trustAnchorList });
 export const alias = z.strictObject({ versionId: checked((text) => parseId<VersionId>(text, 'versionId')) });

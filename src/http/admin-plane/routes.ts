@@ -8,6 +8,7 @@ import { healthRoutes } from '../health.ts';
 import { withOpenApi } from '../openapi.ts';
 import type { Route } from '../route.ts';
 import { administratorRoutes } from './administrators.ts';
+import { alertRoutes } from './alerts.ts';
 import { adminCallers } from './callers.ts';
 import { collateralRoutes } from './collateral.ts';
 import { documentRoutes } from './documents.ts';
@@ -37,5 +38,6 @@ export function adminPlaneRoutes(vault: Vault, readiness = createReadiness(vault
     ...peopleRoutes(vault, callers),
     ...keyRoutes(vault, callers),
     ...logRoutes(vault, callers),
+    ...alertRoutes(vault, callers),
   ]);
 }

@@ -1,6 +1,7 @@
 /** Schema versions go forward only: number n of the list takes a database from n-1 to n, in one transaction, and is never edited once released. */
 import type Database from 'better-sqlite3';
 import { VaultError } from '../../domain/errors.ts';
+import { SCHEMA_ALERTS } from './alerts.ts';
 import { SCHEMA_ATTESTATION } from './attestation.ts';
 import { SCHEMA_CURSORS } from './cursors.ts';
 import { SCHEMA_WITNESSED } from './log.ts';
@@ -17,6 +18,7 @@ export const MIGRATIONS: readonly string[] = [
   SCHEMA_SEARCH,
   SCHEMA_WITNESSED,
   SCHEMA_ERASURE,
+  SCHEMA_ALERTS,
 ];
 
 /** 0 for an empty file. */

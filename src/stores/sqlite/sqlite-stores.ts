@@ -1,5 +1,6 @@
 /** All relational stores on one SQLite file. Several instances, in this process or others, may have the same file open. */
 import type { Stores } from '../port.ts';
+import { sqliteAlerts } from './alerts.ts';
 import { sqliteApprovals } from './approvals.ts';
 import { sqliteAttestation } from './attestation.ts';
 import { sqliteCatalog } from './catalog.ts';
@@ -31,6 +32,7 @@ export async function openSqliteStores(options: DatabaseOptions): Promise<Stores
     attestation: sqliteAttestation(join),
     log: sqliteLog(join),
     cursors: sqliteCursors(join),
+    alerts: sqliteAlerts(join),
     search: sqliteSearch(join),
     purgeDeleted: () => unitOfWork.purgeDeleted(),
     close: () => unitOfWork.close(),

@@ -3,6 +3,7 @@
  * To add one: its type here, its kind in domain/operation.ts, a file beside this one that exports its `OperationSpec`, a line in registry.ts.
  */
 import type { Loggable, RecordDraft } from '../../audit/record.ts';
+import type { AlertDelivery } from '../../documents/alert-delivery.ts';
 import type { SignedDocument } from '../../documents/port.ts';
 import type { ClassName } from '../../domain/classes.ts';
 import type { ReferenceValue, TrustAnchor } from '../../domain/evidence.ts';
@@ -91,6 +92,12 @@ export interface DestroyVersion extends Next<'destroy-version'> {
   readonly versionDigest?: Digest;
   readonly state: 'decided' | 'kept';
 }
+/** The rules that watch the access log, of the vault as a whole: replaced whole. */
+export interface SetAlertRules extends Next<'alert-rules'> {
+  readonly rules: Readonly<Record<string, string>>;
+}
+/** Where alerts are sent. */
+export interface SetAlertDelivery extends Next<'alert-delivery'>, AlertDelivery {}
 /** Lifts a block, a suspension or a lockdown. Says what it stops, so that whoever consents sees it. */
 export interface Lift extends Of<'lift'>, Pick<Stop, 'stopId' | 'scope' | 'target'> {}
 
@@ -116,7 +123,9 @@ export type Operation =
   | SetRecoveryKey
   | DestroyVersion
   | Lift
-  | ErasePerson;
+  | ErasePerson
+  | SetAlertRules
+  | SetAlertDelivery;
 
 /** One person's consent to one exact operation. */
 export interface Consent {

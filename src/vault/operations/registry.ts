@@ -3,6 +3,7 @@ import type { SignedDocument } from '../../documents/port.ts';
 import type { Tx } from '../../domain/unit-of-work.ts';
 import type { AdminAction } from '../../policy/actions.ts';
 import { setAdministrator } from './administrator.ts';
+import { setAlertDelivery, setAlertRules } from './alerts.ts';
 import { setAlias } from './alias.ts';
 import { changeClass } from './class-change.ts';
 import { destroyKey, keepKey } from './destroy-key.ts';
@@ -34,6 +35,8 @@ const OPERATIONS: Registry = {
   'key-periods': setKeyPeriods,
   'recovery-key': setRecoveryKey,
   'destroy-version': destroyVersion,
+  'alert-rules': setAlertRules,
+  'alert-delivery': setAlertDelivery,
   lift,
   'erase-person': erasePerson,
 };

@@ -46,6 +46,10 @@ export function summaryOf(operation: Operation): string {
       return operation.state === 'decided'
         ? `Destroy version ${operation.versionId} for good once the waiting period is over; it is released to nobody from now on`
         : `Keep version ${operation.versionId}, which waits to be destroyed`;
+    case 'alert-rules':
+      return replacement('alert rules', operation.namespace, Object.keys(operation.rules));
+    case 'alert-delivery':
+      return `Send alerts to ${operation.targets.length}: ${listed(operation.targets.map(({ name, kind, host }) => `${name} (${kind} ${host})`))}`;
     case 'lift':
       return `Lift the stop ${operation.stopId}`;
     case 'erase-person':

@@ -1,0 +1,116 @@
+/** What runs beside the releases to notice and to tell: the watch, and the sending of alerts. Part of the composition root. */
+import { X509Certificate } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { SequencerEvent } from './audit/sequencer.ts';
+import type { Config } from './config/config.ts';
+import type { Clock } from './domain/clock.ts';
+import { codeOf, type ErrorCode } from './domain/errors.ts';
+import type { Logger } from './telemetry/logger.ts';
+import { deliverAlerts, type SecretOf } from './vault/alert-delivery.ts';
+import { raiseAtOnce } from './vault/alert-watch.ts';
+import type { Vault } from './vault/vault.ts';
+import { createWatch, type Expiring, type Watch } from './vault/watch.ts';
+
+const ROUND_MS = 1_000;
+
+/** What a keeper says of itself (keys/keeper). */
+interface KeeperEvent {
+  readonly event: string;
+  readonly detail: string;
+  readonly code?: ErrorCode;
+}
+
+export interface Watching {
+  /** Of the sequencer and the keeper, which may speak before there is a vault to record it. */
+  onSequencer(event: SequencerEvent): void;
+  onKeeper(event: KeeperEvent): void;
+  unwrapped(): void;
+  /** Call what it returns to stop. */
+  start(vault: Vault): () => Promise<void>;
+}
+
+export function createWatching(config: Config, clock: Clock, log: Logger): Watching {
+  let watch: Watch | undefined;
+  let vault: Vault | undefined;
+
+  const halted = async (event: Extract<SequencerEvent, { kind: 'halted' }>) => {
+    if (vault !== undefined)
+      await raiseAtOnce('log.halted', event.code, vault).catch((error) => log.error('no alert', { code: codeOf(error) }));
+  };
+
+  return {
+    onSequencer(event) {
+      if (event.kind === 'conflict') void watch?.note('log.conflict', { detail: 'another signer published first' });
+      if (event.kind === 'halted') void halted(event);
+    },
+    onKeeper({ event, detail, code }) {
+      if (!QUIET.has(event)) void watch?.note('hsm.event', { reason: code, detail: `${event}: ${detail}` });
+    },
+    unwrapped: () => watch?.unwrapped(),
+    start(running) {
+      vault = running;
+      const onFailure = (error: unknown) => log.warn('the watch could not write', { code: codeOf(error) });
+      watch = createWatch(running, { clock, expiring: () => certificatesOf(config), onFailure });
+      const secretOf = secretsIn(config.alertSecrets);
+      const watching = watch;
+      return everySecond(async () => {
+        await watching.tick();
+        await deliverAlerts(running, secretOf);
+      }, onFailure);
+    },
+  };
+}
+
+/** What a keeper says when all is well. */
+const QUIET: ReadonlySet<string> = new Set(['connected', 'ready', 'started', 'login', 'line']);
+
+function everySecond(work: () => Promise<void>, onFailure: (error: unknown) => void): () => Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  let stopped = false;
+  let round: Promise<void> = Promise.resolve();
+  const next = () => {
+    if (stopped) return;
+    timer = setTimeout(() => {
+      round = work().catch(onFailure).then(next);
+    }, ROUND_MS);
+  };
+  next();
+  return async () => {
+    stopped = true;
+    clearTimeout(timer);
+    await round;
+  };
+}
+
+async function certificatesOf({ dataPlane, adminPlane }: Config): Promise<readonly Expiring[]> {
+  const planes = [
+    ['certificate of the data plane', dataPlane.certificate],
+    ['certificate of the admin plane', adminPlane.certificate],
+  ] as const;
+  return Promise.all(
+    planes.map(async ([name, file]) => {
+      const { validFromDate: from, validToDate: to } = new X509Certificate(await readFile(file));
+      return { name, from, to };
+    }),
+  );
+}
+
+/** One file for each target: `<name>.secret`. Read each time, so that a secret can be changed while the vault serves. */
+function secretsIn(folder: string | undefined): SecretOf {
+  return async (target) => {
+    if (folder === undefined) return undefined;
+    const text = await readFile(join(folder, `${target}.secret`), 'utf8').catch(() => undefined); // absent, or not ours to read
+    if (text === undefined) return undefined;
+    const secret = text.trim();
+    // Standard Webhooks writes its secrets in this form.
+    return secret.startsWith('whsec_') ? Buffer.from(secret.slice('whsec_'.length), 'base64') : Buffer.from(secret, 'utf8');
+  };
+}
+
+export function logKeeperEvent(event: KeeperEvent, log: Logger): void {
+  const fields = { event: event.event, detail: event.detail, code: event.code };
+  if (event.event === 'connected' || event.event === 'ready' || event.event === 'started' || event.event === 'login')
+    log.info('keeper', fields);
+  else log.warn('keeper', fields);
+}
