@@ -1,5 +1,5 @@
 /** Finds the requester that evidence without a lasting key is of (docs/decisions/010-workloads.md). For every kind in WORKLOAD_KINDS. */
-import { type EnrolledWorkload, type Refusal, refuse, type WorkloadKind, workloadAttesterKey } from '../domain/evidence.ts';
+import { type EnrolledWorkload, failedClaim, type Refusal, refuse, type WorkloadKind, workloadAttesterKey } from '../domain/evidence.ts';
 import { FACTS, type Facts, factText } from '../domain/facts.ts';
 import type { VerificationContext } from './port.ts';
 
@@ -13,19 +13,26 @@ export async function findWorkload(
   { attester, namespace }: Pick<VerificationContext, 'attester' | 'namespace'>,
 ): Promise<EnrolledWorkload | Refusal> {
   const found: EnrolledWorkload[] = [];
+  const tried: Array<readonly [fact: string, value: string]> = [];
   for (const fact of identifyingFacts(kind)) {
     const value = Object.hasOwn(facts, fact) ? factText(facts[fact] ?? '') : '';
     if (/^0*$/.test(value)) continue;
+    tried.push([fact, value]);
     const known = await attester(workloadAttesterKey(kind, { fact, value }));
     if (known === undefined || !('identity' in known)) continue;
     const same = known.kind === kind && known.identity.fact === fact && known.identity.value === value && known.namespace === namespace;
     if (same) found.push(known);
   }
   const [only, ...more] = found;
-  if (only === undefined)
-    return refuse('attester_key_unknown', `no requester of this namespace is enrolled by a fact of this ${kind} evidence`);
+  if (only === undefined) {
+    const failed = tried.map(([claim, seen]) => ({ claim, expected: ['of somebody enrolled'], seen }));
+    return refuse('attester_key_unknown', `no requester of this namespace is enrolled by a fact of this ${kind} evidence`, { failed });
+  }
   if (more.length === 0) return only;
-  return refuse('attester_ambiguous', `the evidence is of several requesters: ${found.map(({ name }) => name).join(', ')}`);
+  const names = found.map(({ name }) => name).join(', ');
+  return refuse('attester_ambiguous', `the evidence is of several requesters: ${names}`, {
+    failed: failedClaim('requester', 'one', names),
+  });
 }
 
 function identifyingFacts(kind: WorkloadKind): readonly string[] {

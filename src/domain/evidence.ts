@@ -137,6 +137,15 @@ export function failedBytes(claim: string, expected: Uint8Array, seen: Uint8Arra
   return [{ claim, expected: [toHex(expected)], ...(seen && { seen: toHex(seen) }) }];
 }
 
+/** What an examination by its own words found wrong with `what`. */
+export function failedFindings(what: string, findings: readonly string[]): readonly FailedClaim[] {
+  return [{ claim: what, expected: ['authentic'], seen: findings.join(', ') }];
+}
+
+export function failedClaim(claim: string, expected: string | readonly string[], seen?: string): readonly FailedClaim[] {
+  return [{ claim, expected: typeof expected === 'string' ? [expected] : expected, ...(seen !== undefined && { seen }) }];
+}
+
 export function refuse(code: ErrorCode, detail: string, known: Omit<Refusal, 'refused' | 'code' | 'detail'> = {}): Refusal {
   return { refused: true, code, detail, ...known };
 }

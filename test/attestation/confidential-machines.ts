@@ -19,6 +19,7 @@ import {
 import { parseDigest } from '../../src/domain/ids.ts';
 import { makeHcl, quoteOf } from './azure-maker.ts';
 import { issueCrl } from './crl-maker.ts';
+import { bstr, type Members, makeDocument, map, membersOf, startEnclave, uint } from './nitro-enclave.ts';
 import { buildDevice, makeReport as makeGpuReport, measurementOf, pemOf, rimAuthority, rimText, signRim } from './nvidia-device.ts';
 import { makeAk, publicArea } from './quote-maker.ts';
 import { CHIP_ID, makeReport, makeSnpLine, TCB } from './snp-maker.ts';
@@ -30,7 +31,10 @@ export type Asked = Omit<BindingInputs, 'additionalEvidenceDigest' | 'hpkePublic
 
 /** Makers whose publications count on that day. */
 export async function makeConfidentialMachines(day: Date) {
+  const hour = 3_600_000; // milliseconds
+  const [from, until] = [new Date(day.getTime() - hour), new Date(day.getTime() + 24 * hour)];
   const [intel, device, rims, snp] = await Promise.all([makeIntelWorld(), buildDevice(), rimAuthority(), makeSnpLine('Genoa')]);
+  const enclave = await startEnclave('P-384', from, until);
   const [pck, { der: vcek, keys: chip }] = await Promise.all([makePck(intel), snp.key({ tcb: TCB.Genoa.extensions })]);
   const ak = makeAk();
   const gpu = async (asked: Asked, nonce = gpuNonce(asked), of = device): Promise<Evidence> => ({
@@ -42,6 +46,7 @@ export async function makeConfidentialMachines(day: Date) {
   return {
     anchors: [
       { kind: 'tdx', name: 'intel', certificate: toBase64(intel.root.der) },
+      { kind: 'nitro', name: 'aws', certificate: toBase64(enclave.bundle[0]?.der ?? new Uint8Array(0)) },
       { kind: 'sev-snp', name: 'amd', certificate: toBase64(snp.pinned.certificate) },
       { kind: 'nvidia-gpu', name: 'devices', certificate: rootOf(device.chain) },
       { kind: 'nvidia-gpu', name: 'rims', certificate: rootOf(rims), use: 'reference-values' },
@@ -49,6 +54,7 @@ export async function makeConfidentialMachines(day: Date) {
     referenceValues: [
       { id: 'td-image', kind: 'tdx', claims: { mrtd: ['cd'.repeat(48)] } },
       { id: 'snp-image', kind: 'sev-snp', claims: { measurement: ['ab'.repeat(48)] } },
+      { id: 'enclave', kind: 'nitro', claims: { pcr0: ['01'.repeat(48)] } },
       { id: 'gpu', kind: 'nvidia-gpu', claims: { driverVersion: ['590.12'], vbiosVersion: ['96.00.A5.00.01'] } },
       {
         id: 'boot',
@@ -61,6 +67,7 @@ export async function makeConfidentialMachines(day: Date) {
     identities: {
       tdx: { fact: 'mrtd', value: 'cd'.repeat(48) },
       'sev-snp': { fact: 'measurement', value: 'ab'.repeat(48) },
+      nitro: { fact: 'pcr0', value: '01'.repeat(48) },
       tpm2: { fact: 'akName', value: akName },
     },
     collateral: [
@@ -71,6 +78,8 @@ export async function makeConfidentialMachines(day: Date) {
       row('amd-chain', 'Genoa/VCEK', snp.chain(), day),
     ],
     gpu,
+    /** What these tests damage: the makers' keys. */
+    world: { intel, pck, snp, chip, vcek, enclave, ak },
     /** A GPU of another maker's: its chain leads to a root of the same name. */
     strangeGpu: async (asked: Asked) => gpu(asked, gpuNonce(asked), await buildDevice()),
     tdx: (asked: Asked, beside: readonly Evidence[] = [], reportData = reportDataOf(asked, beside)): Evidence => ({
@@ -81,6 +90,10 @@ export async function makeConfidentialMachines(day: Date) {
       kind: 'sev-snp',
       body: { report: toBase64(makeReport({ tcb: TCB.Genoa.raw, reportData }, chip.privateKey)) },
     }),
+    nitro: async (asked: Asked, change: Members = {}, of = enclave): Promise<Evidence> => {
+      const bound = { user_data: bstr(reportDataOf(asked, [])), nonce: bstr(asked.challengeNonce), timestamp: uint(day.getTime()) };
+      return nitroPiece(await makeDocument(of, { payload: map(...membersOf(of, { ...bound, ...change })) }));
+    },
     /** The TPM of that guest, as its paravisor shows it. */
     vtpm: async (asked: Asked, beside: readonly Evidence[] = []): Promise<Evidence> => ({
       kind: 'tpm2',
@@ -89,6 +102,8 @@ export async function makeConfidentialMachines(day: Date) {
   };
 }
 export type ConfidentialMachines = Awaited<ReturnType<typeof makeConfidentialMachines>>;
+
+export const nitroPiece = (document: Uint8Array): Evidence => ({ kind: 'nitro', body: { document: toBase64(document) } });
 
 export function bindingOf(asked: Asked, beside: readonly Evidence[]): Uint8Array {
   const digest = additionalEvidenceDigest([{ kind: 'first', body: {} }, ...beside]);

@@ -15,21 +15,30 @@ export const NITRO_NOW = new Date('2026-01-15T10:30:00Z');
 const LEAF_FROM = new Date('2026-01-15T10:00:00Z');
 const LEAF_UNTIL = new Date('2026-01-15T13:00:00Z');
 
-export async function startEnclave(leafCurve: 'P-256' | 'P-384' = 'P-384'): Promise<Enclave> {
+export async function startEnclave(leafCurve: 'P-256' | 'P-384' = 'P-384', from = LEAF_FROM, until = LEAF_UNTIL): Promise<Enclave> {
   const root = await issue({ name: 'aws.nitro-enclaves', notBefore: AFTER, ...P384 });
   const region = await issue({ name: 'region.aws.nitro-enclaves', issuer: root, ...P384, extensions: [ca(2), certSign] });
   const zone = await issue({ name: 'zone.aws.nitro-enclaves', issuer: region, ...P384, extensions: [ca(1), certSign] });
   const instance = await issue({ name: 'i-0123456789.aws.nitro-enclaves', issuer: zone, ...P384, extensions: [ca(0), certSign] });
-  const validity = { notBefore: LEAF_FROM, notAfter: LEAF_UNTIL };
-  const leaf = await issue({
+  const bundle = [root, region, zone, instance];
+  return { bundle, leaf: await leafUnder(bundle, { curve: leafCurve, from, until }) };
+}
+
+/** Signs documents in those hours. */
+export function leafUnder(
+  bundle: Enclave['bundle'],
+  { curve, from, until }: { curve: 'P-256' | 'P-384'; from: Date; until: Date },
+): Promise<Issued> {
+  const issuer = bundle.at(-1);
+  return issue({
     name: 'i-0123456789-enc01',
-    issuer: instance,
+    ...(issuer && { issuer }),
     ...P384,
-    curve: leafCurve,
-    ...validity,
+    curve,
+    notBefore: from,
+    notAfter: until,
     extensions: [notCa, digitalSignature],
   });
-  return { bundle: [root, region, zone, instance], leaf };
 }
 
 /** CBOR, spelled out so that a test can misspell it. */

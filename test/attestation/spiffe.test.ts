@@ -14,6 +14,7 @@ import { toBase64 } from '../../src/domain/bytes.ts';
 import { attesterKeyOf, type EnrolledWorkload, isRefusal, type SpiffeAnchor } from '../../src/domain/evidence.ts';
 import { problemsOfFacts } from '../../src/domain/facts.ts';
 import type { Namespace, SubjectId } from '../../src/domain/ids.ts';
+import { evidenceVerifierContract } from '../contract/evidence-verifier.ts';
 import { ca, certSign, digitalSignature, type Issued, issue, notCa } from './test-ca.ts';
 import { at, contextWith, KEY, makeKey, NOW, tokenOf } from './token-issuer.ts';
 
@@ -63,6 +64,19 @@ async function codeOf(body: object, over: Partial<VerificationContext> = {}): Pr
   return isRefusal(answer) ? answer.code : 'verified';
 }
 const chain = (...certificates: Issued[]) => ({ certificates: certificates.map(({ der }) => toBase64(der)) });
+
+evidenceVerifierContract('spiffe (X.509-SVID)', async () => ({
+  verifier,
+  body: chain(svid, authority),
+  context: context(),
+  elsewhere: [{ spki: new Uint8Array(91) }, { spki: new Uint8Array(0) }, { spki: spki.slice(0, -1) }],
+}));
+evidenceVerifierContract('spiffe (JWT-SVID)', async () => ({
+  verifier,
+  body: { token: await tokenOf({ sub: ID, aud: 'vault', exp: at(300) }) },
+  context: context(),
+  elsewhere: [],
+}));
 
 describe('an X.509-SVID', () => {
   test('says who holds the key of this connection, and nothing of freshness or hardware', async () => {

@@ -1,6 +1,6 @@
 /** What any EvidenceVerifier must do. A new kind passes this before anything of its own is asked. */
 import { describe, expect, test } from '@jest/globals';
-import { KINDS } from '../../src/attestation/kinds.ts';
+import { KINDS, provedBy } from '../../src/attestation/kinds.ts';
 import type { EvidenceVerifier, VerificationContext } from '../../src/attestation/port.ts';
 import { attesterOf, isRefusal } from '../../src/domain/evidence.ts';
 import { problemsOfFacts } from '../../src/domain/facts.ts';
@@ -11,6 +11,8 @@ export interface EvidenceSample {
   /** Genuine evidence, and a context in which it must verify. */
   readonly body: Readonly<Record<string, unknown>>;
   readonly context: VerificationContext;
+  /** Contexts of others, where the evidence is not bound by B. An empty list: it is nobody's but its bearer's, and must say so. */
+  readonly elsewhere?: ReadonlyArray<Partial<VerificationContext>>;
 }
 
 export function evidenceVerifierContract(name: string, makeSample: () => EvidenceSample | Promise<EvidenceSample>): void {
@@ -23,6 +25,12 @@ export function evidenceVerifierContract(name: string, makeSample: () => Evidenc
       const answer = await verifyWith(change);
       return isRefusal(answer) ? answer.code : 'verified';
     };
+
+    /** The code, and for the administrator what was expected. */
+    const saysWhat = (code: string) => ({
+      code,
+      failed: expect.arrayContaining([expect.objectContaining({ claim: expect.any(String), expected: expect.any(Array) })]),
+    });
 
     test('verifies genuine evidence and says whose it is', async () => {
       const { verifier, context } = await makeSample();
@@ -38,16 +46,19 @@ export function evidenceVerifierContract(name: string, makeSample: () => Evidenc
     });
 
     test('refuses evidence bound to anything else', async () => {
-      const { context } = await makeSample();
+      const { context, elsewhere } = await makeSample();
       const altered = Uint8Array.from(context.binding, (byte, at) => (at === context.binding.length - 1 ? byte ^ 1 : byte));
-      for (const binding of [altered, new Uint8Array(0), context.binding.slice(0, -1)]) {
-        expect(await codeWith({ context: { binding } })).toBe('evidence_binding_mismatch');
-      }
+      const others = elsewhere ?? [altered, new Uint8Array(0), context.binding.slice(0, -1)].map((binding) => ({ binding }));
+      for (const other of others) expect(await verifyWith({ context: other })).toMatchObject(saysWhat('evidence_binding_mismatch'));
+      const claims = await verifyWith({});
+      if (isRefusal(claims)) throw new Error(claims.detail);
+      if (elsewhere !== undefined) expect(provedBy(claims)).toMatchObject({ fresh: false, keyBound: elsewhere.length > 0 });
     });
 
     test('refuses an attester that is not enrolled, or enrolled in another namespace', async () => {
-      expect(await codeWith({ context: { attester: async () => undefined } })).toBe('attester_key_unknown');
-      expect(await codeWith({ context: { namespace: 'elsewhere' as Namespace } })).toBe('attester_key_unknown');
+      for (const context of [{ attester: async () => undefined }, { namespace: 'elsewhere' as Namespace }]) {
+        expect(await verifyWith({ context })).toMatchObject(saysWhat('attester_key_unknown'));
+      }
     });
 
     test('rejects when the store cannot answer, instead of calling the attester unknown', async () => {

@@ -69,6 +69,29 @@ const TRIED = [
   'Disk full: of the blobs',
 ];
 
+/** What evidence may be that is none, from the requirements of attestation: each begins at least one row of "Bad evidence". */
+const BAD_EVIDENCE = [
+  'Evidence of 64 MiB',
+  'Empty evidence',
+  'Evidence of another kind',
+  'Evidence replayed within its life',
+  'Evidence from the future',
+  'Evidence with an expired leaf',
+  'A self-signed root that the attester sends',
+  'A lookalike root',
+  'CBOR with a key twice',
+  'Trailing bytes',
+  'BER instead of DER',
+  'r or s zero',
+  'Curve confusion',
+  'A nonce of the wrong length',
+  'Report data padded, or cut',
+];
+
+test.each(BAD_EVIDENCE)('"%s" has a row under "Bad evidence"', (what) => {
+  expect(rows.some(({ section, situation }) => section === 'Bad evidence' && situation.startsWith(what))).toBe(true);
+});
+
 test.each(TRIED)('"%s" has a row', (what) => {
   expect(rows.filter(({ situation }) => situation.startsWith(what)).length).toBeGreaterThan(0);
 });

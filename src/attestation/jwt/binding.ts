@@ -1,7 +1,7 @@
 /** What ties a token to this request: the nonce that is made of the challenge and the TLS key, or a key confirmation (RFC 7800). */
 import { createPublicKey } from 'node:crypto';
 import { calculateJwkThumbprint } from 'jose';
-import { type JwtAnchor, jwtNonce, jwtNonceHex, type Refusal, refuse } from '../../domain/evidence.ts';
+import { failedClaim, type JwtAnchor, jwtNonce, jwtNonceHex, type Refusal, refuse } from '../../domain/evidence.ts';
 import { type PublicJwk, readJwk } from '../../domain/jwk.ts';
 import type { VerificationContext } from '../port.ts';
 import type { JsonObject } from '../strict-json.ts';
@@ -19,9 +19,11 @@ export async function bindingOf(claims: JsonObject, anchor: JwtAnchor, context: 
   if (wrong !== undefined) return wrong;
   const cnf = claimAt(claims, ['cnf']);
   if (cnf !== undefined && !(await confirms(cnf, context.spki))) {
+    const failed = failedClaim('cnf', (await thumbprintOf(context.spki)) ?? 'a key that has a JWK');
     return refuse(
       'evidence_binding_mismatch',
       'the token names (cnf) another key than the one on the connection, or names it in a way not known',
+      { failed },
     );
   }
   return { fresh: nonceClaim !== undefined, keyBound: nonceClaim !== undefined || cnf !== undefined };

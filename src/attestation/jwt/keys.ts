@@ -2,7 +2,7 @@
 import type { KeyObject } from 'node:crypto';
 import { compactVerify, errors } from 'jose';
 import { fromBase64 } from '../../domain/bytes.ts';
-import { isRefusal, type JwtAnchor, type Refusal, refuse } from '../../domain/evidence.ts';
+import { failedClaim, failedFindings, isRefusal, type JwtAnchor, type Refusal, refuse } from '../../domain/evidence.ts';
 import { fits, JWS_ALGORITHMS, type JwsAlgorithm, keyOf, type PublicJwk } from '../../domain/jwk.ts';
 import type { Certificate } from '../x509/certificate.ts';
 import type { Token } from './evidence.ts';
@@ -35,7 +35,10 @@ export async function verifiedSigner(token: Token, anchor: JwtAnchor, keySets: K
     await compactVerify(token.compact, key, { algorithms: [alg] });
     return signer;
   } catch (error) {
-    if (error instanceof errors.JOSEError) return refuse('evidence_signature_invalid', 'the signature of the token does not verify');
+    if (error instanceof errors.JOSEError) {
+      const failed = failedClaim('signature', `of ${token.kid ?? 'the one key'} of ${anchor.name}`);
+      return refuse('evidence_signature_invalid', 'the signature of the token does not verify', { failed });
+    }
     throw error;
   }
 }
@@ -55,7 +58,8 @@ async function keyOfSet(token: Token, anchor: JwtAnchor, alg: JwsAlgorithm, keyS
   const jwk = find(await keysOf(anchor, keySets, (keys) => find(keys) !== undefined));
   const key = jwk && importedKey(jwk);
   if (key !== undefined) return { key, path: [] };
-  return refuse('endorsement_untrusted', 'the issuer has no key, or not exactly one, that the token names and that fits');
+  const failed = failedClaim('kid', `one key for ${alg}`, token.kid ?? 'none');
+  return refuse('endorsement_untrusted', 'the issuer has no key, or not exactly one, that the token names and that fits', { failed });
 }
 
 /** Sets and anchors are read once and never changed, and importing a key takes as long as verifying with it. */
@@ -73,9 +77,10 @@ function keyOfChain({ x5c }: Token, roots: readonly string[], now: Date): Signer
   const { problems, leaf, path = [] } = verifyX5c(x5c, trust, now);
   if (leaf !== undefined && problems.length === 0) return { key: leaf.publicKey, path };
   const dated = problems.some((problem) => problem === 'certificate_expired' || problem === 'certificate_not_yet_valid');
+  const known = { failed: failedFindings('x5c', problems) };
   return dated
-    ? refuse('evidence_expired', 'a certificate of the issuer is not valid at this time')
-    : refuse('endorsement_untrusted', `the chain in the header does not lead to a root of the issuer: ${problems.join(', ')}`);
+    ? refuse('evidence_expired', 'a certificate of the issuer is not valid at this time', known)
+    : refuse('endorsement_untrusted', `the chain in the header does not lead to a root of the issuer: ${problems.join(', ')}`, known);
 }
 
 async function keysOf(anchor: JwtAnchor, keySets: KeySets, suits: (keys: readonly PublicJwk[]) => boolean): Promise<readonly PublicJwk[]> {

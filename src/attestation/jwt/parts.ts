@@ -3,10 +3,10 @@
  * Verified, their claims stand below `submods` of the overall one, where an attached submodule would stand.
  */
 import { sha256Hex, utf8 } from '../../domain/bytes.ts';
-import { isRefusal, type JwtAnchor, type Refusal, refuse } from '../../domain/evidence.ts';
+import { failedClaim, isRefusal, type JwtAnchor, type Refusal, refuse } from '../../domain/evidence.ts';
 import type { JsonObject } from '../strict-json.ts';
 import { checkNonce } from './binding.ts';
-import { claimAt, endOf } from './claims.ts';
+import { claimAt, endOf, plainText } from './claims.ts';
 import type { Token } from './evidence.ts';
 import { checkHeader } from './header.ts';
 import type { KeySets } from './key-sets.ts';
@@ -37,7 +37,11 @@ export async function attachParts(token: Token, context: PartsContext): Promise<
 
 /** By the same issuer, for the same nonce, in its time. */
 async function verifyPart(part: Token, { anchor, keySets, now, binding }: PartsContext): Promise<Date | Refusal> {
-  if (claimAt(part.claims, ['iss']) !== anchor.issuer) return refuse('endorsement_untrusted', 'a part is of another issuer');
+  const issuer = claimAt(part.claims, ['iss']);
+  if (issuer !== anchor.issuer) {
+    const failed = failedClaim('iss of a part', anchor.issuer, plainText(issuer, 512));
+    return refuse('endorsement_untrusted', 'a part is of another issuer', { failed });
+  }
   const wrong =
     checkHeader(part, anchor) ?? (await verifySignature(part, anchor, keySets, now)) ?? checkNonce(part.claims, anchor, binding);
   return wrong ?? endOf(part.claims, anchor, now);

@@ -1,6 +1,7 @@
 /** EvidenceVerifier of kind `jwt`: a token of an issuer that a trust anchor names, about a subject that was enrolled. */
 import {
   type EnrolledJwt,
+  failedClaim,
   isRefusal,
   type JwtAnchor,
   jwtAttesterKey,
@@ -60,7 +61,11 @@ export async function verifyToken(
   keySets: KeySets,
 ): Promise<{ readonly anchor: JwtAnchor; readonly end: Date; readonly path: readonly Certificate[] } | Refusal> {
   const anchor = anchorOf(token, anchors);
-  if (anchor === undefined) return refuse('endorsement_untrusted', 'the issuer of the token is no trust anchor, or stands in two of them');
+  if (anchor === undefined) {
+    const issuers = anchors.flatMap((one) => (one.kind === 'jwt' ? [one.issuer] : [])).slice(0, 8);
+    const failed = failedClaim('iss', issuers, plainText(claimAt(token.claims, ['iss']), MAX_SUBJECT_CHARS));
+    return refuse('endorsement_untrusted', 'the issuer of the token is no trust anchor, or stands in two of them', { failed });
+  }
   const misplaced = checkHeader(token, anchor);
   if (misplaced !== undefined) return misplaced;
   const signer = await verifiedSigner(token, anchor, keySets, now);
@@ -83,12 +88,14 @@ async function findEnrolled({ claims }: Token, anchor: JwtAnchor, context: Verif
   const attester = await context.attester(jwtAttesterKey(anchor.issuer, subject));
   const same = attester?.kind === 'jwt' && attester.issuer === anchor.issuer && attester.subject === subject;
   if (same && attester.namespace === context.namespace) return attester;
-  return refuse('attester_key_unknown', `${subject} of this issuer is not enrolled in this namespace`);
+  const failed = failedClaim((anchor.subjectClaim ?? ['sub']).join('.'), 'of somebody enrolled', subject);
+  return refuse('attester_key_unknown', `${subject} of this issuer is not enrolled in this namespace`, { failed });
 }
 
 /** A token that answers no challenge could be shown again by whoever saw it. */
 async function spendOnce({ claims }: Token, { issuer }: JwtAnchor, end: Date, context: VerificationContext): Promise<Refusal | undefined> {
   const tokenId = plainText(claimAt(claims, ['jti']));
   if (tokenId === undefined) return refuse('evidence_malformed', 'a token without our nonce needs an id (jti), so that it is good once');
-  return (await context.spendTokenId(issuer, tokenId, end)) ? undefined : refuse('token_spent', 'ask the issuer for another one');
+  if (await context.spendTokenId(issuer, tokenId, end)) return undefined;
+  return refuse('token_spent', 'ask the issuer for another one', { failed: failedClaim('jti', 'never shown before', tokenId) });
 }

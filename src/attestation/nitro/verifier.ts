@@ -1,7 +1,15 @@
 /** Verifies evidence of kind `nitro` (docs/formats/evidence-nitro.md). */
 import { equalBytes, toHex } from '../../domain/bytes.ts';
 import type { ErrorCode } from '../../domain/errors.ts';
-import { failedBytes, isRefusal, type Refusal, refuse, teeReportData, type VerifiedWorkload } from '../../domain/evidence.ts';
+import {
+  failedBytes,
+  failedFindings,
+  isRefusal,
+  type Refusal,
+  refuse,
+  teeReportData,
+  type VerifiedWorkload,
+} from '../../domain/evidence.ts';
 import type { Facts } from '../../domain/facts.ts';
 import { certificateEndorsements } from '../endorsements.ts';
 import type { EvidenceVerifier, VerificationContext } from '../port.ts';
@@ -53,7 +61,9 @@ async function verify(
 
 function refusalOf({ findings }: ExaminedDocument): Refusal | undefined {
   const [code] = findings.flatMap((word) => (word === 'debug_enabled' ? [] : CODES[word]));
-  return code === undefined ? undefined : refuse(code, `the document: ${findings.join(', ')}`);
+  return code === undefined
+    ? undefined
+    : refuse(code, `the document: ${findings.join(', ')}`, { failed: failedFindings('document', findings) });
 }
 
 /** Both: the nonce is the challenge, so that it is fresh; the user data is B, so that it is for this key and vault. */

@@ -2,7 +2,16 @@
 import { createHash } from 'node:crypto';
 import { equalBytes } from '../../domain/bytes.ts';
 import type { ErrorCode } from '../../domain/errors.ts';
-import { failedBytes, gpuNonce, isRefusal, type Refusal, refuse, type VendorRootAnchor, type VerifiedGpu } from '../../domain/evidence.ts';
+import {
+  failedBytes,
+  failedFindings,
+  gpuNonce,
+  isRefusal,
+  type Refusal,
+  refuse,
+  type VendorRootAnchor,
+  type VerifiedGpu,
+} from '../../domain/evidence.ts';
 import type { Facts } from '../../domain/facts.ts';
 import { certificateEndorsements } from '../endorsements.ts';
 import type { PinnedRoot } from '../examination.ts';
@@ -92,7 +101,10 @@ function anchoredRoots({ anchors }: VerificationContext, memo: IssuerMemo): read
 
 function refusalOf({ found }: ExaminedReport): Refusal | undefined {
   const [first] = found;
-  return first === undefined ? undefined : refuse(CODES[first], `the report: ${[...found].join(', ')}`);
+  const words = [...found];
+  return first === undefined
+    ? undefined
+    : refuse(CODES[first], `the report: ${words.join(', ')}`, { failed: failedFindings('report', words) });
 }
 
 function verifiedFacts(

@@ -4,6 +4,8 @@ import type { ErrorCode } from '../../domain/errors.ts';
 import {
   type Endorsement,
   failedBytes,
+  failedClaim,
+  failedFindings,
   isRefusal,
   type Refusal,
   refuse,
@@ -104,11 +106,17 @@ async function findCompanions(evidence: SnpEvidence, report: SnpReport, collater
   const keys = (stated === undefined ? PRODUCTS : [stated]).map((product) => keyName(product, report)); // version 2 does not say which
   const certificate = evidence.certificate ?? (await firstOf(collateral, 'amd-vcek', keys));
   if (certificate === undefined) {
-    return refuse('collateral_missing', `no certificate of the key of chip ${toHex(report.chipId)} at TCB ${toHex(report.reportedTcb)}`);
+    const failed = failedClaim('certificate of the chip', 'with the evidence, or kept', keys.join(', '));
+    return refuse('collateral_missing', `no certificate of the key of chip ${toHex(report.chipId)} at TCB ${toHex(report.reportedTcb)}`, {
+      failed,
+    });
   }
   const product = stated ?? productOfIssuer(certificate);
   const chain = evidence.intermediate ?? (await firstOf(collateral, 'amd-chain', [`${product}/${report.signingKey}`]));
-  if (chain === undefined) return refuse('collateral_missing', 'no certificate of the intermediate between that key and its root');
+  if (chain === undefined) {
+    const failed = failedClaim('certificate of the intermediate', 'with the evidence, or kept', `${product}/${report.signingKey}`);
+    return refuse('collateral_missing', 'no certificate of the intermediate between that key and its root', { failed });
+  }
   const crl = await firstOf(collateral, 'amd-crl', [`${product}`]);
   return { endorsement_key_certificate: certificate, issuer_chain: chain, ...(crl !== undefined && { crl }) };
 }
@@ -137,7 +145,9 @@ async function firstOf(
 
 function refusalOf({ findings }: ExaminedReport): Refusal | undefined {
   const [code] = findings.flatMap((word) => CODES[word] ?? []);
-  return code === undefined ? undefined : refuse(code, `the report: ${findings.join(', ')}`);
+  return code === undefined
+    ? undefined
+    : refuse(code, `the report: ${findings.join(', ')}`, { failed: failedFindings('report', findings) });
 }
 
 function reportOf(report: SnpReport, { findings, product, endorsement }: ExaminedReport, list: Uint8Array | undefined): VerifiedReport {

@@ -1,6 +1,6 @@
 /** JWT-SVID (SPIFFE JWT-SVID, sections 2 to 4): a bearer token about one workload, for one audience. It answers no challenge. */
 import { sha256Hex, utf8 } from '../../domain/bytes.ts';
-import { isRefusal, type JwtAnchor, type Refusal, refuse, type SpiffeAnchor } from '../../domain/evidence.ts';
+import { failedClaim, isRefusal, type JwtAnchor, type Refusal, refuse, type SpiffeAnchor } from '../../domain/evidence.ts';
 import type { JwsAlgorithm } from '../../domain/jwk.ts';
 import { checkAudience, claimAt, endOf, plainText } from '../jwt/claims.ts';
 import { parseJwtEvidence, type Token } from '../jwt/evidence.ts';
@@ -24,12 +24,18 @@ export async function verifyJwtSvid(
   const spiffeId = parseSpiffeId(claimAt(parsed.claims, ['sub']));
   if (spiffeId === undefined) return refuse('evidence_malformed', 'sub is no SPIFFE ID of a workload');
   const anchor = anchors.find(({ trustDomain }) => trustDomain === spiffeId.trustDomain);
-  if (anchor?.jwtAuthorities === undefined) return refuse('endorsement_untrusted', 'the trust domain is no trust anchor for tokens');
+  if (anchor?.jwtAuthorities === undefined) {
+    const domains = anchors.flatMap((one) => (one.jwtAuthorities ? [one.trustDomain] : [])).slice(0, 8);
+    return refuse('endorsement_untrusted', 'the trust domain is no trust anchor for tokens', {
+      failed: failedClaim('trustDomain', domains, spiffeId.trustDomain),
+    });
+  }
   const wrong = await verifyToken(parsed, anchor, context.now);
   if (isRefusal(wrong)) return wrong;
   const tokenId = plainText(claimAt(parsed.claims, ['jti'])) ?? sha256Hex(utf8(token));
   const spent = await context.spendTokenId(`spiffe://${spiffeId.trustDomain}`, tokenId, wrong);
-  return spent ? spiffeId : refuse('token_spent', 'ask the Workload API for another one');
+  if (spent) return spiffeId;
+  return refuse('token_spent', 'ask the Workload API for another one', { failed: failedClaim('jti', 'never shown before', tokenId) });
 }
 
 /** Resolves with when it ends. */

@@ -2,12 +2,13 @@
 import { createHash } from 'node:crypto';
 import { fromBase64 } from '../../domain/bytes.ts';
 import { VaultError } from '../../domain/errors.ts';
-import { type Endorsement, type Refusal, refuse, type SpiffeAnchor } from '../../domain/evidence.ts';
+import { type Endorsement, failedClaim, type Refusal, refuse, type SpiffeAnchor } from '../../domain/evidence.ts';
 import { certificateEndorsements } from '../endorsements.ts';
 import { type Certificate, readCertificate } from '../x509/certificate.ts';
 import { Malformed, parseDer } from '../x509/der.ts';
+import { nameText } from '../x509/names.ts';
 import { type IssuerMemo, pathToRoot } from '../x509/path.ts';
-import { standing } from '../x509/validity.ts';
+import { isoSeconds, standing } from '../x509/validity.ts';
 import { parseSpiffeId, type SpiffeId } from './spiffe-id.ts';
 
 const SUBJECT_ALT_NAME = '2.5.29.17';
@@ -36,14 +37,28 @@ export function verifyX509Svid(chain: readonly Uint8Array[], context: SvidContex
   if (spiffeId === undefined || leaf.issuesCertificates)
     return refuse('evidence_malformed', 'the certificate is not that of one workload: exactly one URI, a SPIFFE ID with a path');
   const anchor = context.anchors.find(({ trustDomain }) => trustDomain === spiffeId.trustDomain);
-  if (anchor === undefined) return refuse('endorsement_untrusted', 'the trust domain is no trust anchor');
+  if (anchor === undefined) {
+    const domains = context.anchors.map(({ trustDomain }) => trustDomain).slice(0, 8);
+    return refuse('endorsement_untrusted', 'the trust domain is no trust anchor', {
+      failed: failedClaim('trustDomain', domains, spiffeId.trustDomain),
+    });
+  }
   const roots = authoritiesOf(anchor);
   const path = pathToRoot(leaf, { issuers, roots, memo: context.memo, knownCritical: [SUBJECT_ALT_NAME, EXTENDED_KEY_USAGE] });
-  if (path === undefined) return refuse('endorsement_untrusted', 'the certificate leads to no authority of its trust domain');
+  if (path === undefined) {
+    const failed = failedClaim('issuer of the SVID', `an authority of ${anchor.trustDomain}`, nameText(leaf.issuer));
+    return refuse('endorsement_untrusted', 'the certificate leads to no authority of its trust domain', { failed });
+  }
   const late = path.find(({ notBefore, notAfter }) => standing({ from: notBefore, until: notAfter }, context.now) !== 'current');
-  if (late !== undefined) return refuse('evidence_expired', 'a certificate on the way to the authority is not valid now');
-  if (!isKeyOf(leaf, context.spki)) {
-    return refuse('evidence_binding_mismatch', 'the certificate is of another key than the one on the connection');
+  if (late !== undefined) {
+    const period = `${isoSeconds(late.notBefore)} to ${isoSeconds(late.notAfter)}`;
+    const failed = failedClaim('validity of a certificate', period, context.now.toISOString());
+    return refuse('evidence_expired', 'a certificate on the way to the authority is not valid now', { failed });
+  }
+  const [ours, theirs] = [digestOf(context.spki), digestOf(leaf.publicKey.export({ type: 'spki', format: 'der' }))];
+  if (ours !== theirs) {
+    const failed = failedClaim('key of the SVID', ours, theirs);
+    return refuse('evidence_binding_mismatch', 'the certificate is of another key than the one on the connection', { failed });
   }
   return { spiffeId, endorsements: certificateEndorsements(['X.509-SVID'], path) };
 }
@@ -80,7 +95,7 @@ function authoritiesOf({ name, x509Authorities = [] }: SpiffeAnchor): readonly C
   }
 }
 
-function isKeyOf({ publicKey }: Certificate, spki: Uint8Array): boolean {
-  const digest = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex');
-  return digest(publicKey.export({ type: 'spki', format: 'der' })) === digest(spki);
+/** As keys are written everywhere. */
+function digestOf(spki: Uint8Array): string {
+  return createHash('sha256').update(spki).digest('hex');
 }

@@ -5,7 +5,7 @@ import { teeReportData } from '../../domain/evidence.ts';
 import type { Attester, CapturedState } from '../port.ts';
 import { readTsmReport, type TsmOptions } from '../tsm/report.ts';
 import { MAX_LOG_BYTES, type TdxBody } from './evidence.ts';
-import { readQuotedReport } from './quote.ts';
+import { readQuotedReport, withoutPadding } from './quote.ts';
 
 export const EVENT_LOG_FILE = '/sys/firmware/acpi/tables/data/CCEL';
 
@@ -26,7 +26,7 @@ export function createTdxAttester({ eventLogFile = EVENT_LOG_FILE, ...options }:
     attest: async (binding) => {
       const { output } = await readTsmReport(teeReportData(binding), 'tdx_guest', options);
       const log = await readEventLog(eventLogFile);
-      return { quote: toBase64(output), ...(log !== undefined && { eventLog: toBase64(log) }) };
+      return { quote: toBase64(withoutPadding(output)), ...(log !== undefined && { eventLog: toBase64(log) }) };
     },
     capture: async (binding) => stateOf((await readTsmReport(teeReportData(binding), 'tdx_guest', options)).output),
   };

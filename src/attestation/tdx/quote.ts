@@ -1,6 +1,6 @@
 /** A TDX quote, version 4 or 5 (Intel TDX DCAP Quoting Library API, appendix A.3 and A.4; SGX types from the ECDSA quote library). Little-endian. */
 import { equalBytes } from '../../domain/bytes.ts';
-import { Malformed } from '../x509/der.ts';
+import { Malformed, orUndefined } from '../x509/der.ts';
 
 /** Real ones have 5 KiB, buffers around them 8 KiB. */
 export const MAX_QUOTE_BYTES = 65_536;
@@ -103,6 +103,12 @@ export function readTrailing(bytes: Uint8Array, { signed }: QuotedReport): Quote
   file.take(file.u32());
   const rest = bytes.subarray(file.at);
   return { length: rest.length, isZero: rest.every((byte) => byte === 0) };
+}
+
+/** A quote as a kernel's buffer of fixed size hands it over, without the zeros behind it. Bytes that are no quote stay as they are. */
+export function withoutPadding(bytes: Uint8Array): Uint8Array {
+  const trailing = orUndefined(() => readTrailing(bytes, readQuotedReport(bytes)));
+  return trailing?.isZero ? bytes.subarray(0, bytes.length - trailing.length) : bytes;
 }
 
 /** Every length must say exactly what is there. Throws Malformed. */

@@ -1,7 +1,16 @@
 /** Verifies evidence of kind `tdx` (docs/formats/evidence-tdx.md). */
 import { equalBytes } from '../../domain/bytes.ts';
 import type { ErrorCode } from '../../domain/errors.ts';
-import { failedBytes, isRefusal, type Refusal, refuse, teeReportData, type VerifiedWorkload } from '../../domain/evidence.ts';
+import {
+  failedBytes,
+  failedClaim,
+  failedFindings,
+  isRefusal,
+  type Refusal,
+  refuse,
+  teeReportData,
+  type VerifiedWorkload,
+} from '../../domain/evidence.ts';
 import { certificateEndorsements, endorsementOf } from '../endorsements.ts';
 import type { LogFacts } from '../event-log/facts.ts';
 import type { EvidenceVerifier, VerificationContext } from '../port.ts';
@@ -76,7 +85,9 @@ async function verify(
   const inputs = { evidence: evidence.quote, companions: {}, parameters: {}, roots, now: context.now };
   const quote = examineQuoteAlone(inputs, memo);
   const [code] = quote.findings.flatMap((word) => OF_QUOTE[word] ?? []);
-  if (code !== undefined) return refuse(code, `the quote: ${quote.findings.join(', ')}`);
+  if (code !== undefined)
+    return refuse(code, `the quote: ${quote.findings.join(', ')}`, { failed: failedFindings('quote', quote.findings) });
+  if (quote.claims['trailing_bytes'] !== 0) return refuse('evidence_malformed', 'there are bytes behind the quote');
   const { reportData } = partsOf(quote).quoted.report;
   const expected = teeReportData(context.binding);
   if (!equalBytes(reportData, expected)) {
@@ -85,7 +96,10 @@ async function verify(
   }
   const log = evidence.eventLog && checkEventLog(evidence.eventLog, partsOf(quote).quoted.report);
   if (log?.problem === 'event_log_malformed') return refuse('evidence_malformed', 'the event log is none, or has no SHA-384');
-  if (log?.problem !== undefined) return refuse('measurement_mismatch', 'the event log does not replay to the RTMRs of the quote');
+  if (log?.problem !== undefined)
+    return refuse('measurement_mismatch', 'the event log does not replay to the RTMRs of the quote', {
+      failed: failedClaim('event log', 'replays to the RTMRs of the quote', log.problem),
+    });
   return judge(quote, log?.facts, context);
 }
 
@@ -96,9 +110,10 @@ async function judge(
 ): Promise<VerifiedWorkload<'tdx'> | Refusal> {
   const { fmspc } = pckOf(quote);
   const kept = await context.collateral.find('tdx-collateral', fmspc);
-  if (kept === undefined) return refuse('collateral_missing', `no TCB information of FMSPC ${fmspc} is kept`);
+  const missing = { failed: failedClaim('fmspc', 'collateral that is kept', fmspc) };
+  if (kept === undefined) return refuse('collateral_missing', `no TCB information of FMSPC ${fmspc} is kept`, missing);
   const under = orUndefined(() => examineUnderCollateral(quote, kept.bytes, context.now));
-  if (under === undefined) return refuse('collateral_missing', `what is kept of FMSPC ${fmspc} is no collateral`);
+  if (under === undefined) return refuse('collateral_missing', `what is kept of FMSPC ${fmspc} is no collateral`, missing);
   const refusal = refusalOf(under, fmspc);
   if (refusal !== undefined) return refusal;
   return claimsOf(quote, { ...under, log, bundle: kept.bytes }, context);
@@ -106,11 +121,16 @@ async function judge(
 
 function refusalOf({ findings }: UnderCollateral, fmspc: string): Refusal | undefined {
   const [code] = findings.flatMap((word) => UNDER_COLLATERAL[word] ?? []);
-  if (code !== undefined) return refuse(code, `the quote under its collateral: ${findings.join(', ')}`);
+  if (code !== undefined)
+    return refuse(code, `the quote under its collateral: ${findings.join(', ')}`, {
+      failed: failedFindings('quote under its collateral', findings),
+    });
   const unusable = findings.filter((word) => !STALE.includes(word) && !FACTS.includes(word));
   return unusable.length === 0
     ? undefined
-    : refuse('collateral_missing', `what is kept of FMSPC ${fmspc} is not usable: ${unusable.join(', ')}`);
+    : refuse('collateral_missing', `what is kept of FMSPC ${fmspc} is not usable: ${unusable.join(', ')}`, {
+        failed: failedFindings('collateral', unusable),
+      });
 }
 
 async function claimsOf(

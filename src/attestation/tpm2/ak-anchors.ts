@@ -2,12 +2,13 @@
 import type { KeyObject } from 'node:crypto';
 import { fromBase64 } from '../../domain/bytes.ts';
 import { VaultError } from '../../domain/errors.ts';
-import { type Endorsement, type Refusal, refuse, type TrustAnchor } from '../../domain/evidence.ts';
+import { type Endorsement, failedClaim, type Refusal, refuse, type TrustAnchor } from '../../domain/evidence.ts';
 import type { Facts } from '../../domain/facts.ts';
 import { certificateEndorsements } from '../endorsements.ts';
 import type { VerificationContext } from '../port.ts';
 import { type Certificate, readCertificate } from '../x509/certificate.ts';
 import { Malformed, orUndefined } from '../x509/der.ts';
+import { nameText } from '../x509/names.ts';
 import type { IssuerMemo } from '../x509/path.ts';
 import { isoSeconds } from '../x509/validity.ts';
 import { pathOfAk } from './ak-path.ts';
@@ -33,9 +34,16 @@ export function checkAkCertificate(
   }));
   if (chain === undefined) return refuse('evidence_malformed', 'the certificate of the attestation key, or of an issuer, cannot be read');
   const { leaf } = chain;
-  if (!leaf.publicKey.equals(key)) return refuse('endorsement_untrusted', 'the certificate is about another key than the one that quoted');
+  if (!leaf.publicKey.equals(key)) {
+    const failed = failedClaim('key of the certificate', 'the one that quoted');
+    return refuse('endorsement_untrusted', 'the certificate is about another key than the one that quoted', { failed });
+  }
   const path = orUndefined(() => pathOfAk(leaf, { ...chain, roots, memo }));
-  if (path === undefined) return refuse('endorsement_untrusted', 'the certificate of the attestation key leads to no trust anchor');
+  if (path === undefined) {
+    const names = roots.map(({ subject }) => nameText(subject)).slice(0, 8);
+    const failed = failedClaim('issuer of the attestation key', names, nameText(leaf.issuer));
+    return refuse('endorsement_untrusted', 'the certificate of the attestation key leads to no trust anchor', { failed });
+  }
   return (
     outOfDate(path, context.now) ?? {
       facts: gceInstanceFacts(leaf),

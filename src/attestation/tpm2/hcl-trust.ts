@@ -4,8 +4,8 @@
  * has to say which firmware (documents/reference-values.ts).
  */
 import type { KeyObject } from 'node:crypto';
-import { equalBytes, toBase64 } from '../../domain/bytes.ts';
-import { isRefusal, type Refusal, refuse } from '../../domain/evidence.ts';
+import { equalBytes, toBase64, toHex } from '../../domain/bytes.ts';
+import { failedClaim, isRefusal, type Refusal, refuse } from '../../domain/evidence.ts';
 import type { Facts } from '../../domain/facts.ts';
 import type { ReportCheck, VerificationContext } from '../port.ts';
 import type { CertifiedKey } from './ak-anchors.ts';
@@ -41,10 +41,12 @@ export async function checkHclReport(
   const verified = await snpReport(body, context);
   if (isRefusal(verified)) return verified;
   if (!report.bindsRuntimeData || !equalBytes(verified.reportData, report.reportData)) {
-    return refuse('endorsement_untrusted', 'the report data of the hardware report is not the digest of the text beside it');
+    const failed = failedClaim('reportData', 'the digest of the text beside it', toHex(report.reportData));
+    return refuse('endorsement_untrusted', 'the report data of the hardware report is not the digest of the text beside it', { failed });
   }
   if (report.attestationKey?.equals(key) !== true) {
-    return refuse('endorsement_untrusted', 'the hardware report names another attestation key than the one that quoted');
+    const failed = failedClaim('HCLAkPub', 'the key that quoted, once', report.keyNames.join(','));
+    return refuse('endorsement_untrusted', 'the hardware report names another attestation key than the one that quoted', { failed });
   }
   return unlike(verified.facts) ?? { facts: renamed(verified.facts), endorsements: verified.endorsements };
 }

@@ -6,6 +6,7 @@ import {
   type Endorsement,
   type EnrolledTpm2,
   type EnrolledWorkload,
+  failedClaim,
   isRefusal,
   type Refusal,
   refuse,
@@ -41,7 +42,8 @@ export async function trustKey({ evidence, context, snpReport, memo }: TrustInpu
   const activated = await findActivated(akName, context);
   if (activated !== undefined) return { activated, facts: { akName, akTrust: 'activation' }, endorsements: [] };
   if (akCertificate === undefined && hcl === undefined) {
-    return refuse('attester_key_unknown', `no attester of this namespace is enrolled with attestation key ${akName}`);
+    const failed = failedClaim('akName', 'of somebody enrolled', akName);
+    return refuse('attester_key_unknown', `no attester of this namespace is enrolled with attestation key ${akName}`, { failed });
   }
   const certified = akCertificate && checkAkCertificate(akCertificate, ak.key, { context, memo });
   if (certified !== undefined && isRefusal(certified)) return certified;

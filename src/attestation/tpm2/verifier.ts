@@ -1,5 +1,5 @@
 /** EvidenceVerifier of kind `tpm2`: a quote by an attestation key that there is a reason to believe (key-trust.ts). */
-import { isRefusal, type Refusal, refuse, tpm2ExtraData, type VerifiedTpm2 } from '../../domain/evidence.ts';
+import { failedClaim, isRefusal, type Refusal, refuse, tpm2ExtraData, type VerifiedTpm2 } from '../../domain/evidence.ts';
 import type { Facts } from '../../domain/facts.ts';
 import type { EvidenceVerifier, ReportCheck, VerificationContext } from '../port.ts';
 import { IssuerMemo } from '../x509/path.ts';
@@ -69,11 +69,11 @@ function stillEndorsed(facts: Facts, { anchors }: VerificationContext): Refusal 
  */
 export function checkAttestationKey(ak: PublicArea): Refusal | undefined {
   const fit = hasAttributes(ak, ['fixedTPM', 'fixedParent', 'sensitiveDataOrigin', 'restricted', 'sign'], ['decrypt']);
-  if (!fit)
-    return refuse(
-      'attester_key_unsuitable',
-      'the key must be fixedTPM, fixedParent, sensitiveDataOrigin, restricted and sign, not decrypt',
-    );
+  if (!fit) {
+    const wanted = 'fixedTPM, fixedParent, sensitiveDataOrigin, restricted and sign, not decrypt';
+    const failed = failedClaim('attributes of the key', wanted, `0x${ak.attributes.toString(16)}`);
+    return refuse('attester_key_unsuitable', `the key must be ${wanted}`, { failed });
+  }
   if (ak.scheme === undefined) return refuse('attester_key_unsuitable', 'the key names no signature scheme');
   return undefined;
 }

@@ -1,7 +1,7 @@
 /** Is this quote authentic? Signature, freshness value and PCR values, given a key. Whether the key is anyone's is decided in verifier.ts. */
 import type { KeyObject } from 'node:crypto';
 import { equalBytes } from '../../domain/bytes.ts';
-import { failedBytes, type PcrBanks, type Refusal, refuse } from '../../domain/evidence.ts';
+import { failedBytes, failedClaim, type PcrBanks, type Refusal, refuse } from '../../domain/evidence.ts';
 import type { SigningScheme } from './algorithms.ts';
 import { coversExactly, pcrDigest, type Quote } from './quote.ts';
 import { signatureVerifies, type TpmSignature } from './signature.ts';
@@ -26,10 +26,13 @@ export function verifyQuote(signed: SignedQuote, key: KeyObject, expected: Quote
 /** `scheme` is the only one the key may sign with, when the key says so (part 2, 12.2.3.5 and 12.2.3.6). */
 export function verifyQuoteSignature({ quote, signature }: SignedQuote, key: KeyObject, scheme?: SigningScheme): Refusal | undefined {
   if (scheme !== undefined && (scheme.name !== signature.scheme.name || scheme.hash !== signature.scheme.hash)) {
-    return refuse('evidence_signature_invalid', 'the signature scheme is not the one the attestation key is made for');
+    const failed = failedClaim('signature scheme', `${scheme.name} ${scheme.hash}`, `${signature.scheme.name} ${signature.scheme.hash}`);
+    return refuse('evidence_signature_invalid', 'the signature scheme is not the one the attestation key is made for', { failed });
   }
   if (!signatureVerifies(quote.bytes, signature, key)) {
-    return refuse('evidence_signature_invalid', 'the attestation key did not sign this quote');
+    return refuse('evidence_signature_invalid', 'the attestation key did not sign this quote', {
+      failed: failedClaim('signature', 'of the attestation key that was sent'),
+    });
   }
   return undefined;
 }
