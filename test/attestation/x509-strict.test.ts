@@ -7,7 +7,7 @@ import { Malformed, oidText, parseDer, timeOf } from '../../src/attestation/x509
 import { intelPckAuthorities } from '../../src/attestation/x509/intel-pck-authorities.ts';
 import { nameText, partOf } from '../../src/attestation/x509/names.ts';
 import { IssuerMemo, pathToRoot } from '../../src/attestation/x509/path.ts';
-import { readPem } from '../../src/attestation/x509/pem.ts';
+import { derOrPem, readPem } from '../../src/attestation/x509/pem.ts';
 import { ecdsaVerifies, readPublicKey } from '../../src/attestation/x509/signature.ts';
 import { ca, certSign, issue, notCa, unknownCritical } from './test-ca.ts';
 
@@ -192,6 +192,16 @@ describe('PEM', () => {
 
   test('gives the certificates in their order, with either line end', () => {
     expect(readPem(pem + pem.replaceAll('\n', '\r\n'), 'CERTIFICATE', 2)).toEqual([first, first]);
+  });
+
+  test('may be explained in a file, and is still whole there', () => {
+    const read = (text: string) => derOrPem(new Uint8Array(Buffer.from(text)), 'CERTIFICATE', 2);
+    expect(read(`# from https://example.com/ca\n\n${pem}subject=CN = a, O = b\r\n${pem}the end`)).toEqual([first, first]);
+    const [begin = '', body = '', end = ''] = pem.split('\n');
+    const damaged = [`${begin.slice(1)}\n${body}\n${end}\n`, `x${begin}\n${body}\n${end}\n`, `${body}\n`, `${body.slice(0, 60)}\n`, '--\n'];
+    for (const part of damaged) expect(() => read(`${part}${pem}`)).toThrow(Malformed);
+    for (const part of [`${begin}\n${body}\n`, `${begin}\n${body}\nx${end}\n`]) expect(() => read(`${pem}${part}`)).toThrow(Malformed);
+    expect(() => read('nothing but text')).toThrow(Malformed);
   });
 
   test.each([

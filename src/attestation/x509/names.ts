@@ -1,11 +1,15 @@
 /** Distinguished names for people and for comparison of single parts. RFC 4514. */
 import { type DerNode, expectTag, oidText, TAG } from './der.ts';
 
+/** The table of RFC 4514, 3; everything else is written as its number. */
 const SHORT: Readonly<Record<string, string>> = {
+  '0.9.2342.19200300.100.1.1': 'UID',
+  '0.9.2342.19200300.100.1.25': 'DC',
   '2.5.4.3': 'CN',
   '2.5.4.6': 'C',
   '2.5.4.7': 'L',
   '2.5.4.8': 'ST',
+  '2.5.4.9': 'STREET',
   '2.5.4.10': 'O',
   '2.5.4.11': 'OU',
 };
@@ -31,7 +35,7 @@ export function readName(node: DerNode | undefined): Name {
 
 /** Last part first, special characters escaped: `CN=ARK-Milan,O=Advanced Micro Devices,...`. */
 export function nameText({ parts }: Name): string {
-  const escaped = (value: string) => value.replaceAll(/[\\",+<>;=]/g, '\\$&').replaceAll(/^[ #]| $/g, '\\$&');
+  const escaped = (value: string) => value.replaceAll(/[\\",+<>;]/g, '\\$&').replaceAll(/^[ #]| $/g, '\\$&');
   return parts
     .map(({ type, value }) => `${type}=${escaped(value)}`)
     .toReversed()

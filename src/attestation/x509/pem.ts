@@ -1,10 +1,10 @@
-/** PEM (RFC 7468, the strict form of section 3), and nothing between the blocks but line ends. */
+/** PEM (RFC 7468): blocks in the strict form of section 3. Files may explain them in between, what is inside other evidence may not. */
 import { toBase64 } from '../../domain/bytes.ts';
 import { Malformed } from './der.ts';
 
 const BLOCK = /-----BEGIN ([A-Z0-9 ]{1,32})-----\r?\n((?:[A-Za-z0-9+/]+={0,2}\r?\n)+)-----END \1-----(?:\r?\n)*/y;
 
-/** DER of each block, in order, at most `maxBlocks`. Every block must have the label. Throws Malformed. */
+/** DER of each block, in order, at most `maxBlocks`, nothing between them but line ends. Every block must have the label. Throws Malformed. */
 export function readPem(text: string, label: string, maxBlocks: number): readonly Uint8Array[] {
   const blocks: Uint8Array[] = [];
   const block = new RegExp(BLOCK); // its own lastIndex
@@ -18,10 +18,25 @@ export function readPem(text: string, label: string, maxBlocks: number): readonl
   return blocks;
 }
 
-/** One DER structure as it is, or PEM of one or more. */
+/** A file: one DER structure as it is, or PEM of one or more, with explanatory text around them (RFC 7468, 2). */
 export function derOrPem(bytes: Uint8Array, label: string, maxBlocks: number): readonly Uint8Array[] {
   if (bytes[0] === 0x30) return [bytes];
-  return readPem(Buffer.from(bytes).toString('latin1'), label, maxBlocks);
+  return readPem(withoutText(Buffer.from(bytes).toString('latin1')), label, maxBlocks);
+}
+
+/** What looks like a part of a block is none of the text, nor is what nobody writes: a block that was damaged must not be gone without a word. */
+const NO_TEXT = /--|^[A-Za-z0-9+/=]{40,}\s*$|[^\t\r\n\x20-\x7e\x80-\xff]/;
+
+function withoutText(file: string): string {
+  let isInside = false;
+  const kept = file.split(/(?<=\n)/).filter((line) => {
+    isInside ||= line.startsWith('-----BEGIN ');
+    const isKept = isInside;
+    if (line.startsWith('-----END ')) isInside = false;
+    if (!isKept && NO_TEXT.test(line)) throw new Malformed('damaged PEM');
+    return isKept;
+  });
+  return kept.join('');
 }
 
 /** Unused bits zero and padding right, or the same certificate would have several spellings. */
