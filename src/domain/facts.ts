@@ -58,7 +58,7 @@ const TPM2: FactTable = {
   logBank: text('"sha256" or "sha384": a boot log came along, and these quoted PCRs say the same', OPTIONAL),
   secureBoot: flag('the firmware measured that secure boot is on; from the boot log', OPTIONAL),
   bootApplications: texts('Authenticode digests of what the firmware started, hex; from the boot log', { ...OPTIONAL, measures: true }),
-  commandLines: texts('what the boot loader handed to the kernel; from the boot log', { ...OPTIONAL, measures: true }),
+  commandLines: texts('what the boot loader handed to the kernel; from the boot log', OPTIONAL),
   debug: flag('by the hardware report: the host may read the guest', OPTIONAL),
   teeProduct: text('by the hardware report of the guest, as all that begin with "tee": "Milan", "Genoa" or "Turin"', OPTIONAL),
   teeMeasurement: hex('launch measurement: of the firmware that the TPM is in, 48 bytes', OPTIONAL),
@@ -142,6 +142,7 @@ const TDX: FactTable = {
   ppid: hex('of the processor package, 16 bytes', { ...IDENTITY, optional: true }),
   secureBoot: flag('by an event log that equals the registers: the firmware started only what is signed', OPTIONAL),
   bootApplications: texts('by such a log: SHA-384 (Authenticode) of what the firmware started', OPTIONAL),
+  commandLines: texts('by such a log: what the boot loader handed to the kernel', OPTIONAL),
   revocation,
   collateralStale,
 };

@@ -255,16 +255,29 @@ describe('a reference value for a TPM', () => {
     expect(form({ nothingKnown: ['x'] })).toBe(false);
   });
 
-  test('may name what the boot log says, also without a PCR, and an absent log matches none of it', async () => {
-    const facts = { akName, akTrust: 'activation', commandLines: ['root=/dev/sda console=ttyS0,115200', 'quiet'], secureBoot: true };
+  test('may name what the boot log says, and an absent log matches none of it', async () => {
+    const facts = {
+      akName,
+      akTrust: 'activation',
+      commandLines: ['root=/dev/sda console=ttyS0,115200', 'quiet'],
+      secureBoot: true,
+      bootApplications: ['aa'],
+    };
     const booted: VerifiedClaims = { ...(await inTee()), facts } as VerifiedClaims;
     const wanted = { commandLines: ['quiet,root=/dev/sda console=ttyS0\\,115200'] };
     expect(problemsOfFacts('tpm2', facts)).toEqual([]);
-    expect(codeUnder(booted, { pcrs: {}, claims: wanted })).toBe('matched');
-    expect(codeUnder(booted, { pcrs: {}, claims: { ...wanted, secureBoot: ['false'] } })).toBe('measurement_mismatch');
-    expect(codeUnder(booted, { pcrs: {}, claims: { secureBoot: ['true'] } })).toBe('measurement_mismatch');
+    expect(codeUnder(booted, { claims: wanted })).toBe('matched');
+    expect(codeUnder(booted, { claims: { ...wanted, secureBoot: ['false'] } })).toBe('measurement_mismatch');
     const { commandLines: _, ...without } = facts;
-    expect(codeUnder({ ...booted, facts: without } as VerifiedClaims, { pcrs: {}, claims: wanted })).toBe('measurement_mismatch');
+    expect(codeUnder({ ...booted, facts: without } as VerifiedClaims, { claims: wanted })).toBe('measurement_mismatch');
+  });
+
+  test('without a PCR must name what the firmware started: a command line is the word of whatever was', async () => {
+    const facts = { akName, akTrust: 'activation', commandLines: ['quiet'], secureBoot: true, bootApplications: ['bb', 'aa'] };
+    const booted: VerifiedClaims = { ...(await inTee()), facts } as VerifiedClaims;
+    expect(codeUnder(booted, { pcrs: {}, claims: { bootApplications: ['aa,bb'], secureBoot: ['true'] } })).toBe('matched');
+    expect(codeUnder(booted, { pcrs: {}, claims: { bootApplications: ['aa'] } })).toBe('measurement_mismatch');
+    expect(codeUnder(booted, { pcrs: {}, claims: { commandLines: ['quiet'], secureBoot: ['true'] } })).toBe('measurement_mismatch');
   });
 });
 

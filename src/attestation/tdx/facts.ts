@@ -1,6 +1,7 @@
 /** The facts of a verified quote (domain/facts.ts). */
 import { toHex } from '../../domain/bytes.ts';
 import type { Facts } from '../../domain/facts.ts';
+import { bootFacts } from '../event-log/boot-facts.ts';
 import type { LogFacts } from '../event-log/facts.ts';
 import type { Pck } from './pck.ts';
 import type { QuotedReport } from './quote.ts';
@@ -52,11 +53,6 @@ export function tdxFacts({ version, report }: QuotedReport, known: Known): Facts
     ppid: pck.ppid,
     revocation,
     collateralStale,
-    ...logFacts(log),
+    ...(log !== undefined && bootFacts(log)),
   };
-}
-
-function logFacts(log: LogFacts | undefined): Facts {
-  if (log === undefined) return {};
-  return { ...(log.secureBoot !== null && { secureBoot: log.secureBoot }), bootApplications: log.bootApplications };
 }

@@ -1,6 +1,7 @@
 /** EvidenceVerifier of kind `tpm2`: a quote by an attestation key that there is a reason to believe (key-trust.ts). */
 import { failedClaim, isRefusal, type Refusal, refuse, tpm2ExtraData, type VerifiedTpm2 } from '../../domain/evidence.ts';
 import type { Facts } from '../../domain/facts.ts';
+import { bootFacts } from '../event-log/boot-facts.ts';
 import type { EvidenceVerifier, ReportCheck, VerificationContext } from '../port.ts';
 import { IssuerMemo } from '../x509/path.ts';
 import { compareWithLog, quotedFacts } from './boot-log.ts';
@@ -47,7 +48,7 @@ async function verifyTpm2(
     kind: 'tpm2',
     attester,
     pcrs,
-    facts: { ...trust.facts, ...factsOf(quote), ...bootFacts(evidence) },
+    facts: { ...trust.facts, ...factsOf(quote), ...loggedFacts(evidence) },
     endorsements,
     ...(anchoredBy && { anchoredBy }),
     ...(proved && { proved }),
@@ -101,23 +102,8 @@ function verifyLog({ eventLog, quote, pcrs }: Tpm2Evidence): Refusal | undefined
   return refuse('evidence_signature_invalid', `the event log is not what the TPM measured: PCR ${differing[0]?.pcr}`, { failed });
 }
 
-/** Texts of a fact: what is longer, or more, is left out as a whole, because a part of it would say something else. */
-const MAX_FACT_TEXTS = 16;
-const MAX_FACT_CHARS = 1024;
-
-function bootFacts({ eventLog, quote }: Tpm2Evidence): Facts {
+function loggedFacts({ eventLog, quote }: Tpm2Evidence): Facts {
   if (eventLog === undefined) return {};
-  const { bank, secureBoot, bootApplications, commandLines } = quotedFacts(eventLog, quote.selection);
-  const fits = (texts: readonly string[]) =>
-    texts.length > 0 && texts.length <= MAX_FACT_TEXTS && texts.reduce((sum, one) => sum + one.length, 0) <= MAX_FACT_CHARS * 2;
-  return {
-    ...(bank !== null && { logBank: bank }),
-    ...(secureBoot !== null && { secureBoot }),
-    ...(fits(bootApplications) && { bootApplications }),
-    ...(fits(commandLines) && commandLines.every((line) => plain(line)) && { commandLines }),
-  };
-}
-
-function plain(text: string): boolean {
-  return text.isWellFormed() && text === text.normalize('NFC') && text.length <= MAX_FACT_CHARS && !/\p{Cc}/u.test(text);
+  const logged = quotedFacts(eventLog, quote.selection);
+  return { ...(logged.bank !== null && { logBank: logged.bank }), ...bootFacts(logged) };
 }
