@@ -20,6 +20,7 @@ import { toBase64 } from './domain/bytes.ts';
 import { type Clock, systemClock } from './domain/clock.ts';
 import { codeOf, VaultError } from './domain/errors.ts';
 import { type Incarnation, newId, SYSTEM } from './domain/ids.ts';
+import { wrapsAsRecorded } from './domain/kek-wrap.ts';
 import { createDekLeases } from './keys/dek-leases.ts';
 import { createKeeperClient } from './keys/keeper/client.ts';
 import { awsEnvironment, pkcs11Environment } from './keys/keeper/environment.ts';
@@ -30,7 +31,7 @@ import { openSqliteStores } from './stores/sqlite/sqlite-stores.ts';
 import type { Logger } from './telemetry/logger.ts';
 import { createMetrics, type Metrics } from './telemetry/metrics.ts';
 import { type CeremonyInputs, type CeremonyResult, ceremony } from './vault/init.ts';
-import { activeOf, keyRing } from './vault/key-ring.ts';
+import { activeVersion, keyRing } from './vault/key-ring.ts';
 import { recordStart } from './vault/life.ts';
 import { startLogReaders } from './vault/log-readers.ts';
 import { measuredKeys, measuredMeter } from './vault/measure.ts';
@@ -206,8 +207,9 @@ async function verifyIdentity(config: Config, keys: KeyProvider, stores: Stores)
     log.publicKey &&
     identity.logKey.publicKey === toBase64(log.publicKey);
   if (!same) throw new VaultError('document_invalid', 'the HSM holds other keys than this vault was made with');
-  const active = activeOf(await stores.unitOfWork.run((tx) => keyRing(SYSTEM, tx, { ...ports, kek: identity.kek })));
-  if (active !== undefined) await keys.describe(active);
+  const active = activeVersion(await stores.unitOfWork.run((tx) => keyRing(SYSTEM, tx, { ...ports, kek: identity.kek })));
+  if (active !== undefined && !wrapsAsRecorded((await keys.describe(active)).wrap, active.wrap))
+    throw new VaultError('document_invalid', 'the HSM holds another KEK under that name than the key ring recorded');
   return { identity, catalogueKey };
 }
 

@@ -1,6 +1,9 @@
 /** Keys: what the keeper costs beside its own PKCS#11 library, how it takes many callers and a slow HSM, and how fast it rewraps. */
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import { SecretBytes } from '../../src/domain/secret.ts';
+import { createAwsKmsKeyProvider } from '../../src/keys/aws-kms/provider.ts';
+import { noKms, startKms } from '../../test/harness/kms.ts';
 import type { BenchOptions, Report } from '../area.ts';
 import { aadOf, type BenchKeeper, type BenchToken, kek, LABEL, makeToken, startBenchKeeper } from '../keys/bench-keeper.ts';
 
@@ -18,6 +21,7 @@ export async function run(options: BenchOptions, report: Report): Promise<void> 
     await part('callers', () => withKeeper(token, {}, (keeper) => measureCallers(token, keeper, options, report)));
     await part('rewraps', () => withKeeper(token, {}, (keeper) => measureRewraps(keeper, options, report)));
     await part('slow HSM', () => measureSlow(token, options, report));
+    await part('AWS KMS', () => measureKms(options, report));
     await part('threads', () => withKeeper(token, { calls: 'threads' }, (keeper) => measureThreads(keeper, options, report)));
   } finally {
     token.remove();
@@ -44,7 +48,7 @@ interface Load {
   readonly p99Ms: number;
 }
 
-async function unwraps({ client, wrapped }: BenchKeeper, callers: number, seconds: number): Promise<Load> {
+async function unwraps({ client, wrapped }: Pick<BenchKeeper, 'client' | 'wrapped'>, callers: number, seconds: number): Promise<Load> {
   const aad = aadOf(1);
   const times: number[] = [];
   const end = performance.now() + seconds * 1000;
@@ -144,6 +148,25 @@ async function measureSlow(token: BenchToken, { quick }: BenchOptions, report: R
       },
       SLOW_MS,
     );
+  }
+}
+
+/** An emulator on loopback answers in no time at all: what is measured is ours and the SDK's. AWS adds its network and its quotas. */
+async function measureKms({ quick }: BenchOptions, report: Report): Promise<void> {
+  if (noKms !== undefined) throw new Error(noKms);
+  const kms = await startKms();
+  const client = createAwsKmsKeyProvider(kms.config);
+  try {
+    await client.generate(kek(1), 'kek');
+    const wrapped = await client.wrap(kek(1), new SecretBytes(new Uint8Array(32).fill(7)), aadOf(1));
+    const { perSecond, p50Ms, p99Ms } = await unwraps({ client, wrapped }, 16, quick ? 0.3 : 3);
+    const peer = { peer: 'nobody: a local emulator' };
+    report.row({ name: 'unwraps, AWS KMS, 16 callers', value: perSecond, unit: '1/s', ...peer });
+    report.row({ name: 'unwrap p50, AWS KMS, 16 callers', value: p50Ms, unit: 'ms', ...peer });
+    report.row({ name: 'unwrap p99, AWS KMS, 16 callers', value: p99Ms, unit: 'ms', ...peer });
+  } finally {
+    await client.close();
+    await kms.stop();
   }
 }
 

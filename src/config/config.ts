@@ -57,6 +57,7 @@ const kms = z.strictObject({
   /** Absent: the role of the machine or container. */
   credentialsFile: z.string().min(1).optional(),
   deletionDays: z.int().optional(),
+  keyArns: z.record(z.string(), z.string()).optional(),
 });
 
 /** C2SP tlog-witness. `vkey` pins the key, so that the address need not be trusted. */

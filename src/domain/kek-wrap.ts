@@ -25,3 +25,10 @@ export interface KekWrap {
   /** The one KMS key that this version is. */
   readonly arn?: string | undefined;
 }
+
+/** Nothing is compared with a version older than the recording. */
+export function wrapsAsRecorded(found: KekWrap | undefined, recorded: KekWrap | undefined): boolean {
+  return (
+    recorded === undefined || (['tier', 'algorithm', 'provider', 'arn'] as const).every((member) => found?.[member] === recorded[member])
+  );
+}

@@ -100,8 +100,12 @@ async function versionInRings(kek: KeyRef, namespace: Namespace, tx: Tx, vault: 
 }
 
 export function activeOf(ring: KeyRing): KeyRef | undefined {
-  const active = ring.keks.find(({ state }) => KEY_USES[state].wraps);
+  const active = activeVersion(ring);
   return active && { id: active.id, version: active.version };
+}
+
+export function activeVersion(ring: KeyRing): KeyVersion | undefined {
+  return ring.keks.find(({ state }) => KEY_USES[state].wraps);
 }
 
 export const kekName = ({ id, version }: KeyRef): KeyName => `${id}/${version}` as KeyName; // of a branded id

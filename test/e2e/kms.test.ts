@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { readLeaves } from '../../deploy/demo/records.ts';
 import { withCeremonyKeys } from '../../src/compose.ts';
 import { loadConfig } from '../../src/config/config.ts';
 import { systemClock } from '../../src/domain/clock.ts';
@@ -91,6 +92,20 @@ import { MODEL, type RealVault, type ServerProcess, startRealVault, wv, wvJson }
     expectWhole('rotated');
   }, 120_000);
 
+  test('says which KMS key each version is, and does not start when the alias of the active one leads to another', async () => {
+    const alias = 'alias/wv-test/kek-default/2';
+    const { KeyMetadata: ours } = await kms.admin.describeKey({ KeyId: alias });
+    const wrap = { tier: 1, algorithm: 'AES-256-GCM', provider: 'aws-kms', arn: ours?.Arn };
+    expect((await keys())[1]).toMatchObject({ wrap });
+    expect((await wv('keys', 'show', ...alice())).out).toContain(`AES-256-GCM, tier 1, ${ours?.Arn}`);
+    const { KeyMetadata: other } = await kms.admin.createKey({ Description: ours?.Description });
+    await kms.admin.updateAlias({ AliasName: alias, TargetKeyId: other?.KeyId });
+    await server.kill();
+    await expect(vault.serve()).rejects.toThrow('document_invalid');
+    await kms.admin.updateAlias({ AliasName: alias, TargetKeyId: ours?.KeyId });
+    server = await vault.serve();
+  }, 60_000);
+
   test('destroys the old version by two people and a hand beside the keeper: KMS says that it is pending deletion', async () => {
     await approved('keys', 'destroy', '1', '--yes', '--code', await vault.code('alice'));
     const version1 = { id: 'kek-default', version: 1 };
@@ -106,4 +121,19 @@ import { MODEL, type RealVault, type ServerProcess, startRealVault, wv, wvJson }
     expect(await wvJson('log', 'verify', vault.at('log'), '--vkey', vault.vkey)).toMatchObject({ ok: true });
     expect(Buffer.from(vault.vkey.split('+').slice(2).join('+'), 'base64')[0]).toBe(2); // signed-note's algorithm byte of ECDSA
   }, 60_000);
+
+  test('whose record of the destruction says until when KMS can bring the key back', async () => {
+    const { bundle = '', offset = 0 } = (await readLeaves(vault.at('log'))).find(({ type }) => type === 'key.destroyed') ?? {};
+    const bytes = readFileSync(vault.at('log', bundle));
+    const destroyed = JSON.parse(bytes.subarray(offset, offset + bytes.readUInt16BE(offset - 2)).toString('utf8'));
+    const { KeyMetadata: key } = await kms.admin.describeKey({ KeyId: 'alias/wv-test/kek-default/1' });
+    const until = key?.DeletionDate?.toISOString();
+    expect(until).toMatch(/^\d{4}-/);
+    expect(destroyed).toMatchObject({ key: { id: 'kek-default', version: 1 } });
+    expect(destroyed.destruction.remains).toContainEqual({
+      what: 'cancellable-deletion',
+      id: 'kek-default/1',
+      until,
+    });
+  });
 });

@@ -26,7 +26,9 @@ export type Fault =
   /** The connection breaks: before the emulator saw the request, or after it did it. */
   | { readonly reset: 'before' | 'after' }
   /** Members of the key's metadata, said differently. */
-  | { readonly metadata: Readonly<Record<string, unknown>> };
+  | { readonly metadata: Readonly<Record<string, unknown>> }
+  /** Members of the answer, said differently. */
+  | { readonly members: Readonly<Record<string, unknown>> };
 
 export interface Asked {
   readonly operation: string;
@@ -118,7 +120,7 @@ function createProxy(emulator: string) {
     if (fault !== undefined && 'delayMs' in fault) await sleep(fault.delayMs, undefined, { ref: false });
     const { status, text, headers } = await forward(emulator, incoming, body);
     if (fault !== undefined && 'reset' in fault) return void incoming.socket.destroy();
-    outgoing.writeHead(status, headers).end(fault !== undefined && 'metadata' in fault ? changed(text, fault.metadata) : text);
+    outgoing.writeHead(status, headers).end(fault === undefined ? text : changed(text, fault));
   }
 
   const server = createServer((incoming, outgoing) => {
@@ -151,7 +153,10 @@ function createProxy(emulator: string) {
   };
 }
 
-function changed(text: string, metadata: Readonly<Record<string, unknown>>): string {
+function changed(text: string, fault: Fault): string {
+  if ('members' in fault) return JSON.stringify({ ...JSON.parse(text), ...fault.members });
+  if (!('metadata' in fault)) return text;
+  const { metadata } = fault;
   const answer = JSON.parse(text);
   return JSON.stringify({ ...answer, KeyMetadata: { ...answer.KeyMetadata, ...metadata } });
 }

@@ -214,6 +214,42 @@ withKms(noKms ?? 'AWS KMS', () => {
       await refuses(fresh().unwrap(wrapped, aad), 'key_unwrap_refused');
     });
 
+    test('an answer of another key is refused, whatever was asked', async () => {
+      const { wrapped } = await made(ref('answers'));
+      const signs = ref('answers-signs');
+      await provider.generate(signs, 'log');
+      const members = { KeyId: 'arn:aws:kms:eu-central-1:111122223333:key/00000000-0000-0000-0000-000000000000' };
+      const works: Record<string, () => Promise<unknown>> = {
+        Decrypt: () => provider.unwrap(wrapped, aad),
+        Encrypt: () => provider.wrap(ref('answers'), secret(), aad),
+        ReEncrypt: () => provider.rewrap(wrapped, aad, kek, aad),
+        Sign: () => provider.sign(signs, utf8('message')),
+        GetPublicKey: () => provider.describe(signs),
+      };
+      for (const [operation, work] of Object.entries(works)) {
+        await work();
+        kms.fail(operation, { members }, 1);
+        await expect(work()).rejects.toMatchObject({
+          code: 'key_unsuitable',
+          detail: `${operation}: KMS answered for another key than was asked`,
+        });
+      }
+      kms.fail('ReEncrypt', { members: { SourceKeyId: members.KeyId } }, 1);
+      await refuses(provider.rewrap(wrapped, aad, kek, aad), 'key_unsuitable');
+    });
+
+    test('the ARN of a version is told and can be pinned: then an alias that leads elsewhere opens, wraps and destroys nothing', async () => {
+      const { wrapped } = await made(ref('pinned'));
+      const arn = (await provider.describe(ref('pinned'))).wrap?.arn ?? '';
+      expect(arn).toMatch(/^arn:aws:kms:[a-z0-9-]+:\d{12}:key\//);
+      const pinned = (to: string) => createAwsKmsKeyProvider({ ...kms.config, keyArns: { 'pinned/1': to } });
+      expect((await pinned(arn).unwrap(wrapped, aad)).length).toBe(32);
+      const other = pinned(arn.replace(/key\/.*/, 'key/00000000-0000-0000-0000-000000000000'));
+      await refuses(other.unwrap(wrapped, aad), 'key_unsuitable');
+      await refuses(other.wrap(ref('pinned'), secret(), aad), 'key_unsuitable');
+      await refuses(other.destroy(ref('pinned')), 'key_unsuitable');
+    });
+
     // The emulator knows none of these: the proxy says them.
     test.each<[string, object, ErrorCode]>([
       ['a multi-Region key', { MultiRegion: true }, 'key_unsuitable'],

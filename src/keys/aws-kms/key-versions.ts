@@ -60,7 +60,8 @@ export const specOf = (purpose: KeyPurpose) =>
     ? ({ KeySpec: 'SYMMETRIC_DEFAULT', KeyUsage: 'ENCRYPT_DECRYPT' } as const)
     : ({ KeySpec: 'ECC_NIST_P256', KeyUsage: 'SIGN_VERIFY' } as const);
 
-export function createKeyVersions(calls: Calls, prefix: string): KeyVersions {
+/** `pinned`: the ARN that a version must have, by `id/version`. */
+export function createKeyVersions(calls: Calls, prefix: string, pinned: ReadonlyMap<string, string>): KeyVersions {
   const remembered = new LruMap<string, Remembered>(REMEMBERED);
   const nameOf = (ref: KeyRef) => `${ref.id}/${ref.version}`;
 
@@ -77,6 +78,7 @@ export function createKeyVersions(calls: Calls, prefix: string): KeyVersions {
     if (purpose === undefined) throw unsuitable('the alias leads to a KMS key that was not made for it');
     const before = remembered.get(nameOf(ref));
     const arn = metadata.Arn ?? '';
+    if ((pinned.get(nameOf(ref)) ?? arn) !== arn) throw unsuitable('the alias leads to another KMS key than the setting keyArns names');
     if (before !== undefined && before.arn !== arn) throw unsuitable('the alias was moved to another KMS key');
     assertKind(metadata, purpose);
     if (states === 'enabled') assertState(metadata);

@@ -18,13 +18,15 @@ export interface AwsKmsConfig extends AwsKmsConnection {
   readonly aliasPrefix: string;
   /** Days between `destroy` and the end of the key material, 7 to 30, and 30 when absent: until then an administrator of KMS can bring it back. */
   readonly deletionDays?: number | undefined;
+  /** The one KMS key that a version (`id/version`) may be: its alias is not believed alone. Versions that are not named are those of their aliases. */
+  readonly keyArns?: Readonly<Record<string, string>> | undefined;
 }
 
 /** Asks nothing of AWS before the first operation. */
 export function createAwsKmsKeyProvider(config: AwsKmsConfig, onEvent: (event: KmsEvent) => void = () => {}): KeyProvider {
-  const { aliasPrefix, deletionDays = MOST_DELETION_DAYS } = config;
+  const { aliasPrefix, deletionDays = MOST_DELETION_DAYS, keyArns = {} } = config;
   const calls = createCalls(config, onEvent);
-  const versions = createKeyVersions(calls, aliasPrefix);
+  const versions = createKeyVersions(calls, aliasPrefix, new Map(Object.entries(keyArns)));
 
   /** A call that uses keys: a refusal for the state of one gets its name. */
   async function use<T>(refs: readonly KeyRef[], operation: string, deadline: Deadline, call: KmsCall<T>): Promise<T> {
@@ -38,20 +40,24 @@ export function createAwsKmsKeyProvider(config: AwsKmsConfig, onEvent: (event: K
   async function infoOf(ref: KeyRef, { arn, purpose }: KeyVersion, deadline: Deadline): Promise<KeyInfo> {
     const info = { ref: { id: ref.id, version: ref.version }, purpose, extractable: false };
     if (purpose === 'kek') return { ...info, wrap: { tier: 1, algorithm: 'AES-256-GCM', provider: PROVIDER, arn } };
-    const { PublicKey } = await calls.send('GetPublicKey', deadline, (kms, options) => kms.getPublicKey({ KeyId: arn }, options));
+    const { PublicKey, KeyId } = await calls.send('GetPublicKey', deadline, (kms, options) => kms.getPublicKey({ KeyId: arn }, options));
+    assertOf(arn, KeyId, 'GetPublicKey');
     if (PublicKey === undefined) throw new VaultError('hsm_unavailable', 'GetPublicKey answered nothing');
     return { ...info, publicKey: new Uint8Array(PublicKey), algorithm: 'ecdsa-p256-sha256' };
   }
 
   async function open(wrapped: WrappedKey, aad: Uint8Array, arn: string, deadline: Deadline): Promise<SecretBytes> {
     const asked = { KeyId: arn, CiphertextBlob: wrapped.bytes, EncryptionContext: contextOf(aad) };
-    const { Plaintext } = await use([wrapped.kek], 'Decrypt', deadline, (kms, options) => kms.decrypt(asked, options));
+    const { Plaintext, KeyId } = await use([wrapped.kek], 'Decrypt', deadline, (kms, options) => kms.decrypt(asked, options));
     if (Plaintext === undefined) throw new VaultError('hsm_unavailable', 'Decrypt answered nothing');
-    const secret = new SecretBytes(secretCopy(Plaintext));
-    Plaintext.fill(0);
-    if (secret.length >= SECRET_BYTES.min && secret.length <= SECRET_BYTES.max) return secret;
-    secret.dispose();
-    throw new VaultError('key_unwrap_refused', 'what was wrapped is not 16 to 64 bytes');
+    try {
+      assertOf(arn, KeyId, 'Decrypt');
+      if (Plaintext.length < SECRET_BYTES.min || Plaintext.length > SECRET_BYTES.max)
+        throw new VaultError('key_unwrap_refused', 'what was wrapped is not 16 to 64 bytes');
+      return new SecretBytes(secretCopy(Plaintext));
+    } finally {
+      Plaintext.fill(0);
+    }
   }
 
   return {
@@ -80,7 +86,8 @@ export function createAwsKmsKeyProvider(config: AwsKmsConfig, onEvent: (event: K
       const Plaintext = secret.expose(secretCopy); // ours: the SDK reads it later, and perhaps more than once
       try {
         const asked = { KeyId: arn, Plaintext, EncryptionContext: contextOf(aad) };
-        const { CiphertextBlob } = await use([kek], 'Encrypt', deadline, (kms, options) => kms.encrypt(asked, options));
+        const { CiphertextBlob, KeyId } = await use([kek], 'Encrypt', deadline, (kms, options) => kms.encrypt(asked, options));
+        assertOf(arn, KeyId, 'Encrypt');
         return blobOf(kek, CiphertextBlob, aad);
       } finally {
         Plaintext.fill(0);
@@ -108,7 +115,11 @@ export function createAwsKmsKeyProvider(config: AwsKmsConfig, onEvent: (event: K
         DestinationEncryptionContext: contextOf(toAad),
       };
       const refs = [wrapped.kek, to];
-      const { CiphertextBlob } = await use(refs, 'ReEncrypt', deadline, (kms, options) => kms.reEncrypt(asked, options));
+      const { CiphertextBlob, KeyId, SourceKeyId } = await use(refs, 'ReEncrypt', deadline, (kms, options) =>
+        kms.reEncrypt(asked, options),
+      );
+      assertOf(source, SourceKeyId, 'ReEncrypt');
+      assertOf(destination, KeyId, 'ReEncrypt');
       const again = blobOf(to, CiphertextBlob, toAad);
       using _opened = await open(again, toAad, destination, deadline);
       return again;
@@ -120,7 +131,8 @@ export function createAwsKmsKeyProvider(config: AwsKmsConfig, onEvent: (event: K
       const { arn, purpose } = await versions.usable(ref, deadline);
       if (purpose === 'kek') throw new VaultError('key_unknown', `no signing key ${ref.id}/${ref.version}`);
       const asked = { KeyId: arn, Message: sha256(message), MessageType: 'DIGEST', SigningAlgorithm: 'ECDSA_SHA_256' } as const;
-      const { Signature } = await use([ref], 'Sign', deadline, (kms, options) => kms.sign(asked, options));
+      const { Signature, KeyId } = await use([ref], 'Sign', deadline, (kms, options) => kms.sign(asked, options));
+      assertOf(arn, KeyId, 'Sign');
       if (Signature === undefined) throw new VaultError('hsm_unavailable', 'Sign answered nothing');
       return new Uint8Array(Signature);
     },
@@ -160,6 +172,11 @@ function checkBlob(wrapped: WrappedKey, aad: Uint8Array): void {
   if (provider !== PROVIDER) throw new VaultError('key_unwrap_refused', 'the key was wrapped by another provider');
   checkRef(kek);
   if (!equalBytes(digest, aadDigest(aad))) throw new VaultError('key_context_mismatch');
+}
+
+/** Every answer names the key it is of. */
+function assertOf(asked: string, answered: string | undefined, operation: string): void {
+  if (answered !== asked) throw new VaultError('key_unsuitable', `${operation}: KMS answered for another key than was asked`);
 }
 
 function kekOf(ref: KeyRef, { arn, purpose }: KeyVersion): string {
