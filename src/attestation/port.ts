@@ -95,6 +95,8 @@ export interface VerifiedReport {
 export interface IdentifiedCollateral extends Pick<Collateral, 'type' | 'key'> {
   readonly issuedAt: Date;
   readonly expiresAt?: Date | undefined;
+  /** Numbers of the maker that never fall, by what they count: evaluation numbers, numbers of lists. */
+  readonly counters?: Readonly<Record<string, number>> | undefined;
 }
 
 /** What a requester answers: both are inside B. For kinds that carry the nonce by itself, or have no room for B. */

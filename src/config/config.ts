@@ -64,6 +64,27 @@ const kms = z.strictObject({
 const witness = z.strictObject({ url: z.url({ protocol: /^https?$/ }), vkey: z.string().min(1) });
 const witnesses = z.strictObject({ quorum: z.int().min(1), list: z.array(witness).min(1).max(16) });
 
+/** https, or http on this machine, without a slash at the end where it is the base of several addresses. */
+const address = z.url({ protocol: /^https?$/ }).refine((url) => !url.endsWith('/'), 'must not end in a slash');
+const publicationSource = z.discriminatedUnion('of', [
+  z.strictObject({
+    of: z.literal('tdx'),
+    fmspc: z.string().regex(/^[0-9a-f]{12}$/),
+    authority: z.enum(['platform', 'processor']),
+    pcs: address,
+    rootCrl: address,
+  }),
+  z.strictObject({ of: z.literal('sev-snp'), product: z.enum(['Milan', 'Genoa', 'Turin']), kds: address }),
+  z.strictObject({ of: z.literal('nvidia-rim'), id: z.string().regex(/^NV_[A-Z0-9_.]{1,128}$/), rims: address }),
+  z.strictObject({ of: z.literal('file'), name: z.string().min(1).max(256), url: address }),
+]);
+const collateral = z.strictObject({
+  everyHours: z.int().min(1).max(168),
+  /** PEM: the only authorities to believe of these addresses; the system's when absent. */
+  authorities: z.string().min(1).optional(),
+  sources: z.array(publicationSource).min(1).max(64),
+});
+
 /** Paths are relative to the file's folder. Secrets are never in here: only the paths of their files. */
 const fileSchema = z.strictObject({
   vaultId: z.string(),
@@ -89,6 +110,8 @@ const fileSchema = z.strictObject({
   alertSecrets: z.string().min(1).optional(),
   dataPlane: listener,
   adminPlane: listener,
+  /** Where what makers of hardware publish is read again from, apart from requests. Off when absent: somebody brings it in by hand. */
+  collateral: collateral.optional(),
   /** Off when absent. */
   metricsPlane: metricsListener.optional(),
 });
@@ -107,6 +130,7 @@ export interface Config {
   readonly witnesses?: Readonly<z.output<typeof witnesses>> | undefined;
   readonly recordLevels?: Readonly<Partial<Record<ClassName, RecordLevel>>> | undefined;
   readonly alertSecrets?: string | undefined;
+  readonly collateral?: Readonly<z.output<typeof collateral>> | undefined;
   readonly dataPlane: Listener;
   readonly adminPlane: Listener;
   readonly metricsPlane?: Readonly<z.output<typeof metricsListener>> | undefined;
@@ -176,11 +200,17 @@ export function parseConfig(text: string, folder: string): Config {
     ...(file.witnesses && { witnesses: file.witnesses }),
     ...(file.recordLevels && { recordLevels: file.recordLevels }),
     ...(file.alertSecrets !== undefined && { alertSecrets: path(file.alertSecrets) }),
+    ...(file.collateral && { collateral: collateralOf(file.collateral, path) }),
     dataPlane: at(dataPlane),
     adminPlane: at(adminPlane),
     ...(file.metricsPlane && { metricsPlane: file.metricsPlane }),
     digest: sha256Hex(canonicalJson(file)) as Digest, // a SHA-256 in hex
   });
+}
+
+function collateralOf(settings: z.output<typeof collateral>, path: (value: string) => string) {
+  const { authorities, ...rest } = settings;
+  return { ...rest, ...(authorities !== undefined && { authorities: path(authorities) }) };
 }
 
 /** Throws `configuration_invalid` for settings that say nothing, or two things, about where the keys are. */

@@ -102,6 +102,7 @@ describe('collateral that is imported', () => {
     expect(identify(await makeBundle(world))).toEqual({
       type: 'tdx-collateral',
       key: FMSPC,
+      counters: { tcbInfo: 18, qeIdentity: 18 },
       issuedAt: new Date('2026-01-01T00:00:00Z'),
       expiresAt: new Date('2026-02-01T00:00:00Z'),
     });

@@ -26,6 +26,32 @@ function refusal(work: () => unknown): string {
   }
 }
 
+describe('collateral in vault.json', () => {
+  const source = { of: 'sev-snp', product: 'Genoa', kds: 'https://kds.example' };
+  const collateral = (change: object) => () => parsed({ token, collateral: { everyHours: 12, sources: [source], ...change } });
+
+  test('is off when absent, and says where from and how often', () => {
+    expect(parsed({ token }).collateral).toBeUndefined();
+    expect(collateral({ authorities: 'mirror.pem' })().collateral).toEqual({
+      everyHours: 12,
+      authorities: '/v/mirror.pem',
+      sources: [source],
+    });
+  });
+
+  test('names each setting that it does not understand', () => {
+    for (const change of [
+      { everyHours: 0 },
+      { sources: [] },
+      { sources: [{ ...source, kds: 'https://kds.example/' }] },
+      { sources: [{ ...source, product: 'Rome' }] },
+      { sources: [{ of: 'file', name: 'x', url: 'file:///etc/passwd' }] },
+    ]) {
+      expect(refusal(collateral(change))).toMatch(/^configuration_invalid: .*collateral/);
+    }
+  });
+});
+
 describe('vault.json', () => {
   test('a child keeper is the default, with the token it is started with', () => {
     const expected = { mode: 'child', token: { ...token, pinFile: '/token/pin', softhsmConf: '/v/conf' } };

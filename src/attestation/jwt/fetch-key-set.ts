@@ -1,4 +1,4 @@
-/** Reads a key set over https. The only connection a vault opens to anybody outside, and only when a trust anchor names its address. */
+/** Reads a key set over https. Only when a trust anchor names its address. */
 import { request as httpsRequest } from 'node:https';
 import { getCACertificates } from 'node:tls';
 import { DEFAULTS } from '../../domain/classes.ts';

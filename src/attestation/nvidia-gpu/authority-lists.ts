@@ -7,7 +7,7 @@ import type { Endorsement } from '../../domain/evidence.ts';
 import { endorsementOf } from '../endorsements.ts';
 import type { CollateralReader, IdentifiedCollateral } from '../port.ts';
 import type { Certificate } from '../x509/certificate.ts';
-import { type Crl, isCrlOf, readCrl } from '../x509/crl.ts';
+import { type Crl, isCrlOf, listCounter, readCrl } from '../x509/crl.ts';
 import { orUndefined } from '../x509/der.ts';
 import { IssuerMemo, pathToRoot } from '../x509/path.ts';
 import { standing } from '../x509/validity.ts';
@@ -63,7 +63,7 @@ export function identifyAuthorityList(bytes: Uint8Array, roots: readonly Uint8Ar
   const authority = [...pinned, ...issuers].find(
     (one) => isCrlOf(crl, one) && pathToRoot(one, { issuers, roots: pinned, memo }) !== undefined,
   );
-  return authority && { type: 'x509-crl', key: keyOf(authority), issuedAt: crl.from, expiresAt: crl.until };
+  return authority && { type: 'x509-crl', key: keyOf(authority), issuedAt: crl.from, expiresAt: crl.until, ...listCounter(crl) };
 }
 
 function splitFile(bytes: Uint8Array): { readonly list: Uint8Array; readonly certificates: Uint8Array } {

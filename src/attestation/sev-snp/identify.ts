@@ -2,7 +2,7 @@
 import { toHex } from '../../domain/bytes.ts';
 import type { IdentifiedCollateral } from '../port.ts';
 import type { Certificate } from '../x509/certificate.ts';
-import { isCrlOf, readCrl } from '../x509/crl.ts';
+import { isCrlOf, listCounter, readCrl } from '../x509/crl.ts';
 import { orUndefined } from '../x509/der.ts';
 import { partOf } from '../x509/names.ts';
 import { IssuerMemo, pathToRoot } from '../x509/path.ts';
@@ -30,7 +30,7 @@ function identifyCrl(bytes: Uint8Array, pinned: readonly Certificate[]): Identif
   const crl = orUndefined(() => readCrl(bytes));
   const root = crl && pinned.find((one) => isCrlOf(crl, one));
   const product = root && productNamed(root, /^ARK-(.+)$/);
-  return crl && product && { type: 'amd-crl', key: product, issuedAt: crl.from, expiresAt: crl.until };
+  return crl && product && { type: 'amd-crl', key: product, issuedAt: crl.from, expiresAt: crl.until, ...listCounter(crl) };
 }
 
 function identifyCertificates(bytes: Uint8Array, pinned: readonly Certificate[], memo: IssuerMemo): IdentifiedCollateral | undefined {

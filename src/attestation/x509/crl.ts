@@ -80,3 +80,8 @@ function refuseCritical(list: DerNode): void {
 export function isCrlOf(crl: Crl, issuer: Certificate): boolean {
   return equalBytes(crl.issuer.whole, issuer.subject.whole) && issuer.issuesCrls && isSignedBy(crl, issuer.publicKey);
 }
+
+/** CRLNumber (RFC 5280, 5.2.3) grows with each list of an issuer. */
+export function listCounter({ number }: Crl): { readonly counters?: Readonly<Record<string, number>> } {
+  return number === undefined ? {} : { counters: { list: number } };
+}

@@ -219,7 +219,7 @@ const collateralSummary = z.strictObject({
   expiresAt: time.optional(),
   importedAt: time,
 });
-export const importedCollateral = z.strictObject({ ...collateralSummary.shape, state: z.enum(['added', 'known', 'older']) });
+export const importedCollateral = z.strictObject({ ...collateralSummary.shape, state: z.enum(['added', 'known', 'older', 'rollback']) });
 export const collateral = z.strictObject({ collateral: z.array(collateralSummary) });
 
 /** `leaf` as it is hashed; `result` is an EAR (docs/formats/ear.md). `index` is absent until a checkpoint covers it. */
