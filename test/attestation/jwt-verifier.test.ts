@@ -43,6 +43,13 @@ describe('a token that answers our nonce', () => {
     });
   });
 
+  test('whose nonce or audience is no text is refused, whatever it is: members that no language converts too', async () => {
+    for (const strange of [{ toString: 1, valueOf: 1 }, [{ toString: 'x' }], [[{ valueOf: null, toString: null }]], 7, null, true]) {
+      expect(await codeOf(await tokenOf(honestClaims({ eat_nonce: strange })))).toBe('evidence_binding_mismatch');
+      expect(await codeOf(await tokenOf(honestClaims({ aud: strange as never })))).toBe('evidence_binding_mismatch');
+    }
+  });
+
   test('may answer several, ours among them, and be shown again: the challenge is what is spent', async () => {
     const context = contextWith();
     const token = await tokenOf(honestClaims({ eat_nonce: ['someone-elses', jwtNonce(issuer.BINDING)] }));

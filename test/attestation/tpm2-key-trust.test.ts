@@ -11,13 +11,14 @@ import { createTpm2Verifier } from '../../src/attestation/tpm2/verifier.ts';
 import { anchorsVersion } from '../../src/documents/anchors.ts';
 import { referenceValue } from '../../src/documents/reference-values.ts';
 import { toBase64 } from '../../src/domain/bytes.ts';
-import { isRefusal, type TrustAnchor, type VerifiedClaims } from '../../src/domain/evidence.ts';
+import { type EnrolledTpm2, isRefusal, type TrustAnchor, tpm2AttesterKey, type VerifiedClaims } from '../../src/domain/evidence.ts';
 import { problemsOfFacts } from '../../src/domain/facts.ts';
+import type { Digest } from '../../src/domain/ids.ts';
 import { GCE_INSTANCE, makeHcl, quoteOf } from './azure-maker.ts';
 import { makeAk, publicArea } from './quote-maker.ts';
 import { makeSnpLine, NOW, type SnpLine } from './snp-maker.ts';
 import { type CertificateWishes, ca, digitalSignature, type Issued, issue, notCa, unknownCritical, usage } from './test-ca.ts';
-import { BINDING, keeping, workloadContext } from './workload-context.ts';
+import { BINDING, enrolledBy, keeping, workloadContext } from './workload-context.ts';
 
 const verifier = createTpm2Verifier(createSnpReportCheck());
 const ak = makeAk();
@@ -91,6 +92,16 @@ describe('a key that its cloud certifies', () => {
     });
   });
 
+  test.each([Buffer.from('30020c00', 'hex'), new Uint8Array(GCE_INSTANCE).fill(7, 6, 10), GCE_INSTANCE.slice(0, 40)])(
+    'is not known by an instance that is written in another way',
+    async (value) => {
+      const extensions = [notCa, digitalSignature, usage(AK_USAGE), new x509.Extension('1.3.6.1.4.1.11129.2.1.21', false, value)];
+      const claims = await answer(shown(await certificateOf(ak, { extensions }), intermediate), context([anchorOf(root)]));
+      if (isRefusal(claims)) throw new Error(claims.detail);
+      expect(Object.keys(claims.facts).filter((name) => name.startsWith('gce'))).toEqual([]);
+    },
+  );
+
   test.each<[string, () => TrustAnchor[]]>([
     ['no anchor at all', () => []],
     ['an anchor for endorsement keys: what certifies those says nothing of these', () => [anchorOf(root, 'endorsement-keys')]],
@@ -157,6 +168,16 @@ describe('a key that its cloud certifies', () => {
     const leaf = shown(await certificateOf(), intermediate);
     expect(await codeOf(leaf, context([anchorOf(root)], { attester: async () => undefined }))).toBe('attester_key_unknown');
   });
+});
+
+test('a key that is enrolled by activation and by its name is of two requesters: a stop of one must not be passed by as the other', async () => {
+  const under = context([anchorOf(root, 'endorsement-keys')]);
+  const { identity: _, ...known } = enrolledBy('tpm2', { fact: 'akName', value: akName });
+  const activated: EnrolledTpm2 = { ...known, kind: 'tpm2', akName, ekCertificateDigest: 'e'.repeat(64) as Digest };
+  const both = async (key: string) => (key === tpm2AttesterKey(akName) ? activated : under.attester(key));
+  expect(await codeOf({}, { ...under, attester: both })).toBe('attester_ambiguous');
+  const alone = async (key: string) => (key === tpm2AttesterKey(akName) ? activated : undefined);
+  expect(await codeOf({}, { ...under, attester: alone })).toBe('verified');
 });
 
 describe('a key that the hardware report of its guest names', () => {

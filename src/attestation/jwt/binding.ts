@@ -5,7 +5,7 @@ import { failedClaim, type JwtAnchor, jwtNonce, jwtNonceHex, type Refusal, refus
 import { type PublicJwk, readJwk } from '../../domain/jwk.ts';
 import type { VerificationContext } from '../port.ts';
 import type { JsonObject } from '../strict-json.ts';
-import { claimAt, plainText } from './claims.ts';
+import { claimAt, seenText } from './claims.ts';
 
 export interface Bound {
   readonly fresh: boolean;
@@ -35,7 +35,7 @@ export function checkNonce(claims: JsonObject, { nonceClaim, nonceForm }: JwtAnc
   const nonce = nonceForm === 'hex' ? jwtNonceHex(binding) : jwtNonce(binding);
   const claim = claimAt(claims, nonceClaim);
   if (carriesNonce(claim, nonce)) return undefined;
-  const seen = plainText(Array.isArray(claim) ? claim.join(',') : claim);
+  const seen = seenText(claim);
   const failed = [{ claim: nonceClaim.join('.'), expected: [nonce], ...(seen !== undefined && { seen }) }];
   return refuse('evidence_binding_mismatch', 'the nonce of the token is not of this challenge, key and vault', { failed });
 }

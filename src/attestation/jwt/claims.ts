@@ -23,6 +23,12 @@ export function plainText(value: unknown, maxChars = MAX_FACT_CHARS): string | u
   return value.isWellFormed() && value === value.normalize('NFC') && !/\p{Cc}/u.test(value) ? value : undefined;
 }
 
+/** What a record says of a claim that should be a text or a list of them: nothing of one that is anything else. */
+export function seenText(value: unknown): string | undefined {
+  const texts = (Array.isArray(value) ? (value as unknown[]) : [value]).filter((one) => typeof one === 'string');
+  return plainText(texts.join(','), 512);
+}
+
 /** The times of the token by the database's clock (RFC 7519 section 4.1). Resolves to when it ends, or to why it does not count. */
 export function endOf(claims: JsonObject, { maxAgeSeconds }: Pick<JwtAnchor, 'maxAgeSeconds'>, now: Date): Date | Refusal {
   const { exp, nbf, iat } = Object.fromEntries(['exp', 'nbf', 'iat'].map((name) => [name, claimAt(claims, [name])]));
@@ -49,7 +55,7 @@ export function checkAudience(claims: JsonObject, { audience }: Pick<JwtAnchor, 
   if (audience === undefined) return undefined;
   const aud = claimAt(claims, ['aud']);
   if (aud === audience || (Array.isArray(aud) && aud.includes(audience))) return undefined;
-  const seen = plainText(Array.isArray(aud) ? aud.join(',') : aud, 512);
+  const seen = seenText(aud);
   const failed = [{ claim: 'aud', expected: [audience], ...(seen !== undefined && { seen }) }];
   return refuse('evidence_binding_mismatch', 'the token is for another audience', { failed });
 }

@@ -1,7 +1,7 @@
 /** Which instance Google Cloud certifies a virtual TPM of: an extension of the certificate of its attestation key (google/go-tpm-tools, proto `GCEInstanceInfo`). */
 import type { Facts } from '../../domain/facts.ts';
 import type { Certificate } from '../x509/certificate.ts';
-import { child, type DerNode, orUndefined, parseDer, TAG } from '../x509/der.ts';
+import { child, type DerNode, Malformed, orUndefined, parseDer, TAG } from '../x509/der.ts';
 
 const EXTENSION = '1.3.6.1.4.1.11129.2.1.21';
 const MAX_BYTES = 1024;
@@ -23,8 +23,11 @@ function readInstance(value: Uint8Array): Facts {
   };
 }
 
+/** Names of Google Cloud are ASCII. */
 function textOf({ contents }: DerNode): string {
-  return Buffer.from(contents).toString('utf8').normalize('NFC');
+  const text = Buffer.from(contents).toString('latin1');
+  if (!/^[\x21-\x7e]{1,256}$/.test(text)) throw new Malformed('not a name of Google Cloud');
+  return text;
 }
 
 /** 64 bits, unsigned: as Google's tools write it. */

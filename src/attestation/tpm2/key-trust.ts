@@ -56,12 +56,21 @@ export async function trustKey({ evidence, context, snpReport, memo }: TrustInpu
   };
 }
 
-/** After everything is verified; before it a refusal names nobody. */
+/**
+ * After everything is verified; before it a refusal names nobody. A key that is enrolled both ways is nobody's: a stop of the one must not be passed
+ * by as the other.
+ */
 export async function requesterOf(
   { activated, facts }: KeyTrust,
   context: VerificationContext,
 ): Promise<EnrolledTpm2 | EnrolledWorkload | Refusal> {
-  return activated ?? (await findWorkload('tpm2', facts, context));
+  const found = await findWorkload('tpm2', facts, context);
+  if (activated === undefined) return found;
+  if (isRefusal(found) && found.code === 'attester_key_unknown') return activated;
+  const names = isRefusal(found) ? found.detail : `${activated.name}, ${found.name}`;
+  return refuse('attester_ambiguous', 'the key is enrolled by activation and as a workload', {
+    failed: failedClaim('requester', 'one', names),
+  });
 }
 
 /** Another namespace's attester is answered like a stranger: its existence is nobody else's business. */
