@@ -249,6 +249,11 @@ describe('genuine is not acceptable', () => {
     ['one part says nothing', part(undefined), ['ear_none']],
     ['there is no part', { submods: {} }, ['ear_none']],
     ['it is nobody known', { eat_profile: 'tag:example.com' }, ['claims_not_understood']],
+    [
+      'it is nobody known, and says no itself',
+      { eat_profile: 'tag:example.com', submods: { gpu0: { 'ear.status': 96 }, nothing: [] } },
+      ['claims_not_understood', 'ear_contraindicated', 'ear_none'],
+    ],
     ['debugging is on', { dbgstat: 'enabled' }, ['debug_enabled']],
     ['a debug status nobody knows', { dbgstat: 'sometimes' }, ['debug_enabled']],
     ['Trust Authority: out of date', { attester_tcb_status: 'OutOfDate', eat_profile: undefined }, ['tcb_out_of_date']],

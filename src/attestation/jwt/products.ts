@@ -71,7 +71,7 @@ export function productionIssuerOf(claims: JsonObject): string | undefined {
 
 /** Members every EAT may have (RFC 9711), then the product's own. */
 export function readProduct(claims: JsonObject): Claims {
-  const own = PRODUCTS.find((product) => product.is(claims))?.read(claims) ?? { product: null };
+  const own = PRODUCTS.find((product) => product.is(claims))?.read(claims) ?? readUnknown(claims);
   const common = ['hwmodel', 'swname', 'swversion', 'ueid', 'secboot', 'dbgstat', 'measres'] as const;
   const eat = Object.fromEntries(common.flatMap((name) => (Object.hasOwn(claims, name) ? [[name, valueAt(claims, name)]] : [])));
   return { nonce: valueAt(claims, 'eat_nonce'), measurement: null, ...eat, debug: debugOf(claims), ...own };
@@ -129,6 +129,12 @@ function submodDigests({ submods }: JsonObject): Readonly<Record<string, string>
 
 function readEar(product: string, claims: JsonObject): Claims {
   return { product, ear_status: earStatuses(claims) };
+}
+
+/** A status in the words of EAR counts under any profile. */
+function readUnknown(claims: JsonObject): Claims {
+  const status = earStatuses(claims);
+  return Object.values(status).every((tier) => tier === 'missing') ? { product: null } : { product: null, ear_status: status };
 }
 
 function profileOf({ eat_profile: profile }: JsonObject): string {

@@ -13,11 +13,10 @@ export type TpmReason =
   | 'certificate_expired'
   | 'certificate_not_yet_valid'
   | 'ak_unsuitable'
-  | 'ak_not_bound'
   | AcceptanceReason;
 
 /** About genuine evidence: a production policy says no to it, and it stays authentic. */
-const ACCEPTANCE = ['ak_not_certified', 'pcr_values_missing', 'sha1_bank', 'debug_enabled', 'tee_not_acceptable'] as const;
+const ACCEPTANCE = ['ak_not_certified', 'ak_not_bound', 'pcr_values_missing', 'sha1_bank', 'debug_enabled', 'tee_not_acceptable'] as const;
 type AcceptanceReason = (typeof ACCEPTANCE)[number];
 
 export class Findings {
