@@ -179,4 +179,33 @@ describe('configfs-tsm', () => {
     await expect(readTsmReport(new Uint8Array(63), 'sev_guest', { files })).rejects.toThrow(RangeError);
     await expect(readTsmReport(new Uint8Array(64), 'sev_guest', { files })).rejects.toThrow('more than 65536');
   });
+
+  test('that is busy is asked again as a whole, and given up in the end', async () => {
+    const busy = (times: number) => createSnpAttester({ files: fakeTsm({ ...wishes, busy: times }).files, pauseMs: 1 }).attest(BINDING);
+    expect(Object.keys(await busy(7))).toEqual(['report']);
+    await expect(busy(8)).rejects.toThrow('EBUSY');
+  });
+
+  test('below a paravisor is asked at the level the guest has, and says which', async () => {
+    const asked = fakeTsm({ ...wishes, levelFloor: 2 });
+    expect(Object.keys(await createSnpAttester({ files: asked.files }).attest(BINDING))).toEqual(['report']);
+    expect(asked.left.size).toBe(0);
+    await createSnpAttester({ files: fakeTsm({ ...wishes, levelFloor: 0 }).files }).attest(BINDING);
+    const beyond = createSnpAttester({ files: fakeTsm({ ...wishes, levelFloor: 4 }).files }).attest(BINDING);
+    await expect(beyond).rejects.toThrow('EINVAL');
+  });
+
+  test('that gives a report or quote cut off gives none', async () => {
+    const cut = (report: Uint8Array, by: number) => report.slice(0, report.length - by);
+    const snp = createSnpAttester({ files: fakeTsm({ ...wishes, report: (data) => cut(snpReport(data), 1) }).files });
+    await expect(snp.attest(BINDING)).rejects.toThrow('at least 1184');
+    const quote = (by: number) => ({ folder, provider: 'tdx_guest', report: (data: Uint8Array) => cut(tdxQuote(data), by) });
+    for (const by of [2001, 3000]) {
+      await expect(createTdxAttester({ files: fakeTsm(quote(by)).files }).attest(BINDING)).rejects.toThrow('no whole quote');
+    }
+    for (const provider of ['arm_cca_guest', 'sev_guest ', '']) {
+      const other = createTdxAttester({ files: fakeTsm({ ...quote(0), provider }).files });
+      await expect(other.attest(BINDING)).rejects.toThrow('and not a tdx_guest');
+    }
+  });
 });

@@ -5,7 +5,7 @@ import { teeReportData } from '../../domain/evidence.ts';
 import type { Attester, CapturedState } from '../port.ts';
 import { readTsmReport, type TsmOptions } from '../tsm/report.ts';
 import { MAX_LOG_BYTES, type TdxBody } from './evidence.ts';
-import { readQuotedReport, withoutPadding } from './quote.ts';
+import { readQuotedReport, readQuoteSignature, withoutPadding } from './quote.ts';
 
 export const EVENT_LOG_FILE = '/sys/firmware/acpi/tables/data/CCEL';
 
@@ -24,12 +24,23 @@ export function createTdxAttester({ eventLogFile = EVENT_LOG_FILE, ...options }:
   return {
     kind: 'tdx',
     attest: async (binding) => {
-      const { output } = await readTsmReport(teeReportData(binding), 'tdx_guest', options);
+      const output = await quoteOf(binding, options);
       const log = await readEventLog(eventLogFile);
       return { quote: toBase64(withoutPadding(output)), ...(log !== undefined && { eventLog: toBase64(log) }) };
     },
-    capture: async (binding) => stateOf((await readTsmReport(teeReportData(binding), 'tdx_guest', options)).output),
+    capture: async (binding) => stateOf(await quoteOf(binding, options)),
   };
+}
+
+/** Whole: its lengths say where it ends, and the kernel's buffer may be shorter. */
+async function quoteOf(binding: Uint8Array, options: TsmOptions): Promise<Uint8Array> {
+  const { output } = await readTsmReport(teeReportData(binding), 'tdx_guest', options);
+  try {
+    readQuoteSignature(output, readQuotedReport(output));
+  } catch (cause) {
+    throw new Error('the kernel gave no whole quote', { cause });
+  }
+  return output;
 }
 
 /** All that was measured before the application, which register 3 is for: it may extend that differently each time. */

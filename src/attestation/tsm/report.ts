@@ -6,6 +6,7 @@
 import { randomUUID } from 'node:crypto';
 import { mkdir, open, readFile, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 export const TSM_FOLDER = '/sys/kernel/config/tsm/report';
 
@@ -13,6 +14,14 @@ export const TSM_FOLDER = '/sys/kernel/config/tsm/report';
 const MAX_BLOB_BYTES = 65_536;
 /** Others may write between our write and our read only by an error of ours: names are random. Twice is enough. */
 const ATTEMPTS = 2;
+/** The firmware does one request at a time, and a quote takes up to a second: what is busy is asked again. */
+const BUSY = ['EBUSY', 'EAGAIN', 'EINTR'];
+const BUSY_ATTEMPTS = 8;
+const BUSY_PAUSE_MS = 250;
+
+/** Bytes that a report of each has at least: what is shorter was cut off. */
+const LEAST_BYTES = { sev_guest: 1184, tdx_guest: 1020 } as const;
+type Provider = keyof typeof LEAST_BYTES;
 
 /** What an attester needs of the file system: the kernel's semantics, or a double of them under test. */
 export interface TsmFiles {
@@ -41,6 +50,8 @@ export interface TsmOptions {
   /** Default: /sys/kernel/config/tsm/report. */
   readonly folder?: string;
   readonly files?: TsmFiles;
+  /** Between two requests to busy firmware. */
+  readonly pauseMs?: number;
 }
 
 export interface TsmReport {
@@ -50,11 +61,11 @@ export interface TsmReport {
   readonly auxiliary: Uint8Array;
 }
 
-/** `provider`: `sev_guest` or `tdx_guest`. Rejects with what the kernel said. */
+/** Rejects with what the kernel said. */
 export async function readTsmReport(
   reportData: Uint8Array,
-  provider: 'sev_guest' | 'tdx_guest',
-  { folder = TSM_FOLDER, files = tsmFiles }: TsmOptions,
+  provider: Provider,
+  { folder = TSM_FOLDER, files = tsmFiles, pauseMs = BUSY_PAUSE_MS }: TsmOptions,
 ): Promise<TsmReport> {
   if (reportData.length !== 64) throw new RangeError('report data is 64 bytes');
   const entry = join(folder, `weight-vault-${randomUUID()}`);
@@ -62,23 +73,58 @@ export async function readTsmReport(
   try {
     const found = textOf(await files.read(join(entry, 'provider')));
     if (found !== provider) throw new Error(`this machine is a ${found} and not a ${provider}`);
-    return await readConsistently(reportData, entry, files);
+    const report = await whenFree(pauseMs, () => readConsistently(reportData, entry, files));
+    const least = LEAST_BYTES[provider];
+    if (report.output.length < least) throw new Error(`${entry} gave ${report.output.length} bytes, and a report has at least ${least}`);
+    return report;
   } finally {
     await files.remove(entry);
+  }
+}
+
+/** Whole requests, from their write on: what busy firmware did not take is gone. */
+async function whenFree<T>(pauseMs: number, ask: () => Promise<T>): Promise<T> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await ask();
+    } catch (error) {
+      if (attempt === BUSY_ATTEMPTS || !BUSY.includes(codeIn(error))) throw error;
+      await sleep(pauseMs);
+    }
   }
 }
 
 /** The generation counts writes: when it moved by more than our own, what was read answers somebody else's. */
 async function readConsistently(reportData: Uint8Array, entry: string, files: TsmFiles): Promise<TsmReport> {
   const generation = async () => Number(textOf(await files.read(join(entry, 'generation'))));
+  const level = await leastLevel(entry, files);
   for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
     const before = await generation();
+    if (level > 0) await files.write(join(entry, 'privlevel'), new Uint8Array(Buffer.from(String(level))));
     await files.write(join(entry, 'inblob'), reportData);
     const output = await bounded(files, join(entry, 'outblob'));
     const auxiliary = await bounded(files, join(entry, 'auxblob')).catch(() => new Uint8Array(0)); // not every provider has one
-    if ((await generation()) === before + 1) return { output, auxiliary };
+    if ((await generation()) === before + (level > 0 ? 2 : 1)) return { output, auxiliary };
   }
   throw new Error(`another process writes to ${entry}`);
+}
+
+/**
+ * Below a paravisor or SVSM a guest may not ask for privilege level 0, which is what the kernel asks for by itself. The report then says the level,
+ * and what of that is acceptable is decided where it is appraised. Not every provider has levels.
+ */
+async function leastLevel(entry: string, files: TsmFiles): Promise<number> {
+  try {
+    const floor = Number(textOf(await files.read(join(entry, 'privlevel_floor'))));
+    return Number.isSafeInteger(floor) && floor > 0 ? floor : 0;
+  } catch (error) {
+    if (codeIn(error) === 'ENOENT') return 0;
+    throw error;
+  }
+}
+
+function codeIn(error: unknown): string {
+  return typeof error === 'object' && error !== null && 'code' in error ? String(error.code) : '';
 }
 
 async function bounded(files: TsmFiles, file: string): Promise<Uint8Array> {
