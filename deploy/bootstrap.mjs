@@ -106,8 +106,8 @@ function systemPackages() {
 }
 
 /**
- * The tokens that the keys' contract suite runs on besides SoftHSM. One that cannot be had leaves its tests skipped, with the reason. Two of
- * the packages start a service where there is systemd: there, they are for the machine's owner to install.
+ * The tokens that the keys' contract suite runs on besides SoftHSM, and the syslog receiver that sinks are tried with. One that cannot be had leaves its
+ * tests skipped, with the reason. Some of the packages start a service where there is systemd: there, they are for the machine's owner to install.
  */
 async function tokenPackages() {
   const services = existsSync('/run/systemd/system');
@@ -121,10 +121,12 @@ async function tokenPackages() {
       { there: () => hasCommand('dbus-daemon'), packages: ['dbus', 'dbus-daemon'] },
       daemon('tpm2-abrmd', ['tpm2-abrmd']),
       daemon('pkcsslotd', ['opencryptoki']),
+      daemon('rsyslogd', ['rsyslog']),
+      { there: () => services || hasLibrary('rsyslog/lmnsd_gtls.so'), packages: ['rsyslog-gnutls'] },
     ]);
   } catch (error) {
     if (!(error instanceof SetupError)) throw error;
-    say(`tests of some tokens will be skipped: ${error.message}`);
+    say(`tests of some tokens and receivers will be skipped: ${error.message}`);
   }
 }
 

@@ -13,6 +13,7 @@ import { createAccessLog } from './audit/access-log.ts';
 import { beginHeadFile } from './audit/head-file/head-file.ts';
 import { createFsBlobStore } from './blobs/fs/fs-blob-store.ts';
 import { type ComposedLog, composeLog, endProcess, firstRound, lastRound } from './compose-log.ts';
+import { startReaders } from './compose-readers.ts';
 import { createWatching, logKeeperEvent, type Watching } from './compose-watch.ts';
 import type { Config } from './config/config.ts';
 import type { Bodies } from './documents/bodies.ts';
@@ -33,7 +34,6 @@ import { createMetrics, type Metrics } from './telemetry/metrics.ts';
 import { type CeremonyInputs, type CeremonyResult, ceremony } from './vault/init.ts';
 import { activeVersion, keyRing } from './vault/key-ring.ts';
 import { recordStart } from './vault/life.ts';
-import { startLogReaders } from './vault/log-readers.ts';
 import { measuredKeys, measuredMeter } from './vault/measure.ts';
 import { createReleaseMeter } from './vault/meter.ts';
 import { keepHouse } from './vault/outcome.ts';
@@ -179,9 +179,7 @@ export async function startVault(
     const housekeeping = startHousekeeping(running.vault, log);
     closers.push(housekeeping);
     closers.push(rewrapInTheBackground(running.vault, log));
-    closers.push(
-      startLogReaders(running.vault, (name, error) => log.warn('a reader of the access log waits', { name, code: codeOf(error) })),
-    );
+    closers.push(startReaders(running.vault, config, log, metrics));
     closers.push(watching.start(running.vault));
     return { vault: running.vault, stop: closeAll };
   } catch (error) {

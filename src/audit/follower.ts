@@ -31,7 +31,7 @@ export interface FollowerOptions {
   readonly reader: LogReader;
   /** Most records at a time, which bounds memory: 16 KiB each. */
   readonly batch?: number | undefined;
-  /** After a failure the next try waits this long, then twice as long, and so on. */
+  /** After a failure the next try waits about this long, then twice as long, and so on. */
   readonly retryMs?: { readonly first: number; readonly most: number } | undefined;
   readonly onEvent?: ((event: FollowerEvent) => void) | undefined;
 }
@@ -98,7 +98,8 @@ export function createFollower(options: FollowerOptions): Follower {
   function pauseMs(result: FollowResult): number {
     if (result === 'moved') return 0;
     if (result !== 'failed') return DEFAULTS.logFollowMs;
-    return Math.min(retryMs.most, retryMs.first * 2 ** Math.min(failures - 1, 20));
+    const pause = Math.min(retryMs.most, retryMs.first * 2 ** Math.min(failures - 1, 20));
+    return pause * (0.5 + Math.random() / 2); // so that many do not come at once
   }
 
   async function loop(): Promise<void> {

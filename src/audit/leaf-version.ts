@@ -40,8 +40,9 @@ export const SINCE_2 = {
     'erase-person',
     'alert-rules',
     'alert-delivery',
+    'log-sinks',
   ],
-  document: ['recovery-key', 'version-destruction', 'alert-rules', 'alert-delivery'],
+  document: ['recovery-key', 'version-destruction', 'alert-rules', 'alert-delivery', 'log-sinks'],
   stop: ['key'],
 } as const satisfies {
   readonly type: readonly RecordType[];

@@ -190,7 +190,8 @@ export type DocumentWord =
   | 'recovery-key'
   | 'version-destruction'
   | 'alert-rules'
-  | 'alert-delivery';
+  | 'alert-delivery'
+  | 'log-sinks';
 
 export interface RecordDocument {
   readonly kind: DocumentWord;

@@ -17,6 +17,7 @@ import { registerLogMirror } from './log-mirror.ts';
 import { addLogCommand } from './log-options.ts';
 import { registerLogSearch } from './log-search.ts';
 import { type ShowOptions, show } from './log-show.ts';
+import { registerLogSinks } from './log-sinks.ts';
 import { copyIn } from './log-source.ts';
 import { print } from './output.ts';
 import { assertAskedWitnesses, inWords, type WitnessOptions, witnessOptions } from './witness-options.ts';
@@ -26,6 +27,7 @@ export function registerLog(program: Command): void {
   registerLogExport(log);
   registerLogMirror(log);
   registerLogSearch(log);
+  registerLogSinks(log);
   addLogCommand(log, 'show <record>', 'One record in words; of a refusal, which claim failed, what was expected and what was seen', [
     'wv log show --kit kits/bob 01890000-0000-7000-8000-000000000000',
     'wv log show --kit kits/bob --namespace research --json 01890000-0000-7000-8000-000000000000',

@@ -100,6 +100,10 @@ const fileSchema = z.strictObject({
   token: tokenSettings.optional(),
   kms: kms.optional(),
   keeperSocket: z.string().min(1),
+  /** Folder below which file sinks of the access log write, each into a folder of its name; absent: such a sink only lags. */
+  sinkFiles: z.string().min(1).optional(),
+  /** Folder with `<sink>.secret`, and `<sink>.crt` and `<sink>.key` where a receiver asks who sends. */
+  sinkSecrets: z.string().min(1).optional(),
   /** Where the last signed checkpoint is kept, apart from the database: on another disk it notices a database that was put back. */
   logHead: z.string().min(1).optional(),
   /** Who cosigns the checkpoints of the access log, in another administrative domain, and how many of them make one witnessed. */
@@ -127,6 +131,8 @@ export interface Config {
   /** Where a child keeper is to listen; each process of a vault has its own. */
   readonly keeperSocket: string;
   readonly logHead?: string | undefined;
+  readonly sinkFiles?: string | undefined;
+  readonly sinkSecrets?: string | undefined;
   readonly witnesses?: Readonly<z.output<typeof witnesses>> | undefined;
   readonly recordLevels?: Readonly<Partial<Record<ClassName, RecordLevel>>> | undefined;
   readonly alertSecrets?: string | undefined;
@@ -197,6 +203,8 @@ export function parseConfig(text: string, folder: string): Config {
     keeper: keeperOf(file, path),
     keeperSocket: path(file.keeperSocket),
     ...(file.logHead !== undefined && { logHead: path(file.logHead) }),
+    ...(file.sinkFiles !== undefined && { sinkFiles: path(file.sinkFiles) }),
+    ...(file.sinkSecrets !== undefined && { sinkSecrets: path(file.sinkSecrets) }),
     ...(file.witnesses && { witnesses: file.witnesses }),
     ...(file.recordLevels && { recordLevels: file.recordLevels }),
     ...(file.alertSecrets !== undefined && { alertSecrets: path(file.alertSecrets) }),

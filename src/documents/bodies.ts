@@ -23,6 +23,7 @@ import { alertDelivery } from './alert-delivery.ts';
 import { anchorsVersion, trustAnchorList, trustAnchorListV1 } from './anchors.ts';
 import { attributes, base64, consent, count, digest, head, id, keyRef, name, text, time, wrap } from './body-parts.ts';
 import { issuer, tokenSubject } from './forms.ts';
+import { logSinkList } from './log-sinks.ts';
 import type { DocumentKind } from './port.ts';
 import { referenceValueList, referenceValueListV1, referenceValuesVersion } from './reference-values.ts';
 import { workloadIdentity } from './workload-identity.ts';
@@ -256,6 +257,7 @@ export const BODY_SCHEMAS = {
     ...alertDelivery.shape,
     consents: z.array(consent).min(2),
   }),
+  'log-sinks': z.strictObject({ ...list, sinks: logSinkList, consents: z.array(consent).min(2) }),
   lift: z.strictObject({
     ...head,
     namespace: name<Namespace>(),

@@ -21,6 +21,7 @@ export const DOCUMENT_KINDS = [
   'version-destruction',
   'alert-rules',
   'alert-delivery',
+  'log-sinks',
 ] as const;
 export type DocumentKind = (typeof DOCUMENT_KINDS)[number];
 
@@ -47,7 +48,8 @@ export type SlotKind =
   | 'recovery-key'
   | 'version-destruction'
   | 'alert-rules'
-  | 'alert-delivery';
+  | 'alert-delivery'
+  | 'log-sinks';
 
 /** Where the pointer to the one in force stands: the kind, and the item where a namespace has several. */
 export type Slot = SlotKind | `${SlotKind}:${string}`;

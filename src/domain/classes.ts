@@ -113,6 +113,8 @@ export const DEFAULTS = {
   alertsPerMinute: 30,
   alertHeartbeatSeconds: 60,
   alertHeartbeatLateSeconds: 120,
+  sinkLagSeconds: 60,
+  sinkLagRecords: 20_000,
   requestBodyBytes: 262_144,
   evidenceBodyBytes: 2_097_152,
   jsonDepth: 32,

@@ -20,5 +20,6 @@ export const OPERATION_KINDS = [
   'erase-person',
   'alert-rules',
   'alert-delivery',
+  'log-sinks',
 ] as const;
 export type OperationKind = (typeof OPERATION_KINDS)[number];

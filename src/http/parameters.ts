@@ -21,7 +21,7 @@ interface Parameter<T extends string> {
 }
 
 /** What administrators put in force in a namespace and can read back. */
-export const READABLE_SLOTS = ['policy-set', 'reference-values', 'trust-anchors', 'alert-rules', 'alert-delivery'] as const;
+export const READABLE_SLOTS = ['policy-set', 'reference-values', 'trust-anchors', 'alert-rules', 'alert-delivery', 'log-sinks'] as const;
 export type ReadableSlot = (typeof READABLE_SLOTS)[number];
 
 const id = <T extends string>(what: string): Parameter<T> => ({

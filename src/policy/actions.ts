@@ -20,6 +20,7 @@ export const ADMIN_ACTIONS = [
   'rotateKey',
   'destroyKey',
   'setAlerts',
+  'setLogSinks',
   'readLog',
 ] as const;
 

@@ -25,6 +25,13 @@ export interface Gauges {
   readonly logRoom: () => number;
   /** Seconds that the newest checkpoint waits for a quorum of witnesses; undefined where there are none. */
   readonly witnessLag: () => number | undefined;
+  /** Of those who read the log: how far the search index is behind, and how far the sink that is furthest behind. Rejects when the store does. */
+  readonly readers: () => Promise<{
+    readonly search: number;
+    readonly sinks: number;
+    readonly behind: number;
+    readonly lagSeconds: number;
+  }>;
   /** Sessions of the keeper's token; undefined when the keeper does not answer or has none. */
   readonly sessions: () => Promise<{ readonly sessions: number; readonly busy: number; readonly waiting: number } | undefined>;
   /** Days until a KEK should be rotated, key versions that are suspended, keys that wait to be rewrapped. */
@@ -39,6 +46,8 @@ export interface Metrics {
   /** A record was written, in a transaction that may yet be undone: a figure, not the record. */
   recorded(record: { readonly type: string; readonly outcome: string; readonly reason: ErrorCode | undefined }): void;
   keyCalled(verb: string, seconds: number, code: ErrorCode | undefined): void;
+  /** A delivery to a sink failed and will be tried again. */
+  sinkFailed(kind: 'syslog' | 'webhook' | 'file', code: ErrorCode): void;
   watch(gauges: Gauges): void;
   /** The process's own: memory, descriptors, event-loop lag, garbage collection. */
   watchProcess(): void;
@@ -86,6 +95,12 @@ export function createMetrics(): Metrics {
     labelNames: ['verb', 'code'],
     registers,
   });
+  const sinkFailures = new Counter({
+    name: 'weight_vault_log_sink_failures_total',
+    help: 'Deliveries of access records to sinks that failed and are tried again, by kind of sink and code',
+    labelNames: ['kind', 'code'],
+    registers,
+  });
   return {
     answered({ plane, operation, status, code, seconds }) {
       answers.observe({ plane, operation, status }, seconds);
@@ -101,6 +116,7 @@ export function createMetrics(): Metrics {
       calls.observe({ verb }, seconds);
       if (code !== undefined) failures.inc({ verb, code });
     },
+    sinkFailed: (kind, code) => sinkFailures.inc({ kind, code }),
     watch: (gauges) => watchGauges(gauges, registers),
     watchProcess: () => collectDefaultMetrics({ register: registry }),
     contentType: registry.contentType,
@@ -135,6 +151,12 @@ function watchGauges(gauges: Gauges, registers: Registry[]): void {
     'How long a checkpoint waits that no quorum of witnesses has seen; NaN without witnesses',
     () => gauges.witnessLag() ?? Number.NaN,
   );
+  const nobody = { search: Number.NaN, sinks: Number.NaN, behind: Number.NaN, lagSeconds: Number.NaN };
+  const readers = () => gauges.readers().catch(() => nobody);
+  ask('log_search_behind', 'Records that cannot be searched yet', async () => (await readers()).search);
+  ask('log_sinks', 'Sinks of the access log that are in force', async () => (await readers()).sinks);
+  ask('log_sink_behind', 'Records that wait for the sink that is furthest behind', async () => (await readers()).behind);
+  ask('log_sink_lag_seconds', 'Age of the oldest record that waits for a sink', async () => (await readers()).lagSeconds);
   const pool = () => gauges.sessions().catch(() => undefined);
   ask('keeper_sessions', 'Sessions of the token', async () => (await pool())?.sessions ?? Number.NaN);
   ask('keeper_sessions_busy', 'Sessions of the token that an operation has', async () => (await pool())?.busy ?? Number.NaN);

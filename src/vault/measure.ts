@@ -7,6 +7,8 @@ import type { Gauges, Metrics } from '../telemetry/metrics.ts';
 import { keyFigures } from './keys.ts';
 import type { ReleaseMeter } from './meter.ts';
 import type { Readiness } from './readiness.ts';
+import { indexState } from './search-log.ts';
+import { type SinkState, sinkStates } from './sink-lag.ts';
 import type { Vault } from './vault.ts';
 
 export function measuredKeys(keys: KeyProvider, metrics: Metrics, unwrapped: () => void = () => undefined): KeyProvider {
@@ -90,6 +92,13 @@ export function gaugesOf(
     witnessLag: () => {
       const lagMs = vault.witnessLagMs?.();
       return lagMs === undefined ? undefined : lagMs / 1000;
+    },
+    readers: async () => {
+      const states = await sinkStates(vault);
+      const { indexed, records } = await vault.stores.unitOfWork.run((tx) => indexState(tx, vault));
+      const most = (of: (state: SinkState) => number) => Math.max(0, ...states.map(of));
+      const [behind, lagSeconds] = [most((state) => state.behind), most((state) => state.lagSeconds)];
+      return { search: records - indexed, sinks: states.length, behind, lagSeconds };
     },
     log: () =>
       vault.stores.unitOfWork.run(async (tx) => {

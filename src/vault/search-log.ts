@@ -156,11 +156,11 @@ async function idsOf(says: LogQuery['says'], tx: Tx, { stores }: Ports): Promise
   return { ...says, ...(modelId !== undefined && { model: modelId }), ...(principalId !== undefined && { principal: principalId }) };
 }
 
-async function indexState(tx: Tx, vault: Ports): Promise<IndexState> {
+export async function indexState(tx: Tx, vault: Pick<Vault, 'stores'>): Promise<IndexState> {
   return { indexed: await indexedTo(tx, vault), records: await vault.stores.log.assignedSize(tx) };
 }
 
-async function indexedTo(tx: Tx, { stores }: Ports): Promise<number> {
+async function indexedTo(tx: Tx, { stores }: Pick<Vault, 'stores'>): Promise<number> {
   return (await stores.cursors.cursor(tx, 'search'))?.next ?? 0;
 }
 

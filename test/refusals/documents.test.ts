@@ -17,6 +17,7 @@ import { blockSubject } from '../../src/vault/block.ts';
 import { readSlot } from '../../src/vault/catalogue.ts';
 import { startVersion } from '../../src/vault/publish.ts';
 import type { Granted } from '../../src/vault/release.ts';
+import { readSinks } from '../../src/vault/sink-lag.ts';
 import { requestLift } from '../../src/vault/stop.ts';
 import { storedVault } from '../../src/vault/stored-vault.ts';
 import { shippedRules } from '../alerts/shipped.ts';
@@ -58,6 +59,7 @@ beforeAll(async () => {
     await vault.twoPeople({ kind: 'alert-rules', namespace: SYSTEM, counter, rules: shippedRules() });
     await vault.twoPeople({ kind: 'alert-delivery', namespace: SYSTEM, counter, targets: [], heartbeatSeconds: 60 });
   }
+  for (const counter of [1, 2]) await vault.twoPeople({ kind: 'log-sinks', namespace: SYSTEM, counter, sinks: [] });
   for (const [at, state] of (['decided', 'kept'] as const).entries())
     await vault.twoPeople({ kind: 'destroy-version', namespace, counter: at + 1, modelId, versionId, versionDigest, state });
   for (const one of [stopped, await vault.machine('gpu-3')]) {
@@ -163,6 +165,11 @@ const DECIDED: Readonly<Record<DocumentKind, Decided>> = {
   'alert-delivery': {
     pointer: slot('alert-delivery', () => 'alert-delivery', SYSTEM),
     use: async (node) => codeFrom(readSlot(await vault.as('alice'), SYSTEM, 'alert-delivery', node.vault)),
+    refused: 'document_invalid',
+  },
+  'log-sinks': {
+    pointer: slot('log-sinks', () => 'log-sinks', SYSTEM),
+    use: async (node) => codeFrom(readSinks(await vault.as('alice'), node.vault)),
     refused: 'document_invalid',
   },
   // Decided and taken back: without it nobody could tell which.

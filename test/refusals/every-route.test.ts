@@ -116,6 +116,7 @@ const BODIES: Readonly<Record<string, () => unknown>> = {
   proposeTrustAnchors: () => ({ counter: 2, anchors: [] }),
   proposeAlertRules: () => ({ counter: 1, rules: {} }),
   proposeAlertDelivery: () => ({ counter: 1, targets: [], heartbeatSeconds: 60 }),
+  proposeLogSinks: () => ({ counter: 1, sinks: [] }),
   approveRequest: () => ({ operationDigest: digest }),
   beginEnrolment: () => ({ name: 'gpu-9', attributes: {}, request: captured.enrolment }),
   confirmEnrolment: () => ({ secret: 'AAAA' }),

@@ -31,6 +31,7 @@ describe('figures', () => {
       revocationsStale: () => true,
       logHalted: () => true,
       logRoom: () => 1,
+      readers: async () => ({ search: 3, sinks: 2, behind: 40, lagSeconds: 61 }),
       witnessLag: () => 2.5,
       log: () => Promise.reject(new Error('no store')),
       keys: () => Promise.reject(new Error('no store')),

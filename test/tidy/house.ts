@@ -40,7 +40,8 @@ export const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   // Runs beside the model server: nothing of the vault's own may come along.
   agent: ['domain', 'sealed', 'attestation/port.ts'],
   console: ['domain', 'http'],
-  'compose.ts': ['domain', ...MECHANISMS, 'vault', 'compose-log.ts', 'compose-watch.ts'],
+  'compose.ts': ['domain', ...MECHANISMS, 'vault', 'compose-log.ts', 'compose-readers.ts', 'compose-watch.ts'],
+  'compose-readers.ts': ['domain', 'config', 'telemetry', 'vault'],
   'compose-log.ts': ['domain', ...MECHANISMS, 'vault'],
   'compose-watch.ts': ['domain', ...MECHANISMS, 'vault'],
   'compose-backup.ts': ['domain', ...MECHANISMS, 'vault'],

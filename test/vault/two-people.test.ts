@@ -86,6 +86,12 @@ const EXAMPLES: { readonly [K in Operation['kind']]: () => Promise<Extract<Opera
     const { modelId, versionId, versionDigest } = await vault.publish('falcon', 'internal');
     return { kind: 'destroy-version', namespace: PROD, counter: 1, modelId, versionId, versionDigest, state: 'decided' };
   },
+  'log-sinks': async () => ({
+    kind: 'log-sinks',
+    namespace: SYSTEM,
+    counter: 1,
+    sinks: [{ kind: 'syslog', name: 'siem', from: 'first', host: 'siem.example', port: 6514 }],
+  }),
   'erase-person': async () => {
     const { administratorId, name } = await vault.as('carol');
     const removed = { counter: 2, state: 'removed', roles: [], workstations: [workstationOf(name)], authenticator: 'keep' } as const;

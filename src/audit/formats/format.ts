@@ -5,8 +5,6 @@ import { ocsf } from './ocsf.ts';
 import { rfc5424 } from './rfc5424.ts';
 
 export interface LogFormat {
-  /** Of a batch of lines, each ended by a line feed. */
-  readonly contentType: string;
   readonly write: (record: CopiedRecord) => string;
   /** Undefined for what is no line of this format. Nothing of it is believed yet. */
   readonly read: (line: string) => CopiedRecord | undefined;

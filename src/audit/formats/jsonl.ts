@@ -6,7 +6,6 @@ import { type CopiedRecord, canonicalSaid, indexAt, leafOf } from './copied-reco
 import type { LogFormat } from './format.ts';
 
 export const jsonl: LogFormat = {
-  contentType: 'application/x-ndjson',
   write: ({ leaf, ...log }) => {
     const said = canonicalSaid(leaf);
     return safeJson(said === undefined ? { log: { ...log, leaf: toBase64(leaf) } } : { log, ...said });

@@ -38,12 +38,12 @@ export const OCSF_KINDS: Readonly<Record<RecordType, OcsfKind>> = {
   'admin.login': ['authentication', 1], // Logon
   'admin.denied': ['api', 99],
   'authenticator.claimed': ['account', 10], // MFA Factor Enable
+  'person.erased': ['account', 6], // Delete
   'model.created': ['entity', 1], // Create
   'version.published': ['entity', 1],
   'version.promoted': ['entity', 10], // Activate
   'version.erased': ['entity', 4], // Delete
   'version.destroyed': ['entity', 4],
-  'person.erased': ['entity', 4],
   'approval.requested': ['entity', 1],
   'approval.refused': ['entity', 9], // Disable
   'approval.executed': ['entity', 10],

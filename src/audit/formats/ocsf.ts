@@ -11,7 +11,6 @@ const PRODUCT = { name: 'Weight Vault', vendor_name: 'Weight Vault' };
 const SHA_256 = { algorithm: 'SHA-256', algorithm_id: 3 };
 
 export const ocsf: LogFormat = {
-  contentType: 'application/x-ndjson',
   write: (record) => safeJson(ocsfEvent(record)),
   read: (line) => {
     const event = saidBy(Buffer.from(line));

@@ -29,7 +29,6 @@ export function syslogMessage({ severity, time, host, process, id, data, text }:
 }
 
 export const rfc5424: LogFormat = {
-  contentType: 'text/plain; charset=utf-8',
   write: ({ origin, index, leafHash, leaf }) => {
     const said = canonicalSaid(leaf);
     const data = { origin, index: String(index), leafHash };

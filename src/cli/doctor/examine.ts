@@ -14,7 +14,7 @@ import { approvers, dormant, roles, secondFactor, sharedWorkstation } from './pe
 import { adminListener, tlsCertificates } from './planes.ts';
 import { keeperSockets, runningProcesses } from './processes.ts';
 import { readStore, type StoreReading } from './store-facts.ts';
-import { checkpointAge, clockRegressed, databaseIntegrity, logRolledBack, logVerifies } from './stored.ts';
+import { checkpointAge, clockRegressed, databaseIntegrity, logRolledBack, logSinks, logVerifies } from './stored.ts';
 
 type Probed = Finding | readonly Finding[];
 
@@ -65,6 +65,7 @@ async function examineVault(config: Config, configFile: string, facts: Facts): P
     ['log_verifies', () => logVerifies(read(store).stored)],
     ['log_rolled_back', () => logRolledBack(read(store).stored)],
     ['checkpoint_age', () => checkpointAge(read(store).stored, now)],
+    ['log_sinks', () => logSinks(read(store).sinks)],
     ['second_factor', () => secondFactor(believed(read(store).people))],
     ['approvers', () => approvers(believed(read(store).people))],
     ['roles', () => roles(believed(read(store).people))],

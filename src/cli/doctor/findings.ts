@@ -75,6 +75,10 @@ export const FINDINGS = {
     'records that no checkpoint covers yet',
     'Look into the log of the vault: the sequencer waits for the keeper, or is halted.',
   ],
+  log_sinks: [
+    'the sinks of the access log: none lags',
+    'Look at the receiver, its certificate and the operational log (`wv log sinks`). Nothing is lost: what waits is sent when it is well.',
+  ],
   // People.
   second_factor: [
     'whether administrators have a phishing-resistant second factor',

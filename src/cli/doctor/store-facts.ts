@@ -10,6 +10,7 @@ import { openSqliteStores } from '../../stores/sqlite/sqlite-stores.ts';
 import { activeAdministrators } from '../../vault/administrators.ts';
 import { inForce } from '../../vault/documents.ts';
 import { keyRings } from '../../vault/key-ring.ts';
+import { type SinkState, sinkStates } from '../../vault/sink-lag.ts';
 import { knownStops } from '../../vault/stops.ts';
 import { type StoredVault, storedVault, verifyStoredLog } from '../../vault/stored-vault.ts';
 import type { Collateral, KeptPublication } from './collateral.ts';
@@ -27,6 +28,7 @@ export interface StoreReading {
   readonly people: readonly Person[] | undefined;
   readonly collateral: readonly Collateral[] | undefined;
   readonly keys: KeysRead | undefined;
+  readonly sinks: readonly SinkState[] | undefined;
   readonly publications: readonly KeptPublication[] | undefined;
 }
 
@@ -44,6 +46,7 @@ export async function readStore(config: Config, facts: Facts): Promise<StoreRead
         people: await readPeople(connection, vault).catch(() => undefined),
         collateral: await readCollateral(connection, vault).catch(() => undefined),
         keys: await readKeys(vault).catch(() => undefined),
+        sinks: await sinkStates(vault).catch(() => undefined),
         publications: await stores.unitOfWork.run((tx) => stores.attestation.listCollateral(tx)).catch(() => undefined),
       };
     } finally {
@@ -54,7 +57,7 @@ export async function readStore(config: Config, facts: Facts): Promise<StoreRead
   }
 }
 
-const NOT_BELIEVED = { people: undefined, collateral: undefined, keys: undefined, publications: undefined };
+const NOT_BELIEVED = { people: undefined, collateral: undefined, keys: undefined, sinks: undefined, publications: undefined };
 
 interface Problem {
   readonly code: string;

@@ -1,4 +1,5 @@
 /** Probes of the database and the access log in it. Pure over what store-facts.ts has read. */
+import type { SinkState } from '../../vault/sink-lag.ts';
 import { type Finding, finding } from './findings.ts';
 
 /** What is in the database, read once and without its HSM. */
@@ -55,4 +56,15 @@ export function checkpointAge({ records, checkpointSize, oldestUncovered, servin
   const seen = `${waiting} records wait, the oldest for ${Math.round(ageMs / 1000)} s`;
   if (!serving) return finding('checkpoint_age', 'info', `${seen}; no vault serves, the next start signs them`);
   return finding('checkpoint_age', ageMs > UNCOVERED_MS ? 'critical' : 'ok', seen);
+}
+
+export function logSinks(sinks: readonly SinkState[] | undefined): Finding {
+  if (sinks === undefined) return finding('log_sinks', 'unknown', 'the signed document of the sinks cannot be read');
+  if (sinks.length === 0) return finding('log_sinks', 'info', 'records are sent nowhere');
+  const lagging = sinks.filter((sink) => sink.lagging);
+  if (lagging.length === 0) return finding('log_sinks', 'ok', `${sinks.length} sinks, none lags`);
+  const words = lagging.map(
+    ({ name, behind, lagSeconds }) => `${name}: ${behind} records wait, the oldest for ${Math.round(lagSeconds)} s`,
+  );
+  return finding('log_sinks', 'warning', words.join('; '));
 }

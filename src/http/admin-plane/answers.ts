@@ -252,6 +252,19 @@ export const logTotals = z.strictObject({
   ),
   indexed: z.int().min(0),
 });
+/** `next` is the first record that was not delivered; `lagSeconds` its age. */
+export const logSinks = z.strictObject({
+  sinks: z.array(
+    z.strictObject({
+      name,
+      kind: z.enum(['syslog', 'webhook', 'file']),
+      next: z.int().min(0),
+      behind: z.int().min(0),
+      lagSeconds: z.number().min(0),
+      lagging: z.boolean(),
+    }),
+  ),
+});
 export const searchIndex = z.strictObject({ indexed: z.int().min(0), records: z.int().min(0) });
 
 export const administrators = z.strictObject({

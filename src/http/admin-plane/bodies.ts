@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { alertDelivery as alertDeliveryForm } from '../../documents/alert-delivery.ts';
 import { trustAnchorList } from '../../documents/anchors.ts';
 import { issuer, tokenSubject } from '../../documents/forms.ts';
+import { logSinkList } from '../../documents/log-sinks.ts';
 import { referenceValue } from '../../documents/reference-values.ts';
 import { workloadIdentity } from '../../documents/workload-identity.ts';
 import { CLASS_NAMES } from '../../domain/classes.ts';
@@ -65,6 +66,7 @@ export const alertPage = z.strictObject({
 });
 export const referenceValues = z.strictObject({ counter, values: z.array(referenceValue).max(10_000) });
 export const trustAnchors = z.strictObject({ counter, anchors: trustAnchorList });
+export const logSinks = z.strictObject({ counter, sinks: logSinkList });
 export const alias = z.strictObject({ versionId: checked((text) => parseId<VersionId>(text, 'versionId')) });
 export const classChange = z.strictObject({ class: z.enum(CLASS_NAMES) });
 export const rewrap = z.strictObject({ keysPerSecond: z.int().min(KEYS_PER_SECOND.least).max(KEYS_PER_SECOND.most).optional() });

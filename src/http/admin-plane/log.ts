@@ -1,9 +1,16 @@
 /** The access log, to verify and to review: the whole of it, and what of it is of one namespace. */
+import { DEFAULTS } from '../../domain/classes.ts';
+import { SYSTEM } from '../../domain/ids.ts';
+import { requestApproval } from '../../vault/approve.ts';
+import type { Operation } from '../../vault/operations/operation.ts';
+import { OPERATION_ACTIONS } from '../../vault/operations/registry.ts';
 import { readCheckpoint, readRecord, readTile } from '../../vault/review.ts';
 import { logTotals, readIndex, rebuildIndex, searchLog } from '../../vault/search-log.ts';
+import { readSinks } from '../../vault/sink-lag.ts';
 import type { Vault } from '../../vault/vault.ts';
 import type { Route } from '../route.ts';
 import * as answers from './answers.ts';
+import * as bodies from './bodies.ts';
 import { type AdminCallers, NAMESPACE } from './callers.ts';
 import { logQuery, logQueryOf, namespaceLogQuery, rangeOf, totalsQuery } from './log-query.ts';
 
@@ -77,6 +84,27 @@ function wholeLog(vault: Vault, { forAdministrator }: AdminCallers): Route[] {
       summary: 'How many records can be searched, and how many there are',
       answers: { 200: answers.searchIndex },
       handle: ({ actor }) => readIndex(actor, vault),
+    }),
+    forAdministrator({
+      method: 'get',
+      path: '/v1/log/sinks',
+      action: 'readLog',
+      operationId: 'readLogSinks',
+      summary: 'Where records are sent, and how far each sink is; the signed document is the slot `log-sinks` of the namespace system',
+      answers: { 200: answers.logSinks },
+      handle: ({ actor }) => readSinks(actor, vault),
+    }),
+    forAdministrator({
+      method: 'put',
+      path: '/v1/log/sinks',
+      action: OPERATION_ACTIONS['log-sinks'],
+      operationId: 'proposeLogSinks',
+      summary: 'Ask for records to be sent elsewhere; another person must consent',
+      body: bodies.logSinks,
+      bodyBytes: DEFAULTS.evidenceBodyBytes,
+      answers: { 201: answers.approval },
+      // The domain has no optional member that may also be undefined; JSON has none either.
+      handle: ({ actor, body }) => requestApproval(actor, { kind: 'log-sinks', namespace: SYSTEM, ...body } as Operation, vault),
     }),
     forAdministrator({
       method: 'post',

@@ -4,6 +4,7 @@
  */
 import type { Loggable, RecordDraft } from '../../audit/record.ts';
 import type { AlertDelivery } from '../../documents/alert-delivery.ts';
+import type { LogSink } from '../../documents/log-sinks.ts';
 import type { SignedDocument } from '../../documents/port.ts';
 import type { ClassName } from '../../domain/classes.ts';
 import type { ReferenceValue, TrustAnchor } from '../../domain/evidence.ts';
@@ -106,6 +107,11 @@ export interface ErasePerson extends Next<'erase-person'> {
   readonly administratorId: AdministratorId;
 }
 
+/** Where records of the access log are sent, all of it. */
+export interface SetLogSinks extends Next<'log-sinks'> {
+  readonly sinks: readonly LogSink[];
+}
+
 export type Operation =
   | Promote
   | SetPolicySet
@@ -125,7 +131,8 @@ export type Operation =
   | Lift
   | ErasePerson
   | SetAlertRules
-  | SetAlertDelivery;
+  | SetAlertDelivery
+  | SetLogSinks;
 
 /** One person's consent to one exact operation. */
 export interface Consent {

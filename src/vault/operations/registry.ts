@@ -11,6 +11,7 @@ import { destroyVersion } from './destroy-version.ts';
 import { erasePerson } from './erase-person.ts';
 import { setKeyPeriods } from './key-periods.ts';
 import { lift } from './lift.ts';
+import { setLogSinks } from './log-sinks.ts';
 import { setPolicySet, setReferenceValues, setTrustAnchors } from './namespace-documents.ts';
 import type { Consent, Operation, OperationPorts, OperationSpec } from './operation.ts';
 import { promote } from './promote.ts';
@@ -39,6 +40,7 @@ const OPERATIONS: Registry = {
   'alert-delivery': setAlertDelivery,
   lift,
   'erase-person': erasePerson,
+  'log-sinks': setLogSinks,
 };
 
 export const OPERATION_ACTIONS = Object.fromEntries(Object.entries(OPERATIONS).map(([kind, { action }]) => [kind, action])) as Readonly<

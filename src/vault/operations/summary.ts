@@ -1,3 +1,4 @@
+import type { LogSink } from '../../documents/log-sinks.ts';
 import { SYSTEM } from '../../domain/ids.ts';
 import type { Operation, SetAdministrator } from './operation.ts';
 
@@ -52,6 +53,10 @@ export function summaryOf(operation: Operation): string {
       return `Send alerts to ${operation.targets.length}: ${listed(operation.targets.map(({ name, kind, host }) => `${name} (${kind} ${host})`))}`;
     case 'lift':
       return `Lift the stop ${operation.stopId}`;
+    case 'log-sinks':
+      return operation.sinks.length === 0
+        ? 'Send the access log nowhere'
+        : `Send the access log to ${operation.sinks.length}, and nowhere else: ${listed(operation.sinks.map(sinkInWords))}`;
     case 'erase-person':
       return `Erase for good who the removed administrator ${operation.administratorId} was: name, addresses, documents`;
   }
@@ -74,3 +79,7 @@ const counted = (number: number, one: string, many: string) => `${number} ${numb
 const NAMED = 10;
 const listed = (names: readonly string[]) =>
   names.length === 0 ? 'none' : names.slice(0, NAMED).join(', ') + (names.length > NAMED ? ', ...' : '');
+
+function sinkInWords(sink: LogSink): string {
+  return sink.kind === 'file' ? `${sink.name} (files)` : `${sink.name} (${sink.kind} ${sink.host}:${sink.port})`;
+}

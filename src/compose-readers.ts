@@ -1,0 +1,48 @@
+/** What reads the access log while the vault serves: the search index and the sinks. Part of the composition root. */
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Config } from './config/config.ts';
+import { codeOf } from './domain/errors.ts';
+import type { Logger } from './telemetry/logger.ts';
+import type { Metrics } from './telemetry/metrics.ts';
+import { startLogReaders } from './vault/log-readers.ts';
+import { createLogSinks, type SinkSurroundings } from './vault/log-sinks.ts';
+import type { Vault } from './vault/vault.ts';
+
+/** Call what it returns to stop. */
+export function startReaders(
+  vault: Vault,
+  config: Pick<Config, 'sinkFiles' | 'sinkSecrets'>,
+  log: Logger,
+  metrics: Metrics,
+): () => Promise<void> {
+  const stopIndex = startLogReaders(vault, (name, error) => log.warn('a reader of the access log waits', { name, code: codeOf(error) }));
+  const sinks = createLogSinks(vault, surroundingsOf(config), ({ sink, kind, code }) => {
+    metrics.sinkFailed(kind, code);
+    log.warn('a sink of the access log waits', { sink, code });
+  });
+  sinks.start();
+  return async () => {
+    await Promise.all([stopIndex(), sinks.stop()]);
+  };
+}
+
+/** Read for each delivery, so that a secret or a certificate can be changed while the vault serves. */
+export function surroundingsOf({ sinkFiles: files, sinkSecrets }: Pick<Config, 'sinkFiles' | 'sinkSecrets'>): SinkSurroundings {
+  const read = async (name: string) => {
+    if (sinkSecrets === undefined) return undefined;
+    return readFile(join(sinkSecrets, name), 'utf8').catch(() => undefined); // absent, or not ours to read
+  };
+  return {
+    files,
+    async secretOf(sink) {
+      const text = (await read(`${sink}.secret`))?.trim();
+      // Standard Webhooks writes its secrets in this form.
+      return text?.startsWith('whsec_') ? Buffer.from(text.slice('whsec_'.length), 'base64') : undefined;
+    },
+    async clientOf(sink) {
+      const [certificate, privateKey] = await Promise.all([read(`${sink}.crt`), read(`${sink}.key`)]);
+      return certificate !== undefined && privateKey !== undefined ? { certificate, privateKey } : undefined;
+    },
+  };
+}
