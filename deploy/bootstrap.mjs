@@ -186,7 +186,11 @@ function benchClient() {
  * Tests without their program are skipped and say so.
  */
 function goPrograms() {
-  return { 'kms-emulator': join('deploy', 'kms-emulator'), 'foreign-verifiers': join('test', 'audit', 'foreign-verifiers') };
+  return {
+    'kms-emulator': join('deploy', 'kms-emulator'),
+    'foreign-verifiers': join('test', 'audit', 'foreign-verifiers'),
+    'workload-agent': join('test', 'attestation', 'workload-agent'),
+  };
 }
 
 async function goTools() {

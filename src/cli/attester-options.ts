@@ -19,6 +19,8 @@ export interface AttesterOptions {
   readonly command?: string;
   readonly svid?: string;
   readonly svidKey?: string;
+  readonly workloadApi?: string;
+  readonly audience?: string;
 }
 
 type Named = Exclude<keyof AttesterOptions, 'kind' | 'json'>;
@@ -28,7 +30,7 @@ const TAKES: Readonly<Record<Kind, readonly Named[]>> = {
   'sev-snp': ['tsm'],
   tdx: ['tsm'],
   nitro: ['command'],
-  spiffe: ['svid', 'svidKey', 'tokenFile'],
+  spiffe: ['svid', 'svidKey', 'tokenFile', 'workloadApi', 'audience'],
   'nvidia-gpu': ['command'],
 };
 const OPTION: Readonly<Record<Named, string>> = {
@@ -41,6 +43,8 @@ const OPTION: Readonly<Record<Named, string>> = {
   command: '--command',
   svid: '--svid',
   svidKey: '--svid-key',
+  workloadApi: '--workload-api',
+  audience: '--audience',
 };
 
 type Without<T> = T extends RequesterSettings ? Omit<T, 'url' | 'namespace' | 'beside'> : never;
@@ -93,14 +97,18 @@ function tokenSettings({ tokenFile, tokenCommand }: AttesterOptions) {
   return { kind: 'jwt' as const, tokenCommand: commandOf('--token-command', tokenCommand) };
 }
 
-function svidSettings({ svid, svidKey, tokenFile }: AttesterOptions) {
+function svidSettings({ svid, svidKey, tokenFile, workloadApi, audience }: AttesterOptions) {
+  if (workloadApi !== undefined && [svid, svidKey, tokenFile].every((one) => one === undefined)) {
+    return { kind: 'spiffe' as const, workloadApi, ...(audience !== undefined && { audience }) };
+  }
+  if (audience !== undefined) throw new VaultError('usage', '--audience is for --workload-api');
   if (svid !== undefined && svidKey !== undefined && tokenFile === undefined) {
     return { kind: 'spiffe' as const, svid: resolve(svid), svidKey: resolve(svidKey) };
   }
   if (svid === undefined && svidKey === undefined && tokenFile !== undefined) {
     return { kind: 'spiffe' as const, tokenFile: resolve(tokenFile) };
   }
-  throw new VaultError('usage', 'name --svid and --svid-key, or --token-file');
+  throw new VaultError('usage', 'name --workload-api, or --svid and --svid-key, or --token-file');
 }
 
 function commandOf(option: string, text = ''): [string, ...string[]] {

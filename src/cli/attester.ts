@@ -35,6 +35,8 @@ export function registerAttester(program: Command): void {
     .option('--command <program and arguments>', 'nitro: prints the document for WV_USER_DATA and WV_NONCE; split at spaces, no shell')
     .option('--svid <file>', 'spiffe: PEM of the X.509-SVID, as spiffe-helper writes it; it is the TLS identity too')
     .option('--svid-key <file>', 'spiffe: PEM of its key')
+    .option('--workload-api <socket>', 'spiffe: instead of files, the agent of this machine, e.g. unix:///run/spire/agent.sock')
+    .option('--audience <name>', 'spiffe, with --workload-api: show a JWT-SVID for it, not the X.509-SVID')
     .option('--namespace <name>', 'the namespace', 'default')
     .option('--ak <algorithm>', 'tpm2: ecc or rsa; ecc if not said')
     .option('--pcrs <list>', 'tpm2: PCRs to quote, sha256 bank; 0 to 7 if not said')

@@ -6,7 +6,7 @@ import { createNitroAttester } from '../attestation/nitro/attester.ts';
 import { createNvidiaAttester } from '../attestation/nvidia-gpu/attester.ts';
 import type { Attester } from '../attestation/port.ts';
 import { createSnpAttester } from '../attestation/sev-snp/attester.ts';
-import { createSpiffeAttester } from '../attestation/spiffe/attester.ts';
+import { createSpiffeAttester, type SpiffeSource } from '../attestation/spiffe/attester.ts';
 import { createTdxAttester } from '../attestation/tdx/attester.ts';
 import { createTpm2Attester, type Tpm2Attester } from '../attestation/tpm2/attester.ts';
 import type { Beside, RequesterSettings, TpmSettings } from './requester-settings.ts';
@@ -15,8 +15,9 @@ import { isTpm } from './requester-settings.ts';
 /** An attester that may need something done once before it attests. */
 export type PreparedAttester = Attester & { prepare(): Promise<void> };
 
-export function machineAttester(folder: string, settings: RequesterSettings): PreparedAttester {
-  return isTpm(settings) ? tpmAttester(folder, settings) : { ...attesterOf(settings), prepare: async () => undefined };
+/** `chain`: the certificates of the TLS identity, where that came with one. */
+export function machineAttester(folder: string, settings: RequesterSettings, chain: readonly Uint8Array[]): PreparedAttester {
+  return isTpm(settings) ? tpmAttester(folder, settings) : { ...attesterOf(settings, chain), prepare: async () => undefined };
 }
 
 export function tpmAttester(folder: string, { tcti, pcrs, akAlgorithm, eventLog, cloudKey }: TpmSettings): Tpm2Attester {
@@ -31,7 +32,7 @@ export function besideOf({ beside = [] }: RequesterSettings): Omit<Attesters, 'm
   };
 }
 
-function attesterOf(settings: Exclude<RequesterSettings, TpmSettings>): Attester {
+function attesterOf(settings: Exclude<RequesterSettings, TpmSettings>, chain: readonly Uint8Array[]): Attester {
   switch (settings.kind) {
     case 'jwt':
       return tokenAttester(settings);
@@ -42,8 +43,15 @@ function attesterOf(settings: Exclude<RequesterSettings, TpmSettings>): Attester
     case 'nitro':
       return createNitroAttester({ command: settings.command });
     case 'spiffe':
-      return createSpiffeAttester('svid' in settings ? { certificates: settings.svid } : { tokenFile: settings.tokenFile });
+      return createSpiffeAttester(spiffeSource(settings, chain));
   }
+}
+
+function spiffeSource(settings: Extract<RequesterSettings, { kind: 'spiffe' }>, chain: readonly Uint8Array[]): SpiffeSource {
+  if ('svid' in settings) return { certificates: settings.svid };
+  if ('tokenFile' in settings) return { tokenFile: settings.tokenFile };
+  const { workloadApi, audience } = settings;
+  return audience === undefined ? { chain } : { workloadApi, audience };
 }
 
 function tokenAttester(settings: Extract<Beside, { kind: 'jwt' }>): Attester {

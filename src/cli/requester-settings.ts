@@ -33,6 +33,8 @@ const enclave = { kind: z.literal('nitro'), command };
 /** As spiffe-helper writes them: the certificate and key of an X.509-SVID are the requester's TLS identity. */
 const x509Svid = { kind: z.literal('spiffe'), svid: argument, svidKey: argument };
 const jwtSvid = { kind: z.literal('spiffe'), tokenFile: argument };
+/** By the agent of the machine: a JWT-SVID for that audience; without one, the X.509-SVID, which is the TLS identity then. */
+const workloadApi = { kind: z.literal('spiffe'), workloadApi: argument, audience: argument.optional() };
 
 /** Pieces that stand beside the machine's own. */
 const beside = z.union([
@@ -52,6 +54,7 @@ export const requesterFile = z.union([
   z.strictObject({ ...where, ...enclave }),
   z.strictObject({ ...where, ...x509Svid }),
   z.strictObject({ ...where, ...jwtSvid }),
+  z.strictObject({ ...where, ...workloadApi }),
 ]);
 export type RequesterSettings = z.output<typeof requesterFile>;
 export type TpmSettings = z.output<typeof tpmFile>;

@@ -11,6 +11,7 @@ import { issueSelfSigned } from '../identity/certificates.ts';
 import { besideOf, machineAttester, type PreparedAttester, tpmAttester } from './attesters.ts';
 import { readUserFile, readUserJson } from './files.ts';
 import { type Beside, isTpm, type RequesterSettings, requesterFile } from './requester-settings.ts';
+import { isSvid, tlsIdentity } from './tls-identity.ts';
 
 export interface Requester<A extends PreparedAttester = PreparedAttester> {
   readonly settings: RequesterSettings;
@@ -25,7 +26,7 @@ export interface Requester<A extends PreparedAttester = PreparedAttester> {
 export async function createRequester(folder: string, settings: RequesterSettings, vaultCertificate: Buffer): Promise<void> {
   parseName(settings.namespace, 'namespace');
   await mkdir(isTpm(settings) ? join(folder, 'tpm') : folder, { recursive: true, mode: 0o700 });
-  if (!('svid' in settings)) {
+  if (!isSvid(settings)) {
     const issued = await issueSelfSigned({ commonName: 'weight-vault requester', days: 365, now: systemClock.now() });
     await writeFile(join(folder, 'tls.crt'), issued.certificatePem, { mode: 0o600, flag: 'wx' });
     await writeFile(join(folder, 'tls.key'), issued.privateKeyPem, { mode: 0o600, flag: 'wx' });
@@ -48,7 +49,7 @@ export async function addBeside(folder: string, piece: Beside): Promise<void> {
 
 /** Whatever it attests with. */
 export function withRequester<T>(folder: string, use: (requester: Requester) => Promise<T>): Promise<T> {
-  return withAttester(folder, (settings) => machineAttester(folder, settings), use);
+  return withAttester(folder, (settings, chain) => machineAttester(folder, settings, chain), use);
 }
 
 /** A requester that attests with its TPM. `usage` when it does not: there is nothing to activate or to measure then. */
@@ -62,16 +63,18 @@ export function withTpmRequester<T>(folder: string, use: (requester: Requester<R
 
 async function withAttester<A extends PreparedAttester, T>(
   folder: string,
-  makeAttester: (settings: RequesterSettings) => A,
+  makeAttester: (settings: RequesterSettings, chain: readonly Uint8Array[]) => A,
   use: (requester: Requester<A>) => Promise<T>,
 ): Promise<T> {
   const settings = await readUserJson(join(folder, 'requester.json'), requesterFile);
-  const attester = makeAttester(settings);
-  const text = async (path: string) => (await readUserFile(path)).toString('utf8');
-  // An X.509-SVID is the TLS identity itself, and is replaced in place; everybody else has a key of their own.
-  const certificate = await text('svid' in settings ? settings.svid : join(folder, 'tls.crt'));
-  const privateKey = await text('svid' in settings ? settings.svidKey : join(folder, 'tls.key'));
-  const https = createHttpsClient({ url: settings.url, ca: await text(join(folder, 'vault.crt')), certificate, privateKey });
+  const { certificate, privateKey, chain } = await tlsIdentity(folder, settings);
+  const attester = makeAttester(settings, chain);
+  const https = createHttpsClient({
+    url: settings.url,
+    ca: (await readUserFile(join(folder, 'vault.crt'))).toString('utf8'),
+    certificate,
+    privateKey,
+  });
   try {
     const attesters = { machine: attester, ...besideOf(settings) };
     return await use({ settings, attester, attesters, https, client: new DataClient(https, settings.namespace, privateKey) });

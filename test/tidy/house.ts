@@ -100,6 +100,7 @@ export const ADAPTER_EXCEPTIONS: ReadonlyArray<{ readonly file: string; readonly
   { file: 'cli/attesters.ts', imports: 'attestation/nitro/attester.ts', why: 'the same' },
   { file: 'cli/attesters.ts', imports: 'attestation/nvidia-gpu/attester.ts', why: 'the same' },
   { file: 'cli/attesters.ts', imports: 'attestation/spiffe/attester.ts', why: 'the same' },
+  { file: 'cli/tls-identity.ts', imports: 'attestation/spiffe/workload-api.ts', why: 'the same: an X.509-SVID is the TLS identity' },
   {
     file: 'attestation/spiffe/jwt-svid.ts',
     imports: 'attestation/jwt',

@@ -1,23 +1,31 @@
-/** Attester of kind `spiffe`: shows what spiffe-helper keeps fresh in files. The Workload API itself is gRPC; its helper speaks it and is well kept. */
+/** Attester of kind `spiffe`: shows what the Workload API says this process is, or what spiffe-helper keeps fresh in files. */
 import { X509Certificate } from 'node:crypto';
 import { readFile, stat } from 'node:fs/promises';
 import { toBase64 } from '../../domain/bytes.ts';
 import { VaultError } from '../../domain/errors.ts';
 import type { Attester } from '../port.ts';
+import { fetchJwtSvid } from './workload-api.ts';
 
 export type SpiffeSource =
   /** PEM of an X.509-SVID and its intermediates. Its key must be the key of the TLS connection. */
   | { readonly certificates: string }
+  /** The same, as the Workload API gave it with the key. DER. */
+  | { readonly chain: readonly Uint8Array[] }
   /** A JWT-SVID. */
-  | { readonly tokenFile: string };
+  | { readonly tokenFile: string }
+  /** A new one for each use, so that each is good once. */
+  | { readonly workloadApi: string; readonly audience: string };
 
 const MAX_FILE_BYTES = 65_538;
 
 export function createSpiffeAttester(source: SpiffeSource): Attester {
   return {
     kind: 'spiffe',
-    attest: async () =>
-      'tokenFile' in source ? { token: (await read(source.tokenFile)).trim() } : { certificates: await chainIn(source.certificates) },
+    async attest() {
+      if ('workloadApi' in source) return { token: await fetchJwtSvid(source.workloadApi, source.audience) };
+      if ('tokenFile' in source) return { token: (await read(source.tokenFile)).trim() };
+      return { certificates: 'chain' in source ? source.chain.map(toBase64) : await chainIn(source.certificates) };
+    },
   };
 }
 
