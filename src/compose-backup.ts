@@ -33,6 +33,7 @@ export type BackupFacts = z.output<typeof factsFile>;
 
 const FACTS = 'backup.json';
 const DATABASE = 'vault.db';
+const ASSIGNED_AT_ONCE = 10_000;
 
 type OnBytes = (bytes: number) => void;
 
@@ -46,6 +47,7 @@ export async function backUp(
   onBytes: OnBytes = () => {},
 ): Promise<BackupFacts & { readonly copied: number }> {
   await refuseForeignBackup(config, folder);
+  await recordCopy(config);
   await mkdir(join(folder, 'blobs'), { recursive: true, mode: 0o700 });
   await rm(join(folder, FACTS), { force: true }); // from here on, and until it is written again, this is no backup
   const next = join(folder, `${DATABASE}.next`);
@@ -72,6 +74,22 @@ export async function backUp(
   };
   await writeDurable(join(folder, FACTS), `${JSON.stringify(facts, undefined, 2)}\n`);
   return { ...facts, copied: blobs.copied };
+}
+
+/** A backup takes the whole log along: on record before it does, and so in the copy too. Without a record there is no copy. */
+async function recordCopy({ database: file, vaultId, digest: configDigest }: Config): Promise<void> {
+  if (!existsSync(file)) throw new VaultError('not_initialized', 'there is no database to back up');
+  const stores = await openSqliteStores({ file, clock: systemClock });
+  try {
+    const accessLog = createAccessLog({ log: stores.log, vaultId, node: newId<Incarnation>(systemClock.now()), configDigest });
+    const copied = { type: 'log.read', outcome: 'success', detail: loggable('backup', 128), actor: { kind: 'system' } } as const;
+    await stores.unitOfWork.run(async (tx) => {
+      await accessLog.append(tx, copied);
+      while ((await stores.log.assign(tx, ASSIGNED_AT_ONCE)) > 0); // with its index, so that a checkpoint over it does not make the copy look older than it is
+    });
+  } finally {
+    await stores.close();
+  }
 }
 
 export interface Restored {

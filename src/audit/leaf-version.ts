@@ -29,6 +29,10 @@ export const SINCE_2 = {
     'log.refusing',
     'log.accepting',
     'vault.stopped',
+    'metadata.read',
+    'admin.logout',
+    'version.started',
+    'object.uploaded',
   ],
   operation: [
     'keep-key',

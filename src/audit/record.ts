@@ -77,6 +77,10 @@ export const RECORD_TYPES = [
   'log.refusing',
   'log.accepting',
   'vault.stopped',
+  'metadata.read',
+  'admin.logout',
+  'version.started',
+  'object.uploaded',
 ] as const;
 export type RecordType = (typeof RECORD_TYPES)[number];
 

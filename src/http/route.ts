@@ -78,7 +78,12 @@ export type StreamDefinition<Who, P extends string, B, Q> = Common<P, B, Q> & {
 };
 
 /** Makes the routes of one kind of caller. `identify` throws when the caller does not show what it asks for. */
-export function routeFor<Who extends object>(caller: Caller, identify: (request: Request, response: Response) => Promise<Who> | Who) {
+export function routeFor<Who extends object>(
+  caller: Caller,
+  identify: (request: Request, response: Response) => Promise<Who> | Who,
+  /** Called when a handler has its answer, and before anybody gets it. */
+  beforeAnswer: (who: Who, route: RouteFacts, request: Request) => Promise<void> | void = () => undefined,
+) {
   return function route<
     P extends string,
     const A extends Answers,
@@ -100,7 +105,9 @@ export function routeFor<Who extends object>(caller: Caller, identify: (request:
         response,
       } as unknown as Who & Asked<P, B, Q>; // each part was checked by the schema it is typed after
       if ('stream' in definition) return definition.stream(asked);
-      send(response, successOf(answers), await definition.handle(asked));
+      const answer = await definition.handle(asked);
+      await beforeAnswer(who, definition, request);
+      send(response, successOf(answers), answer);
     };
     return { caller, method, path, action, operationId, summary, body, query, answers, serve };
   };

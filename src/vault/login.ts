@@ -5,7 +5,7 @@ import type { Tx } from '../domain/unit-of-work.ts';
 import { newSessionToken } from '../identity/session-token.ts';
 import { activeAdministrators, administratorByName, type Equipped, equipped } from './administrators.ts';
 import { type Attempt, admitAttempt, refuseAttempt } from './attempts.ts';
-import { actorOf } from './authorize.ts';
+import { type AdminActor, actorOf, personalOf } from './authorize.ts';
 import { acceptTimeStep, countTry, timeStepOf, withdrawTry } from './second-factor.ts';
 import type { Vault } from './vault.ts';
 
@@ -48,8 +48,17 @@ export async function login(request: LoginRequest, vault: Ports): Promise<{ read
 }
 
 /** Ends the session; its token is worth nothing afterwards. */
-export async function logout(tokenDigest: Parameters<Vault['stores']['identity']['deleteSession']>[1], vault: Pick<Vault, 'stores'>) {
-  await vault.stores.unitOfWork.run((tx) => vault.stores.identity.deleteSession(tx, tokenDigest));
+export async function logout(actor: AdminActor, { stores, accessLog }: Pick<Vault, 'stores' | 'accessLog'>): Promise<void> {
+  await stores.unitOfWork.run(async (tx) => {
+    await stores.identity.deleteSession(tx, actor.session);
+    await accessLog.append(tx, {
+      type: 'admin.logout',
+      outcome: 'success',
+      actor: actorOf(actor),
+      request: { requestId: loggable(actor.requestId, 64) },
+      personal: personalOf(actor),
+    });
+  });
 }
 
 interface Found {

@@ -82,6 +82,7 @@ export async function startVersion(actor: AdminActor, namespace: Namespace, mode
     if ((await recoveryKeyInForce(tx, vault))?.counter !== recovery?.counter) throw new VaultError('key_rotating');
     await vault.stores.catalog.insertVersion(tx, row);
     if (forRecovery !== undefined) await vault.stores.catalog.putRecoveryWrap(tx, versionId, forRecovery);
+    await vault.accessLog.append(tx, { type: 'version.started', ...byPublisher(actor, row), key: kek });
   });
   return row;
 }
@@ -114,9 +115,23 @@ export async function putObject(
   const { header, units } = await storeUnits(sealStream(counted, { key, aad: floeAad(namespace, versionId, path) }), vault);
   assertUnits(size, units, PRODUCTION_SEGMENT_BYTES);
   const object: ManifestObject = { path, size, sha256: digest.digest('hex') as Digest, header: toBase64(header), units };
-  const added = await vault.stores.unitOfWork.run((tx) => vault.stores.catalog.addObject(tx, versionId, foldPath(path), object));
-  if (!added) throw new VaultError('object_exists', path);
+  await vault.stores.unitOfWork.run(async (tx) => {
+    if (!(await vault.stores.catalog.addObject(tx, versionId, foldPath(path), object))) throw new VaultError('object_exists', path);
+    await vault.accessLog.append(tx, { type: 'object.uploaded', ...byPublisher(actor, row, path) });
+  });
   return object;
+}
+
+/** What records of an upload have in common. */
+function byPublisher(actor: AdminActor, { namespace, modelId, versionId }: VersionRow, path?: ObjectPath) {
+  return {
+    outcome: 'success' as const,
+    namespace,
+    actor: actorOf(actor),
+    request: { requestId: loggable(actor.requestId, 64) },
+    object: { modelId, versionId, path },
+    personal: personalOf(actor),
+  };
 }
 
 /** What has arrived of a version that is still being uploaded: for a publisher whose upload broke off. */

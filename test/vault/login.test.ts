@@ -4,7 +4,6 @@ import { signDocument } from '../../src/documents/document.ts';
 import { VaultError } from '../../src/domain/errors.ts';
 import { SYSTEM } from '../../src/domain/ids.ts';
 import { spkiDigestOf } from '../../src/identity/certificates.ts';
-import { sessionTokenDigest } from '../../src/identity/session-token.ts';
 import { administratorInForce } from '../../src/vault/administrators.ts';
 import { authenticate } from '../../src/vault/authorize.ts';
 import { slotOf } from '../../src/vault/documents.ts';
@@ -241,7 +240,9 @@ describe('a session', () => {
   test('works on every node, and on none after logging out', async () => {
     const other = await vault.addNode();
     expect(await use(token, 'alice', other)).toBe('nothing thrown');
-    await logout(sessionTokenDigest(token), other.vault);
+    const actor = await authenticate({ token, workstation: workstationOf('alice'), requestId: 'out', remoteAddress: '192.0.2.1' }, other.vault);
+    await logout(actor, other.vault);
+    expect(vault.lastRecord()).toMatchObject({ type: 'admin.logout', actor: { kind: 'administrator' } });
     expect(await use(token)).toBe('session_missing');
   });
 

@@ -36,10 +36,14 @@ export const OCSF_KINDS: Readonly<Record<RecordType, OcsfKind>> = {
   'object.denied': ['fileHosting', 17],
   'object.integrity': ['fileHosting', 2],
   'admin.login': ['authentication', 1], // Logon
+  'admin.logout': ['authentication', 2], // Logoff
+  'metadata.read': ['api', 2], // Read
   'admin.denied': ['api', 99],
   'authenticator.claimed': ['account', 10], // MFA Factor Enable
   'person.erased': ['account', 6], // Delete
   'model.created': ['entity', 1], // Create
+  'version.started': ['entity', 1],
+  'object.uploaded': ['fileHosting', 1], // Upload
   'version.published': ['entity', 1],
   'version.promoted': ['entity', 10], // Activate
   'version.erased': ['entity', 4], // Delete

@@ -1,11 +1,10 @@
 /** Logging in and out. */
-import { sessionTokenDigest } from '../../identity/session-token.ts';
 import { login, logout } from '../../vault/login.ts';
 import type { Vault } from '../../vault/vault.ts';
 import type { Route } from '../route.ts';
 import * as answers from './answers.ts';
 import * as bodies from './bodies.ts';
-import { type AdminCallers, sessionToken } from './callers.ts';
+import type { AdminCallers } from './callers.ts';
 
 export function sessionRoutes(vault: Vault, { forWorkstation, forAdministrator }: AdminCallers): Route[] {
   return [
@@ -35,8 +34,8 @@ export function sessionRoutes(vault: Vault, { forWorkstation, forAdministrator }
       operationId: 'logOut',
       summary: 'End the session',
       answers: { 204: 'empty' },
-      handle: async ({ request }) => {
-        await logout(sessionTokenDigest(sessionToken(request.headers.authorization) ?? ''), vault);
+      handle: async ({ actor }) => {
+        await logout(actor, vault);
         return undefined;
       },
     }),
