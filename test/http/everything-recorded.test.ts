@@ -96,6 +96,11 @@ const RECORD_OF: Readonly<Record<string, Recorded>> = {
   keepKey: { shown: 'test/vault/key-life.test.ts' },
   setRecoveryKey: { shown: 'test/keys/recovery.test.ts' },
   withdrawRecoveryKey: { shown: 'test/keys/recovery.test.ts' },
+  // Alerts.
+  listAlerts: 'log.read',
+  readAlert: { shown: 'test/vault/alerts.test.ts' },
+  proposeAlertRules: { shown: 'test/vault/alerts.test.ts' },
+  proposeAlertDelivery: { shown: 'test/vault/alerts.test.ts' },
   // The log.
   readCheckpoint: 'log.read',
   readWitnessedCheckpoint: { shown: 'test/e2e/release.test.ts' },
@@ -329,6 +334,11 @@ const COMMANDS: Readonly<Record<string, readonly string[] | { readonly none: str
   'log verify': HERE,
   'log prove': HERE,
   'log check': HERE,
+  'alerts ls': ['listAlerts'],
+  'alerts show': ['readAlert'],
+  'alerts set': ['proposeAlertRules'],
+  'alerts deliver': ['proposeAlertDelivery'],
+  'log mirror': ['readCheckpoint', 'readTile'],
   'alerts test': HERE,
   'alerts backtest': ['readCheckpoint', 'readTile'],
   'receipt verify': HERE,

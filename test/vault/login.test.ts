@@ -240,7 +240,10 @@ describe('a session', () => {
   test('works on every node, and on none after logging out', async () => {
     const other = await vault.addNode();
     expect(await use(token, 'alice', other)).toBe('nothing thrown');
-    const actor = await authenticate({ token, workstation: workstationOf('alice'), requestId: 'out', remoteAddress: '192.0.2.1' }, other.vault);
+    const actor = await authenticate(
+      { token, workstation: workstationOf('alice'), requestId: 'out', remoteAddress: '192.0.2.1' },
+      other.vault,
+    );
     await logout(actor, other.vault);
     expect(vault.lastRecord()).toMatchObject({ type: 'admin.logout', actor: { kind: 'administrator' } });
     expect(await use(token)).toBe('session_missing');
