@@ -29,8 +29,11 @@ describe('wv anchors set', () => {
     const shipped = (name: string) => new URL(`../../policies/anchors/vendor-roots/${name}.pem`, import.meta.url).pathname;
     const names = ['amd-ark-milan', 'intel-sgx-root-ca', 'aws-nitro-enclaves-root-g1', 'google-ek-ak-ca-root'];
     const anchors = await readAnchors([...names, 'nvidia-device-identity-ca', 'nvidia-corim-signing-root-ca'].map(shipped));
-    expect(anchors.map(({ kind }) => kind)).toEqual(['sev-snp', 'tdx', 'nitro', 'tpm2', 'nvidia-gpu', 'nvidia-gpu']);
-    expect(anchors.map((anchor) => 'use' in anchor && anchor.use)).toEqual([false, false, false, false, false, 'reference-values']);
+    expect(anchors.map(({ kind }) => kind)).toEqual(['sev-snp', 'tdx', 'nitro', 'tpm2', 'tpm2', 'nvidia-gpu', 'nvidia-gpu']);
+    expect(anchors.map((anchor) => 'use' in anchor && anchor.use)).toEqual([
+      ...[false, false, false, false],
+      ...['attestation-keys', false, 'reference-values'],
+    ]);
     expect(trustAnchorList.safeParse(anchors).success).toBe(true);
     expect(await readAnchors([write('own.pem', pem)])).toMatchObject([{ kind: 'tpm2', name: 'CN=root' }]);
     await expect(readAnchors([shipped('gcp-confidential-space-root-ca')])).rejects.toEqual(usage('describe the issuer'));
