@@ -125,6 +125,11 @@ describe('a certificate', () => {
   });
 });
 
+function rsaWithExponent(exponent: Buffer) {
+  const { n = '' } = generateKeyPairSync('rsa', { modulusLength: 2048 }).publicKey.export({ format: 'jwk' });
+  return createPublicKey({ format: 'jwk', key: { kty: 'RSA', n, e: exponent.toString('base64url') } });
+}
+
 describe('a public key', () => {
   test('on a curve with parameters of its own is refused, even when they are those of P-256', () => {
     const { publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256', paramEncoding: 'explicit' });
@@ -133,6 +138,8 @@ describe('a public key', () => {
 
   test.each([
     ['RSA of 1024 bits', () => generateKeyPairSync('rsa', { modulusLength: 1024 }).publicKey],
+    ['RSA with an exponent of 33 bits', () => rsaWithExponent(Buffer.from('0100000001', 'hex'))],
+    ['RSA with an exponent as long as its modulus', () => rsaWithExponent(Buffer.alloc(255, 0xff))],
     ['Ed25519', () => generateKeyPairSync('ed25519').publicKey],
     ['secp256k1', () => generateKeyPairSync('ec', { namedCurve: 'secp256k1' }).publicKey],
   ])('of kind %s is refused', (_, make) => {

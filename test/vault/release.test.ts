@@ -212,6 +212,8 @@ describe('what nobody set up permits nothing', () => {
     bare.expectDenied(await ask(), 'reference_values_missing');
     await bare.twoPeople({ kind: 'reference-values', namespace: ns, counter: 1, values: [] });
     bare.expectDenied(await ask(), 'reference_values_missing');
+    await bare.twoPeople({ kind: 'reference-values', namespace: RESEARCH, counter: 1, values: [GOOD_VALUE] });
+    bare.expectDenied(await ask(), 'reference_values_missing'); // another namespace's count there alone
     await bare.twoPeople({ kind: 'reference-values', namespace: ns, counter: 2, values: [GOOD_VALUE] });
     bare.expectDenied(await ask(), 'policy_missing');
     await bare.twoPeople({ kind: 'policy-set', namespace: ns, counter: 1, policies: {} });

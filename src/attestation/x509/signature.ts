@@ -109,6 +109,9 @@ export function curveOf(key: KeyObject): string | undefined {
   return curves.get(key) ?? key.asymmetricKeyDetails?.namedCurve;
 }
 
+/** Authorities have 65537. A long one makes verifying as slow as signing, for a sender to choose. */
+const MAX_EXPONENT = 2n ** 32n;
+
 /** A public key of a kind that is accepted: RSA of 2048 to 8192 bits, or EC on a NIST curve. DER SubjectPublicKeyInfo; throws Malformed. */
 export function readPublicKey(spki: Uint8Array): KeyObject {
   const algorithm = child(parseDer(spki, { maxBytes: 2048, maxNodes: 32 }), 0, TAG.sequence);
@@ -127,9 +130,10 @@ function readEcKey(spki: Uint8Array, algorithm: DerNode): KeyObject {
 
 function readRsaKey(spki: Uint8Array): KeyObject {
   const key = importKey(spki);
-  const { modulusLength = 0 } = key.asymmetricKeyDetails ?? {};
+  const { modulusLength = 0, publicExponent = MAX_EXPONENT } = key.asymmetricKeyDetails ?? {};
   const isRsa = key.asymmetricKeyType === 'rsa' || key.asymmetricKeyType === 'rsa-pss';
-  if (!isRsa || modulusLength < 2048 || modulusLength > 8192) throw new Malformed('a public key of a kind that is not accepted');
+  if (!isRsa || modulusLength < 2048 || modulusLength > 8192 || publicExponent >= MAX_EXPONENT)
+    throw new Malformed('a public key of a kind that is not accepted');
   return key;
 }
 
