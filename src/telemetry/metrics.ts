@@ -3,6 +3,7 @@
  * requester, a namespace or an id, because whoever reads the figures is not whoever may read the access log.
  */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import type { ClassName } from '../domain/classes.ts';
 import type { ErrorCode } from '../domain/errors.ts';
 
 export interface Answered {
@@ -12,6 +13,14 @@ export interface Answered {
   readonly status: number;
   readonly code: ErrorCode | undefined;
   readonly seconds: number;
+}
+
+export interface Recorded {
+  readonly type: string;
+  readonly outcome: string;
+  readonly reason: ErrorCode | undefined;
+  /** Of the model, where the record says it. */
+  readonly class: ClassName | undefined;
 }
 
 /** What is asked for whenever somebody scrapes. */
@@ -44,7 +53,7 @@ export interface Metrics {
   streamOpened(): () => void;
   bytesSent(bytes: number): void;
   /** A record was written, in a transaction that may yet be undone: a figure, not the record. */
-  recorded(record: { readonly type: string; readonly outcome: string; readonly reason: ErrorCode | undefined }): void;
+  recorded(record: Recorded): void;
   keyCalled(verb: string, seconds: number, code: ErrorCode | undefined): void;
   /** A delivery to a sink failed and will be tried again. */
   sinkFailed(kind: 'syslog' | 'webhook' | 'file', code: ErrorCode): void;
@@ -56,6 +65,8 @@ export interface Metrics {
   text(): Promise<string>;
 }
 
+/** Records that say how a release began or ended. */
+const RELEASES: ReadonlySet<string> = new Set(['release.begin', 'release.denied', 'release.end', 'release.unknown']);
 const SECONDS = [0.001, 0.005, 0.025, 0.1, 0.5, 2, 10, 60, 600];
 
 export function createMetrics(): Metrics {
@@ -80,6 +91,12 @@ export function createMetrics(): Metrics {
     name: 'weight_vault_records_total',
     help: 'Access records by type, outcome and reason; release.begin, release.denied and release.end count releases',
     labelNames: ['type', 'outcome', 'reason'],
+    registers,
+  });
+  const releases = new Counter({
+    name: 'weight_vault_releases_total',
+    help: 'Releases by class of the model and outcome: permit or deny, and how those that were permitted ended. A class that is not known is `unknown`',
+    labelNames: ['class', 'outcome'],
     registers,
   });
   const calls = new Histogram({
@@ -111,7 +128,10 @@ export function createMetrics(): Metrics {
       return () => streams.dec();
     },
     bytesSent: (bytes) => sent.inc(bytes),
-    recorded: ({ type, outcome, reason = '' }) => records.inc({ type, outcome, reason }),
+    recorded({ type, outcome, reason = '', class: className = 'unknown' }) {
+      records.inc({ type, outcome, reason });
+      if (RELEASES.has(type)) releases.inc({ class: className, outcome });
+    },
     keyCalled(verb, seconds, code) {
       calls.observe({ verb }, seconds);
       if (code !== undefined) failures.inc({ verb, code });

@@ -47,7 +47,8 @@ export function measuredLog(accessLog: AccessLog, metrics: Metrics): AccessLog {
   return {
     async append(tx, draft) {
       const recordId = await accessLog.append(tx, draft);
-      metrics.recorded({ type: draft.type, outcome: draft.release?.outcome ?? draft.outcome, reason: draft.reason });
+      const { type, reason, object } = draft;
+      metrics.recorded({ type, outcome: draft.release?.outcome ?? draft.outcome, reason, class: object?.class });
       return recordId;
     },
   };

@@ -108,7 +108,8 @@ export async function rebuildIndex(actor: AdminActor, vault: Ports): Promise<Ind
   });
 }
 
-async function findPage(query: LogQuery, vault: Ports): Promise<LogPage> {
+/** What `searchLog` finds, without asking whether it may and without a record of it. */
+export async function findPage(query: LogQuery, vault: Pick<Vault, 'stores'>): Promise<LogPage> {
   const { unitOfWork, search, log } = vault.stores;
   const untilMs = performance.now() + SEARCH_MS;
   const indexed = await unitOfWork.run((tx) => indexedTo(tx, vault));
