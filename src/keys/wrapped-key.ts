@@ -77,7 +77,7 @@ const SHAPES: Readonly<Record<WrapTier | typeof AWS_KMS, { readonly ivBytes: num
   [AWS_KMS]: { ivBytes: 0, fits: (bytes) => bytes >= 32 && bytes <= 6144 }, // CiphertextBlob of the KMS API
 };
 
-/** Throws `key_unwrap_refused` for bytes that are not exactly one wrapped blob of a known version and tier. */
+/** Throws `key_unwrap_refused` for bytes that are not exactly one wrapped blob of a known version and tier. Its byte strings are views of `encoded`. */
 export function decodeWrappedKey(encoded: Uint8Array): WrappedKey {
   const refused = (why: string) => new VaultError('key_unwrap_refused', why);
   let map: FlatMap;
@@ -97,9 +97,9 @@ export function decodeWrappedKey(encoded: Uint8Array): WrappedKey {
     tier: known,
     provider,
     kek: { id: kekId as KeyId, version: kekVersion },
-    iv: iv.slice(),
-    bytes: bytes.slice(),
-    aadDigest: digest.slice(),
+    iv,
+    bytes,
+    aadDigest: digest,
   };
   checkWrappedKey(key);
   return key;

@@ -27,6 +27,7 @@ export interface KeeperServerConfig {
 
 /** A vault has one, its health checks one each for a moment. One more is hung up on: a peer must not eat the keeper's memory. */
 const CONNECTIONS = 64;
+/** At least; else half of what waits. */
 const AT_A_TIME = 8;
 /** Questions of one peer that wait to be looked at; then nothing more is read from it. A vault asks 256 at most. */
 const INBOX = 512;
@@ -88,7 +89,8 @@ function serve(peer: Socket, config: KeeperServerConfig): void {
 
   /** The first answers are on their way while the next requests are worked on: peer and keeper are two processes. */
   function takeSome(): void {
-    for (const { id, request } of inbox.splice(0, AT_A_TIME)) void answer(request, config).then((result) => send(id, result));
+    const some = inbox.splice(0, Math.max(AT_A_TIME, inbox.length >> 1));
+    for (const { id, request } of some) void answer(request, config).then((result) => send(id, result));
     if (peer.destroyed) forget();
     if (inbox.length > 0) setImmediate(takeSome);
     else readOn();
