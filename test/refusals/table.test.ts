@@ -88,6 +88,25 @@ const BAD_EVIDENCE = [
   'Report data padded, or cut',
 ];
 
+/** What an HSM, its files and its wrapped keys may be that they must not: each begins at least one row of "Keys and HSMs". */
+const BAD_KEYS = [
+  'Token full',
+  'Token read-only',
+  'Token uninitialized',
+  'Two tokens of one label',
+  'PIN file open to group or others',
+  'Key with EXTRACTABLE=true',
+  'Wrapped blob of another version',
+  'Wrapped blob of another version or namespace',
+  'Wrapped blob of another vault',
+  'Clock set back',
+  'Disk full during a rewrap',
+];
+
+test.each(BAD_KEYS)('"%s" has a row under "Keys and HSMs"', (what) => {
+  expect(rows.some(({ section, situation }) => section === 'Keys and HSMs' && situation.startsWith(what))).toBe(true);
+});
+
 test.each(BAD_EVIDENCE)('"%s" has a row under "Bad evidence"', (what) => {
   expect(rows.some(({ section, situation }) => section === 'Bad evidence' && situation.startsWith(what))).toBe(true);
 });

@@ -18,6 +18,8 @@ import type { TokenSelector } from './token-uri.ts';
 /** `inline`: calls on the event loop, fastest for a token in this machine. `threads`: one thread a session, for an HSM across a network. */
 export type CallStyle = 'inline' | 'threads';
 
+const PROBE_BYTES = 8;
+
 export interface TokenConfig {
   /** Path of the shared library. */
   readonly module: string;
@@ -96,7 +98,10 @@ export async function closeConnection(module: Pkcs11Module, connection: Connecti
   return whole;
 }
 
-/** Is the token really there, the same one, and are we logged in? Answers why not. A session that merely opens proves nothing. */
+/**
+ * Is the token really there, the same one, and are we logged in? Answers why not. A session that merely opens proves nothing, and some libraries
+ * answer all else from a file of theirs: random bytes come from the device.
+ */
 export function probe(module: Pkcs11Module, connection: Connection): VaultError | undefined {
   const gone = (why: string) => new VaultError('hsm_token_missing', why);
   try {
@@ -105,6 +110,7 @@ export function probe(module: Pkcs11Module, connection: Connection): VaultError 
     if (state !== connection.state) return new VaultError('hsm_unavailable', 'the token has logged us out');
     if (anyTokenObject(module, connection.probeSession)) connection.sawObject = true;
     else if (connection.sawObject) return gone('the objects of the token are gone');
+    module.C_GenerateRandom(connection.probeSession, Buffer.alloc(PROBE_BYTES));
     return undefined;
   } catch (cause) {
     return absence(cause, 'probing the token');

@@ -19,7 +19,6 @@ const CERTAIN: ReadonlySet<ErrorCode> = new Set([
   'request_invalid',
   'key_exists',
   'key_extractable',
-  'hsm_mechanism_missing',
   'keeper_queue_full',
   'keeper_deadline',
   'internal',

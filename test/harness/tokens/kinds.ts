@@ -116,6 +116,7 @@ export const tpm2: TokenKind = {
       throw error;
     }
     const pinFile = writePin(join(folder, 'pin'), '65432101');
-    return { settings: { module: tpm2Library ?? '', tokenLabel: LABEL, pinFile }, env, folder, remove };
+    const { lose, giveBack } = managed;
+    return { settings: { module: tpm2Library ?? '', tokenLabel: LABEL, pinFile }, env, folder, lose, giveBack, remove };
   },
 };

@@ -8,6 +8,9 @@ const READY_MS = 15_000;
 export interface ManagedTpm {
   /** How a client finds it. */
   readonly env: Readonly<Record<string, string>>;
+  /** The TPM and its resource manager end, as when a machine loses its device. */
+  lose(): Promise<void>;
+  giveBack(): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -30,9 +33,22 @@ export async function startManagedTpm(): Promise<ManagedTpm> {
     });
     const env = { DBUS_SESSION_BUS_ADDRESS: found, TPM2_PKCS11_TCTI: 'tabrmd:bus_type=session' };
     const asRoot = process.geteuid?.() === 0 ? ['--allow-root'] : [];
-    started.push(spawn('tpm2-abrmd', ['--session', ...asRoot, `--tcti=${tpm.tcti}`], { env: { ...process.env, ...env }, stdio: 'ignore' }));
-    await answering({ ...process.env, ...env, TPM2TOOLS_TCTI: env.TPM2_PKCS11_TCTI });
-    return { env, stop };
+    const manage = async () => {
+      started.push(
+        spawn('tpm2-abrmd', ['--session', ...asRoot, `--tcti=${tpm.tcti}`], { env: { ...process.env, ...env }, stdio: 'ignore' }),
+      );
+      await answering({ ...process.env, ...env, TPM2TOOLS_TCTI: env.TPM2_PKCS11_TCTI });
+    };
+    await manage();
+    const lose = async () => {
+      const manager = started.pop();
+      if (manager !== undefined) await ended(manager);
+    };
+    const giveBack = async () => {
+      await tpm.reboot();
+      await manage();
+    };
+    return { env, lose, giveBack, stop };
   } catch (error) {
     await stop();
     throw error;

@@ -9,6 +9,10 @@ export interface TestToken {
   /** All of the keeper's environment. */
   readonly env: Readonly<Record<string, string>>;
   readonly folder: string;
+  /** The token goes away as far as that can be done here: its device, database or daemon ends. Absent: it cannot. */
+  lose?(): Promise<void>;
+  /** After `lose`: it is back, with the objects it had. */
+  giveBack?(): Promise<void>;
   remove(): Promise<void>;
 }
 
