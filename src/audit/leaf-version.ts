@@ -45,8 +45,9 @@ export const SINCE_2 = {
     'alert-rules',
     'alert-delivery',
     'log-sinks',
+    'decoy',
   ],
-  document: ['recovery-key', 'version-destruction', 'alert-rules', 'alert-delivery', 'log-sinks'],
+  document: ['recovery-key', 'version-destruction', 'alert-rules', 'alert-delivery', 'log-sinks', 'decoy'],
   stop: ['key'],
 } as const satisfies {
   readonly type: readonly RecordType[];

@@ -195,7 +195,8 @@ export type DocumentWord =
   | 'version-destruction'
   | 'alert-rules'
   | 'alert-delivery'
-  | 'log-sinks';
+  | 'log-sinks'
+  | 'decoy';
 
 export interface RecordDocument {
   readonly kind: DocumentWord;

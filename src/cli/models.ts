@@ -1,9 +1,11 @@
 /** `wv models`: what a namespace holds. */
 import type { Command } from 'commander';
 import { z } from 'zod';
+import { type CodeOptions, codeOptions } from './code.ts';
 import { addAdminCommand, addGroup } from './command.ts';
 import { type AdminOptions, type Kit, namespacePath, withKit } from './kit.ts';
 import { aligned, inUnits, print } from './output.ts';
+import { callSteppedUp } from './step-up.ts';
 
 const pointer = z.object({ versionId: z.string(), state: z.string(), createdAt: z.string(), versionDigest: z.string().optional() });
 const modelsPage = z.object({
@@ -44,6 +46,25 @@ export function registerModels(program: Command): void {
     'wv models show --kit kits/alice llama-70b',
     'wv models show --kit kits/alice --namespace research --json llama-70b',
   ]).action((model: string, options: AdminOptions) => withKit(options.kit, (kit) => show(kit, model, options)));
+  codeOptions(
+    addAdminCommand(
+      models,
+      'decoy <model>',
+      'Ask for a model to be a decoy: whoever touches it is blocked; another administrator must consent',
+      ['wv models decoy --kit kits/alice gpt-next', 'wv models decoy --kit kits/alice --end gpt-next'],
+    ).option('--end', 'it is no decoy any more'),
+  ).action((model: string, options: DecoyOptions) => withKit(options.kit, (kit) => decoy(kit, model, options)));
+}
+
+interface DecoyOptions extends AdminOptions, CodeOptions {
+  readonly end?: boolean;
+}
+
+async function decoy(kit: Kit, model: string, options: DecoyOptions): Promise<void> {
+  const path = `${namespacePath(options)}/models/${encodeURIComponent(model)}/decoy`;
+  const answer = await callSteppedUp(kit, 'PUT', path, { state: options.end === true ? 'ordinary' : 'decoy' }, options);
+  const [request, digest] = [String(answer['requestId']), String(answer['operationDigest'])];
+  print(options, answer, [`Waits for another administrator: wv approve ${request} ${digest}`]);
 }
 
 async function list(kit: Kit, options: AdminOptions): Promise<void> {

@@ -75,6 +75,15 @@ const evidence = z.strictObject({
   pieces: z.array(piece),
 });
 
+const bytes = z.int().min(0);
+const egress = z.strictObject({
+  versionBytes: bytes,
+  bytesLast24h: bytes,
+  bytesLast7d: bytes,
+  replicasLast24h: bytes,
+  machinesLast24h: bytes,
+});
+
 const caseFile = z.strictObject({
   files: z.array(z.string()).min(1),
   cases: z.array(
@@ -85,6 +94,7 @@ const caseFile = z.strictObject({
         version: z.strictObject({ namespace, class: z.enum(CLASS_NAMES), attributes }),
         evidence: evidence.partial().optional(),
         delivery: z.enum(DELIVERIES).optional(),
+        egress: egress.partial().optional(),
         at,
         policiesAlone: z.boolean().optional(),
         expect: expected,

@@ -250,6 +250,15 @@ export const BODY_SCHEMAS = {
     /** Empty only for the set of the ceremony. */
     consents: z.array(consent),
   }),
+  decoy: z.strictObject({
+    ...head,
+    namespace: name<Namespace>(),
+    modelId: id<ModelId>(),
+    counter: count,
+    /** `decoy`: nobody has a reason to ask for it. `ordinary`: it was one. */
+    state: z.enum(['decoy', 'ordinary']),
+    consents: z.array(consent).min(2),
+  }),
   'alert-delivery': z.strictObject({
     ...head,
     namespace: name<Namespace>(),

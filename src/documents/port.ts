@@ -22,6 +22,7 @@ export const DOCUMENT_KINDS = [
   'alert-rules',
   'alert-delivery',
   'log-sinks',
+  'decoy',
 ] as const;
 export type DocumentKind = (typeof DOCUMENT_KINDS)[number];
 
@@ -49,7 +50,8 @@ export type SlotKind =
   | 'version-destruction'
   | 'alert-rules'
   | 'alert-delivery'
-  | 'log-sinks';
+  | 'log-sinks'
+  | 'decoy';
 
 /** Where the pointer to the one in force stands: the kind, and the item where a namespace has several. */
 export type Slot = SlotKind | `${SlotKind}:${string}`;

@@ -115,6 +115,8 @@ export const DEFAULTS = {
   alertHeartbeatLateSeconds: 120,
   sinkLagSeconds: 60,
   sinkLagRecords: 20_000,
+  egressSlackPart: 8,
+  egressSlackBytes: 1_048_576,
   requestBodyBytes: 262_144,
   evidenceBodyBytes: 2_097_152,
   jsonDepth: 32,

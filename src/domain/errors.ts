@@ -74,6 +74,7 @@ export const ERROR_CODES = {
   release_ended: [403, 'final', 'The release has ended; attest again.'],
   release_busy: [409, 'retry', 'The release still has open reads; end it when they have ended.'],
   receipt_pending: [503, 'retry', 'The record of the release is not under a signed checkpoint yet.'],
+  egress_exhausted: [403, 'final', 'The release sent all that was reserved for it; ask for another one.'],
   release_cut: [403, 'final', 'The release was cut: its requester, its version or the vault was stopped.'],
   revocation_unknown: [503, 'retry', 'The vault cannot tell whether the release is still allowed, so it sends nothing.'],
   model_unknown: [404, 'final', 'There is no such model.'],

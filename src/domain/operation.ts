@@ -21,5 +21,6 @@ export const OPERATION_KINDS = [
   'alert-rules',
   'alert-delivery',
   'log-sinks',
+  'decoy',
 ] as const;
 export type OperationKind = (typeof OPERATION_KINDS)[number];

@@ -19,11 +19,26 @@ export type RequesterAttributes = Pick<EnrolledAttester, 'namespace' | 'name' | 
 
 export type VersionAttributes = Pick<Manifest, 'namespace' | 'modelId' | 'versionId' | 'class' | 'attributes'>;
 
+/** What the requester took of the model before, this release not counted. */
+export interface EgressAttributes {
+  /** Of the version that is asked for. */
+  readonly versionBytes: number;
+  readonly bytesLast24h: number;
+  readonly bytesLast7d: number;
+  readonly replicasLast24h: number;
+  readonly machinesLast24h: number;
+}
+
+/** Of a requester that took nothing yet: what is supposed where nothing is asked of the store. */
+export const NO_EGRESS: EgressAttributes = { versionBytes: 0, bytesLast24h: 0, bytesLast7d: 0, replicasLast24h: 0, machinesLast24h: 0 };
+
 export interface ReleaseAttributes {
   readonly attested: EvidenceAttributes;
   readonly manifest: VersionAttributes;
   readonly versionDigest: Digest;
   readonly delivery: Delivery;
+  /** Absent: nothing. */
+  readonly egress?: EgressAttributes;
   readonly now: Date;
 }
 
@@ -43,7 +58,7 @@ export interface AdministrationContext {
   readonly now: Date;
 }
 
-export function releaseRequest({ attested, manifest, versionDigest, delivery, now }: ReleaseAttributes): CedarRequest {
+export function releaseRequest({ attested, manifest, versionDigest, delivery, egress = NO_EGRESS, now }: ReleaseAttributes): CedarRequest {
   const subject = requester(attested.subject);
   const home = namespaceEntity(manifest.namespace);
   const model = entity('Model', `${manifest.namespace}/${manifest.modelId}`, { namespace: manifest.namespace }, [home.uid]);
@@ -53,7 +68,7 @@ export function releaseRequest({ attested, manifest, versionDigest, delivery, no
     principal: subject.uid,
     action: uid('Action', 'release'),
     resource: version.uid,
-    context: { delivery, evidence: evidenceContext(attested), now: datetime(now) },
+    context: { delivery, evidence: evidenceContext(attested), egress: { ...egress }, now: datetime(now) },
     // One namespace: decide.ts refuses a requester of another before it gets here. Cedar refuses an entity given twice.
     entities: [home, subject, model, version],
   };

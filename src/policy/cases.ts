@@ -2,7 +2,7 @@
 import type { ClassName, Delivery } from '../domain/classes.ts';
 import { type Namespace, SYSTEM } from '../domain/ids.ts';
 import type { AdminAction } from './actions.ts';
-import { type AdministrationContext, releaseRequest } from './attributes.ts';
+import { type AdministrationContext, type EgressAttributes, NO_EGRESS, releaseRequest } from './attributes.ts';
 import type { Policies } from './policy-text.ts';
 import { type Ruling, ruleByPolicies, ruleRelease } from './rule.ts';
 import { ruleOnAdministrator, type SupposedEvidence, supposeRelease, supposeSet, TPM_QUOTE } from './suppose.ts';
@@ -18,6 +18,8 @@ export interface ReleaseCase {
   /** What differs from a fresh, key-bound TPM quote. */
   readonly evidence?: Partial<SupposedEvidence> | undefined;
   readonly delivery?: Delivery | undefined;
+  /** What the requester took before; nothing when it is not said. */
+  readonly egress?: Partial<EgressAttributes> | undefined;
   readonly at?: Date | undefined;
   /** Ask the policies alone, as if the class demanded nothing: the only way to see a guard hold that no request gets as far as. */
   readonly policiesAlone?: boolean | undefined;
@@ -62,11 +64,19 @@ export function undecisive(policies: Policies, results: readonly CaseResult[]): 
 }
 
 function ruleOnMachine(
-  { requester, version, evidence, delivery = 'stream', at = SOME_TIME, policiesAlone }: ReleaseCase,
+  { requester, version, evidence, delivery = 'stream', egress, at = SOME_TIME, policiesAlone }: ReleaseCase,
   policies: Policies,
 ): Ruling {
   const policySet = supposeSet(policies, version.namespace);
-  const asked = supposeRelease({ requester, version, evidence: { ...TPM_QUOTE, ...evidence }, delivery, policySet, now: at });
+  const asked = supposeRelease({
+    requester,
+    version,
+    evidence: { ...TPM_QUOTE, ...evidence },
+    delivery,
+    egress: { ...NO_EGRESS, ...egress },
+    policySet,
+    now: at,
+  });
   return policiesAlone === true ? ruleByPolicies(policySet, releaseRequest(asked), 'policy_denied') : ruleRelease(asked);
 }
 

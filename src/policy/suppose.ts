@@ -13,7 +13,14 @@ import {
 } from '../domain/ids.ts';
 import { canonicalJson } from '../domain/json.ts';
 import type { AdminAction } from './actions.ts';
-import type { AdministrationContext, EvidenceAttributes, RequesterAttributes, VersionAttributes } from './attributes.ts';
+import {
+  type AdministrationContext,
+  type EgressAttributes,
+  type EvidenceAttributes,
+  NO_EGRESS,
+  type RequesterAttributes,
+  type VersionAttributes,
+} from './attributes.ts';
 import { type LoadedPolicySet, loadPolicySet } from './policy-set.ts';
 import type { Policies } from './policy-text.ts';
 import type { ReleaseSupposition } from './rule.ts';
@@ -49,6 +56,7 @@ export interface Supposition {
   readonly version: SupposedVersion;
   readonly evidence: SupposedEvidence;
   readonly delivery: Delivery;
+  readonly egress?: EgressAttributes;
   readonly policySet: LoadedPolicySet | undefined;
   readonly now: Date;
 }
@@ -59,10 +67,18 @@ const NO_VERSION = newId<VersionId>(new Date(0));
 const NOBODY = newId<AdministratorId>(new Date(0));
 const NO_DIGEST: Digest = parseDigest('0'.repeat(64));
 
-export function supposeRelease({ requester, version, evidence, delivery, policySet, now }: Supposition): ReleaseSupposition {
+export function supposeRelease({
+  requester,
+  version,
+  evidence,
+  delivery,
+  egress = NO_EGRESS,
+  policySet,
+  now,
+}: Supposition): ReleaseSupposition {
   const { versionDigest = NO_DIGEST, ...known } = version;
   const manifest: VersionAttributes = { modelId: NO_MODEL, versionId: NO_VERSION, ...known };
-  return { attested: { ...evidence, subject: requester }, manifest, versionDigest, delivery, policySet, now };
+  return { attested: { ...evidence, subject: requester }, manifest, versionDigest, delivery, egress, policySet, now };
 }
 
 export interface SupposedAdministrator {

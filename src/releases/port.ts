@@ -51,6 +51,8 @@ export interface ProgressRow {
   readonly completedObjects: number;
   readonly abortedStreams: number;
   readonly activeStreams: number;
+  /** Ranges below 1 MiB. */
+  readonly smallRanges: number;
 }
 
 /** The row alone lifts nothing: `liftDigest` points at the signed document that says so, if it does. */
@@ -60,7 +62,49 @@ export interface StopRow extends Stop {
   readonly liftDigest?: Digest;
 }
 
+/** What a release reserved when it began. */
+export interface EgressRow {
+  readonly releaseId: ReleaseId;
+  readonly namespace: Namespace;
+  readonly subjectId: SubjectId;
+  readonly modelId: ModelId;
+  /** Tells one machine from another. */
+  readonly machine: Digest;
+  readonly versionBytes: number;
+  /** Absent: it is held to nothing. */
+  readonly reservedBytes?: number;
+}
+
+/** What one requester took of one model. */
+export interface EgressSum {
+  /** Sent; of a release that is open, what it reserved or its version's bytes, if that is more. */
+  readonly bytes: number;
+  /** Releases that are open, or took the whole version. */
+  readonly replicas: number;
+  readonly machines: number;
+}
+
 export interface ReleaseStore {
+  insertEgress(tx: Tx, row: EgressRow): Promise<void>;
+  /** Of releases that are open or ended after `since`, but for `except`. */
+  egress(tx: Tx, of: Pick<EgressRow, 'namespace' | 'subjectId' | 'modelId'>, since: Date, except?: ReleaseId): Promise<EgressSum>;
+  /** Claims up to `bytes` of what is left of the reservation and says how many; undefined for a release that is held to nothing. */
+  claimEgress(tx: Tx, releaseId: ReleaseId, bytes: number): Promise<number | undefined>;
+  returnEgress(tx: Tx, releaseId: ReleaseId, bytes: number): Promise<void>;
+  /** Keeps that it was seen now; true when it never was before. */
+  noteSeen(tx: Tx, who: string, kind: string, digest: Digest): Promise<boolean>;
+  /** True when another of the kind was seen of them since. */
+  seenElse(tx: Tx, who: string, kind: string, digest: Digest, since: Date): Promise<boolean>;
+  /** Releases without an outcome with so many small ranges that no record says yet, and how many; they are told from then on. */
+  takeSmallRanges(tx: Tx, least: number): Promise<ReadonlyArray<{ readonly release: ReleaseRow; readonly smallRanges: number }>>;
+  /** Releases without an outcome that expired before `before`, each once. */
+  takeOverdue(tx: Tx, before: Date): Promise<readonly ReleaseRow[]>;
+  /** The release ended and sent so many bytes. Its version's bytes, and how many small ranges no record says yet. */
+  settleEgress(
+    tx: Tx,
+    releaseId: ReleaseId,
+    bytes: number,
+  ): Promise<{ readonly versionBytes: number; readonly smallRanges: number } | undefined>;
   insertChallenge(tx: Tx, challenge: ChallengeRow): Promise<void>;
   /**
    * Spends a challenge: of any number of concurrent calls exactly one gets the row, the others `challenge_spent`.

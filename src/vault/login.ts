@@ -6,6 +6,7 @@ import { newSessionToken } from '../identity/session-token.ts';
 import { activeAdministrators, administratorByName, type Equipped, equipped } from './administrators.ts';
 import { type Attempt, admitAttempt, refuseAttempt } from './attempts.ts';
 import { type AdminActor, actorOf, personalOf } from './authorize.ts';
+import { loginSignals } from './notice.ts';
 import { acceptTimeStep, countTry, timeStepOf, withdrawTry } from './second-factor.ts';
 import type { Vault } from './vault.ts';
 
@@ -35,8 +36,10 @@ export async function login(request: LoginRequest, vault: Ports): Promise<{ read
     if (!(await acceptTimeStep(request, person.authenticator.id, timeStep, tx, vault))) return false;
     const who = { administratorId: person.administratorId, authenticatorId: person.authenticator.id, workstation: request.workstation };
     await vault.stores.identity.insertSession(tx, { tokenDigest: digest, ...who, createdAt: tx.now, lastSeenAt: tx.now, stepUpAt: tx.now });
+    const signals = await loginSignals(who.administratorId, who.workstation, request.remoteAddress, tx, vault);
     await vault.accessLog.append(tx, {
       type: 'admin.login',
+      ...(signals.length > 0 && { signals }),
       outcome: 'success',
       actor: actorOf(who),
       request: { requestId: loggable(request.requestId, 64) },

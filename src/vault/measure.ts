@@ -62,6 +62,7 @@ export function measuredMeter(meter: ReleaseMeter, metrics: Metrics): ReleaseMet
       const closed = metrics.streamOpened();
       return {
         enter: stream.enter,
+        small: stream.small,
         count(bytes) {
           stream.count(bytes);
           metrics.bytesSent(bytes);

@@ -8,6 +8,8 @@ import type { Stores } from '../stores/port.ts';
 export interface StreamMeter {
   /** Writes, in the caller's transaction, that a stream is open: from then on the release does not end under it. */
   enter(tx: Tx): Promise<void>;
+  /** The range is below 1 MiB and not the whole object. */
+  small(): void;
   /** Plaintext bytes about to be handed to the connection. */
   count(bytes: number): void;
   /** The stream reached its end; `whole` when it was a whole object. */
@@ -27,6 +29,7 @@ interface Figures {
   completedObjects: number;
   abortedStreams: number;
   activeStreams: number;
+  smallRanges: number;
   changed: boolean;
   /** Milliseconds since 1970; an idle release past it is forgotten, for nothing can be added to it any more. */
   readonly expiresAt: number;
@@ -36,17 +39,26 @@ export function createReleaseMeter(stores: Pick<Stores, 'unitOfWork' | 'releases
   const releases = new Map<ReleaseId, Figures>();
 
   const figuresOf = ({ releaseId, expiresAt }: RecordedPermit): Figures => {
-    const fresh = { bytes: 0, completedObjects: 0, abortedStreams: 0, activeStreams: 0, changed: false, expiresAt: expiresAt.getTime() };
+    const fresh = {
+      bytes: 0,
+      completedObjects: 0,
+      abortedStreams: 0,
+      activeStreams: 0,
+      smallRanges: 0,
+      changed: false,
+      expiresAt: expiresAt.getTime(),
+    };
     const figures = releases.get(releaseId) ?? fresh;
     releases.set(releaseId, figures);
     return figures;
   };
-  const rowOf = ({ bytes, completedObjects, abortedStreams, activeStreams }: Figures): ProgressRow => ({
+  const rowOf = ({ bytes, completedObjects, abortedStreams, activeStreams, smallRanges }: Figures): ProgressRow => ({
     node,
     bytes,
     completedObjects,
     abortedStreams,
     activeStreams,
+    smallRanges,
   });
   /** Runs in the same transaction as the flush, with the database's time. */
   const forgetPast = (now: Date) => {
@@ -67,6 +79,7 @@ export function createReleaseMeter(stores: Pick<Stores, 'unitOfWork' | 'releases
       change(() => figures.activeStreams++);
       return {
         enter: (tx) => stores.releases.recordProgress(tx, permit.releaseId, rowOf(figures)),
+        small: () => change(() => figures.smallRanges++),
         count: (bytes) => change(() => (figures.bytes += bytes)),
         complete: (whole) => {
           done = true;

@@ -15,10 +15,14 @@ import type { ReleaseRow } from '../releases/port.ts';
 import { floeAad, objectKey } from '../sealed/object-key.ts';
 import { openRange } from '../sealed/range.ts';
 import { SegmentOpener } from '../sealed/segment.ts';
+import { noticeDecoyRead } from './decoys.ts';
+import { claimEgress } from './egress.ts';
 import type { StreamMeter } from './meter.ts';
+import { noticeRelease } from './outcome.ts';
 import { recallPermit } from './record.ts';
 import { assertLevel } from './record-level.ts';
 import type { StreamGuard } from './revoke.ts';
+import { isSmall, scatters } from './scatter.ts';
 import { segmentSource } from './segment-source.ts';
 import { refusedByStop } from './stops.ts';
 import { unwrapDek } from './unwrap.ts';
@@ -131,10 +135,13 @@ async function* readObject(reading: Reading, vault: Ports): AsyncGenerator<Uint8
   const { permit, object, range } = reading;
   using guard = vault.revocations.guard(permit, reading.signal, reading.onCut);
   using meter = vault.meter.open(permit);
-  await enterStream(permit, meter, vault);
+  if (isSmall(range, object)) meter.small();
+  let left = await enterStream(reading, meter, vault);
   try {
     for await (const chunk of decrypt(reading, guard, vault)) {
       guard.assertLive();
+      if (chunk.length > left) throw await exhausted(reading, vault);
+      left -= chunk.length;
       meter.count(chunk.length);
       yield chunk;
     }
@@ -143,17 +150,28 @@ async function* readObject(reading: Reading, vault: Ports): AsyncGenerator<Uint8
     guard.assertLive(); // a cut shows as an aborted read: say what it was
     if (isIntegrityFailure(error)) throw await integrityFailure(reading, error, vault);
     throw error;
+  } finally {
+    await returnUnsent(permit, left, vault);
   }
 }
 
-/** Says in the store that a stream is open, unless the release ended or was stopped since the recheck: what leaves is always counted in its end. */
-async function enterStream(permit: RecordedPermit, meter: StreamMeter, vault: Ports): Promise<void> {
-  await vault.stores.unitOfWork.run(async (tx) => {
+/**
+ * Says in the store that a stream is open, unless the release ended or was stopped since the recheck: what leaves is always counted in its end. How
+ * much of the range its budget lets leave.
+ */
+async function enterStream({ permit, request, object, range }: Reading, meter: StreamMeter, vault: Ports): Promise<number> {
+  const scattered = scatters(permit, object, range);
+  return vault.stores.unitOfWork.run(async (tx) => {
     const row = await vault.stores.releases.release(tx, permit.namespace, permit.releaseId);
     if (row?.outcome === 'cut') throw new VaultError('release_cut');
     if (row === undefined || row.outcome !== undefined) throw new VaultError('release_ended');
     if (await refusedByStop(permit, tx, vault)) throw new VaultError('release_cut');
+    const { namespace, modelId, subjectId, spkiDigest } = permit;
+    const actor = { kind: 'requester' as const, subjectId, spkiDigest };
+    await noticeDecoyRead(permit.releaseId, { namespace, model: { id: modelId }, actor, requestId: request.requestId }, tx, vault);
+    if (scattered) await noticeRelease(row, { signals: ['scattered-reads'] }, tx, vault);
     await meter.enter(tx);
+    return claimEgress(permit, range.end - range.start, tx, vault);
   });
 }
 
@@ -180,6 +198,18 @@ function openerOf(dek: SecretBytes, manifest: Manifest, object: ManifestObject):
   using key = objectKey(dek, manifest.versionId, object.path);
   const aad = floeAad(manifest.namespace, manifest.versionId, object.path);
   return new SegmentOpener(fromBase64(object.header), { key, aad, segmentBytes, rotationMask });
+}
+
+/** The release took all that was reserved for it: on record, and the stream ends by reset. */
+async function exhausted({ request, permit }: Reading, vault: Ports): Promise<VaultError> {
+  await vault.stores.unitOfWork.run((tx) => recordRefusal(request, permit, 'egress_exhausted', tx, vault));
+  return new VaultError('egress_exhausted', request.path);
+}
+
+/** What was claimed for a range and did not leave may be claimed again. When this fails the release can take less, never more. */
+async function returnUnsent({ releaseId }: RecordedPermit, left: number, vault: Ports): Promise<void> {
+  if (left === 0 || !Number.isFinite(left)) return;
+  await vault.stores.unitOfWork.run((tx) => vault.stores.releases.returnEgress(tx, releaseId, left)).catch(() => undefined);
 }
 
 /** A range outside the object is the caller's mistake and says nothing about what is stored. */

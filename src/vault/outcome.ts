@@ -1,4 +1,5 @@
 /** How a release ends: by its requester, by expiry, by a cut; recorded once, with the bytes that really left. */
+import type { Signal } from '../audit/record.ts';
 import type { ReleaseOutcome } from '../domain/access.ts';
 import { DEFAULTS } from '../domain/classes.ts';
 import { addSeconds } from '../domain/clock.ts';
@@ -15,6 +16,10 @@ import { wrapperOfVersion } from './wrapped-under.ts';
 type Ports = Pick<Vault, 'stores' | 'accessLog' | 'meter' | 'node'>;
 type SweepPorts = Ports & Pick<Vault, 'vaultId' | 'catalogueKey'>;
 
+/** Small ranges are told in lots. */
+const TOLD_RANGES = 250;
+/** A release that expired this long ago and still streams. */
+const OVERDUE_SECONDS = 60;
 /** Bounds one round's transaction. Releases that still stream are among them, so it is far above what one vault streams at once. */
 const ENDED_PER_ROUND = 2_000;
 
@@ -69,7 +74,37 @@ export async function keepHouse(vault: SweepPorts): Promise<void> {
     await vault.stores.identity.purgeLoginFailures(tx, addSeconds(tx.now, -DEFAULTS.loginFailureWindowSeconds));
     await vault.stores.identity.purgeSessions(tx, sessionsOver(tx.now));
   });
+  await noticePatterns(vault);
   await endOverdueReleases(vault);
+}
+
+/** What a release does while it lasts, for whoever watches. */
+async function noticePatterns(vault: SweepPorts): Promise<void> {
+  await vault.stores.unitOfWork.run(async (tx) => {
+    for (const { release, smallRanges } of await vault.stores.releases.takeSmallRanges(tx, TOLD_RANGES))
+      await noticeRelease(release, { smallRanges }, tx, vault);
+    for (const release of await vault.stores.releases.takeOverdue(tx, addSeconds(tx.now, -OVERDUE_SECONDS)))
+      await noticeRelease(release, { signals: ['overdue'] }, tx, vault);
+  });
+}
+
+/** A record beside the release, for whoever watches. */
+export async function noticeRelease(
+  row: ReleaseRow,
+  { signals, smallRanges }: { readonly signals?: readonly Signal[]; readonly smallRanges?: number },
+  tx: Tx,
+  vault: Pick<Vault, 'accessLog'>,
+): Promise<void> {
+  const { namespace, releaseId, recordId: begin, subjectId, spkiDigest, modelId, versionId } = row;
+  await vault.accessLog.append(tx, {
+    type: 'release.noticed',
+    outcome: 'success',
+    namespace,
+    actor: { kind: 'requester', subjectId, spkiDigest },
+    object: { modelId, versionId },
+    release: { releaseId, begin, subjectId, smallRanges },
+    signals,
+  });
 }
 
 /** `live`: a living node still has streams open. `dead`: the last word of a dead node was that it had. */
@@ -85,6 +120,8 @@ async function sendingState(progress: readonly ProgressRow[], tx: Tx, vault: Por
 async function end(row: ReleaseRow, outcome: ReleaseOutcome, progress: readonly ProgressRow[], tx: Tx, vault: Ports): Promise<void> {
   if (!(await vault.stores.releases.endRelease(tx, row.releaseId, outcome))) return;
   const sum = (figure: 'bytes' | 'completedObjects' | 'abortedStreams') => progress.reduce((total, node) => total + node[figure], 0);
+  const settled = await vault.stores.releases.settleEgress(tx, row.releaseId, sum('bytes'));
+  const { versionBytes = 0, smallRanges = 0 } = settled ?? {};
   await vault.accessLog.append(tx, {
     type: outcome === 'unknown' ? 'release.unknown' : 'release.end',
     outcome: outcome === 'completed' ? 'success' : 'failure',
@@ -100,6 +137,9 @@ async function end(row: ReleaseRow, outcome: ReleaseOutcome, progress: readonly 
       bytes: sum('bytes'),
       completedObjects: sum('completedObjects'),
       abortedStreams: sum('abortedStreams'),
+      subjectId: row.subjectId,
+      ...(versionBytes > 0 && { sharePpm: Math.floor((sum('bytes') / versionBytes) * 1_000_000) }),
+      ...(smallRanges > 0 && { smallRanges }),
     },
   });
 }

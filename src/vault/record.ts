@@ -17,7 +17,10 @@ import { LruMap } from '../domain/lru-map.ts';
 import type { Tx } from '../domain/unit-of-work.ts';
 import { spkiDigestOf } from '../identity/certificates.ts';
 import type { ReleaseRow } from '../releases/port.ts';
+import { noticeDecoy } from './decoys.ts';
 import { readDocument } from './documents.ts';
+import { reserveEgress } from './egress.ts';
+import { releaseSignals } from './notice.ts';
 import { endRelease } from './outcome.ts';
 import { refusedByStop } from './stops.ts';
 import type { Vault } from './vault.ts';
@@ -80,19 +83,31 @@ export async function recordPermit(
   const row: ReleaseRow = { ...body, documentDigest: document.digest, createdAt, expiresAt: new Date(body.expiresAt) };
   const writing = vault.stores.unitOfWork.run(async (tx) => {
     const refused = await refusedByStop({ ...body, ...(await wrapperOfVersion(body, tx, vault)) }, tx, vault);
-    if (refused !== undefined) return refused;
+    const over = refused ?? (await reserveEgress(permit, row, renews !== undefined, tx, vault));
+    if (over !== undefined) return over;
     await vault.stores.documents.put(tx, document);
     await vault.stores.attestation.putResult(tx, result.digest, result.bytes);
     await vault.stores.attestation.noteMatched(tx, body.namespace, attested.matched);
     if (renews === undefined) await vault.stores.releases.insertRelease(tx, row);
     else if (!(await vault.stores.releases.renewRelease(tx, row.releaseId, renews.documentDigest, row)))
       throw new VaultError('release_ended');
+    const actor = { kind: 'requester' as const, subjectId: body.subjectId, spkiDigest: body.spkiDigest };
+    const touch = { namespace: body.namespace, model: { id: body.modelId }, actor, requestId: request.requestId };
+    await noticeDecoy({ ...touch, how: 'released', permitted: true }, tx, vault);
+    const signals = await releaseSignals(attested, request.remoteAddress, manifest.attributes, tx, vault);
+    if (signals.length > 0) {
+      await vault.accessLog.append(tx, {
+        ...{ type: 'release.noticed', outcome: 'success', namespace: body.namespace, actor, signals },
+        object: { modelId: body.modelId, versionId: body.versionId },
+        release: { releaseId: body.releaseId, begin: body.recordId, subjectId: body.subjectId },
+      });
+    }
     return vault.accessLog.append(tx, {
       type: renews === undefined ? 'release.begin' : 'release.renewed',
       outcome: 'permit',
       ...(renews === undefined && { recordId: body.recordId }),
       namespace: body.namespace,
-      actor: { kind: 'requester', subjectId: body.subjectId, spkiDigest: body.spkiDigest },
+      actor,
       request: { requestId: loggable(request.requestId, 64) },
       object: {
         modelId: body.modelId,
@@ -165,13 +180,16 @@ export async function recordDenial(request: Recorded, refusal: Refusal, vault: P
   const recordId = await vault.stores.unitOfWork.run(async (tx) => {
     const result = evidenceDigest && resultOf(request, { pieces, refusal }, refusal, tx.now, vault);
     if (result !== undefined) await vault.stores.attestation.putResult(tx, result.digest, result.bytes);
+    const actor = { kind: 'requester' as const, spkiDigest: spkiDigestOf(request.spki), ...(subject && { subjectId: subject.subjectId }) };
+    const touch = { namespace: request.namespace, model: { name: request.model }, actor, requestId: request.requestId };
+    await noticeDecoy({ ...touch, how: 'asked', permitted: false }, tx, vault);
     return vault.accessLog.append(tx, {
       type: 'release.denied',
       outcome: 'deny',
       reason: refusal.code,
       detail: loggable(`${request.model} ${request.version}: ${refusal.detail}`, 512),
       namespace: request.namespace,
-      actor: { kind: 'requester', spkiDigest: spkiDigestOf(request.spki), ...(subject && { subjectId: subject.subjectId }) },
+      actor,
       request: { requestId: loggable(request.requestId, 64) },
       ...(evidenceDigest && { evidenceDigest }),
       resultDigest: result?.digest,

@@ -17,13 +17,14 @@ import type { AccessRequest, Permit, RecordedPermit } from '../domain/access.ts'
 import type { ClassName } from '../domain/classes.ts';
 import { isTampering, VaultError } from '../domain/errors.ts';
 import { type AttestationResult, evidenceBinding, isRefusal, type Refusal, refuse } from '../domain/evidence.ts';
-import { type Digest, isId, parseId, parseName, type SubjectId, type VersionId } from '../domain/ids.ts';
+import { type Digest, isId, parseId, parseName, type ReleaseId, type SubjectId, type VersionId } from '../domain/ids.ts';
 import type { ManifestObject } from '../domain/model.ts';
 import type { Tx } from '../domain/unit-of-work.ts';
 import { spkiDigestOf } from '../identity/certificates.ts';
 import { decideRelease } from '../policy/decide.ts';
 import { loadPolicySet } from '../policy/policy-set.ts';
 import { type InForce, inForce } from './documents.ts';
+import { egressOf } from './egress.ts';
 import { enrolledAttester } from './enrol.ts';
 import { endRelease } from './outcome.ts';
 import { type Denied, recordDenial, recordPermit } from './record.ts';
@@ -144,7 +145,12 @@ function appraisalPolicyId(...documents: ReadonlyArray<InForce<'reference-values
 type DecidedRequest = Pick<AccessRequest, 'namespace' | 'model' | 'version' | 'aliasCounter' | 'delivery'>;
 
 /** Gathers the attributes from signed documents and asks the policy decision point. */
-export async function decideRequest(request: DecidedRequest, attested: AttestationResult, vault: Ports): Promise<Decided | Refusal> {
+export async function decideRequest(
+  request: DecidedRequest,
+  attested: AttestationResult,
+  vault: Ports,
+  renewing?: ReleaseId,
+): Promise<Decided | Refusal> {
   const known = knownFrom(attested);
   return vault.stores.unitOfWork.run(async (tx): Promise<Decided | Refusal> => {
     const { namespace, subjectId } = attested.subject;
@@ -175,6 +181,7 @@ export async function decideRequest(request: DecidedRequest, attested: Attestati
       manifest: { ...version.manifest, class: version.class },
       versionDigest: version.versionDigest,
       delivery: request.delivery,
+      egress: await egressOf(result, version.manifest, tx, vault, renewing),
       policySet: policies && loadPolicySet(policies.body, policies.digest),
       now: tx.now,
     });

@@ -42,7 +42,7 @@ export async function renew(request: RenewRequest, vault: Ports): Promise<Renewe
   }
 
   const same = { ...asked, model: known.model, version: known.row.versionId, delivery: 'stream' as const };
-  const decided = await decideRequest(same, attested, vault).catch(refuseTampered);
+  const decided = await decideRequest(same, attested, vault, known.row.releaseId).catch(refuseTampered);
   if (isRefusal(decided)) return recordDenial(same, decided, vault);
   const recorded = await recordPermit(same, decided.permit, vault, known.row);
   if (isRefusal(recorded)) return recorded;

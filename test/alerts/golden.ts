@@ -144,6 +144,10 @@ export const GOLDEN_ALERTS: Readonly<Record<string, GoldenCase>> = {
     fires: [denied(0, 'policy_denied', { detail: loggable('minilm prod: forbidden by egress-two-copies-a-day', 512) })],
     silent: [denied(0, 'policy_denied', { detail: loggable('minilm prod: forbidden by restricted-needs-hardware-evidence', 512) })],
   },
+  'A budget cut a release': {
+    fires: [at(0, 'object.denied', { outcome: 'deny', reason: 'egress_exhausted', actor: requester('key', 4) })],
+    silent: [at(0, 'object.denied', { outcome: 'deny', reason: 'release_cut', actor: requester('key', 4) })],
+  },
   'More machines than declared for one model in a day': {
     fires: times(17, (n) => begun(n * HOUR, `key ${n}`, n + 200)),
     silent: [...times(16, (n) => begun(n * HOUR, `key ${n}`, n + 200)), begun(17 * HOUR, 'key 1', 201)],

@@ -139,7 +139,7 @@ export function releaseStoreContract(name: string, open: OpenStores): void {
       const { stores, reopen } = use();
       const [{ releaseId }, other] = [await inserted(stores), await inserted(stores)];
       const [one, two] = [progressOf(1), progressOf(2 ** 52)];
-      const later = { ...one, bytes: 2 ** 45 + 1, completedObjects: 3, abortedStreams: 2, activeStreams: 0 };
+      const later = { ...one, bytes: 2 ** 45 + 1, completedObjects: 3, abortedStreams: 2, activeStreams: 0, smallRanges: 7 };
       const record = (figures: ProgressRow) => within(stores, (tx) => stores.releases.recordProgress(tx, releaseId, figures));
       for (const figures of [one, two, later]) await record(figures);
       const again = await reopen();
@@ -222,6 +222,56 @@ export function releaseStoreContract(name: string, open: OpenStores): void {
       expect(await open()).toEqual([first.versionId, other.versionId].sort());
       await within(stores, (tx) => stores.releases.endRelease(tx, other.releaseId, 'completed'));
       expect(await open()).toEqual([first.versionId]);
+    });
+  });
+
+  describe(`ReleaseStore, budgets: ${name}`, () => {
+    const use = freshStores(open);
+
+    it('sums what a requester took: open releases by what they reserved, ended ones by what they sent, for as long as it is asked', async () => {
+      const { stores, second, advance } = use();
+      const other = await second();
+      const of = { namespace: NS, subjectId: subjectId(), modelId: id<ModelId>() };
+      const begun = (machine: string, reservedBytes?: number) => ({
+        ...{ ...of, releaseId: id<ReleaseId>(), machine: digest(machine), versionBytes: 100 },
+        ...(reservedBytes !== undefined && { reservedBytes }),
+      });
+      const [first, free] = [begun('a', 120), begun('b')];
+      const sum = async (from = stores, except?: ReleaseId) =>
+        within(from, (tx) => from.releases.egress(tx, of, later(tx.now, -60_000), except));
+      await within(stores, async (tx) => {
+        await stores.releases.insertEgress(tx, first);
+        await stores.releases.insertEgress(tx, free);
+        await stores.releases.insertEgress(tx, { ...begun('c', 120), subjectId: subjectId() });
+      });
+      expect(await sum(other)).toEqual({ bytes: 220, replicas: 2, machines: 2 });
+      expect(await sum(stores, first.releaseId)).toEqual({ bytes: 100, replicas: 1, machines: 1 });
+      expect(await within(stores, (tx) => stores.releases.settleEgress(tx, first.releaseId, 40))).toEqual({
+        versionBytes: 100,
+        smallRanges: 0,
+      });
+      await within(stores, (tx) => stores.releases.settleEgress(tx, first.releaseId, 99)); // it ended once
+      expect(await sum()).toEqual({ bytes: 140, replicas: 1, machines: 2 });
+      await advance(60_001);
+      expect(await sum()).toEqual({ bytes: 100, replicas: 1, machines: 1 });
+      expect(await within(stores, (tx) => stores.releases.settleEgress(tx, id<ReleaseId>(), 1))).toBeUndefined();
+    });
+
+    it('lets claims of many at once take exactly what was reserved, and takes back what is returned', async () => {
+      const { stores, second } = use();
+      const other = await second();
+      const releaseId = id<ReleaseId>();
+      const row = { namespace: NS, subjectId: subjectId(), modelId: id<ModelId>(), machine: digest('a'), versionBytes: 100 };
+      await within(stores, (tx) => stores.releases.insertEgress(tx, { ...row, releaseId, reservedBytes: 120 }));
+      const claim = (bytes: number, from = stores) => within(from, (tx) => from.releases.claimEgress(tx, releaseId, bytes));
+      const claimed = await atOnce(10, (at) => claim(17, at % 2 === 0 ? stores : other));
+      expect(claimed.reduce<number>((all, one) => all + (one ?? 0), 0)).toBe(120);
+      await within(stores, (tx) => stores.releases.returnEgress(tx, releaseId, 5));
+      expect([await claim(17), await claim(1)]).toEqual([5, 0]);
+      const unbound = id<ReleaseId>();
+      await within(stores, (tx) => stores.releases.insertEgress(tx, { ...row, releaseId: unbound }));
+      expect(await within(stores, (tx) => stores.releases.claimEgress(tx, unbound, 10))).toBeUndefined();
+      expect(await within(stores, (tx) => stores.releases.claimEgress(tx, id<ReleaseId>(), 10))).toBeUndefined();
     });
   });
 
@@ -330,7 +380,7 @@ function find(stores: Stores, releaseId: ReleaseId): Promise<ReleaseRow | undefi
 }
 
 function progressOf(bytesMoved: number): ProgressRow {
-  return { node: id<Incarnation>(), bytes: bytesMoved, completedObjects: 1, abortedStreams: 0, activeStreams: 4 };
+  return { node: id<Incarnation>(), bytes: bytesMoved, completedObjects: 1, abortedStreams: 0, activeStreams: 4, smallRanges: 0 };
 }
 
 function stopOn(scope: StopScope, target?: Stop['target'], createdAt = SOME_TIME): Stop {

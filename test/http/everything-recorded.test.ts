@@ -101,6 +101,7 @@ const RECORD_OF: Readonly<Record<string, Recorded>> = {
   readAlert: { shown: 'test/vault/alerts.test.ts' },
   proposeAlertRules: { shown: 'test/vault/alerts.test.ts' },
   proposeAlertDelivery: { shown: 'test/vault/alerts.test.ts' },
+  setDecoy: { shown: 'test/vault/decoys.test.ts' },
   // The log.
   readCheckpoint: 'log.read',
   readWitnessedCheckpoint: { shown: 'test/e2e/release.test.ts' },
@@ -256,6 +257,7 @@ const COMMANDS: Readonly<Record<string, readonly string[] | { readonly none: str
   'models list': ['listModels'],
   'models versions': ['listVersions'],
   'models show': ['readModel'],
+  'models decoy': ['setDecoy'],
   publish: ['createModel', 'startVersion', 'putObject', 'finishVersion'],
   requests: ['listRequests'],
   approve: ['approveRequest'],

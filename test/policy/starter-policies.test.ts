@@ -19,7 +19,7 @@ const read = (file: string) => readFileSync(new URL(file, POLICIES), 'utf8');
 describe.each(suites.map((suite) => [suite.name, suite] as const))('policies/tests/%s', (_file, suite) => {
   test('every case is decided as expected, and every policy decided some case', async () => {
     const { results, undecisive } = await runSuite(suite);
-    expect(results.length).toBeGreaterThan(10);
+    expect(results.length).toBeGreaterThan(6);
     expect(results.filter(({ passed }) => !passed)).toEqual([]);
     expect(undecisive).toEqual([]);
   });

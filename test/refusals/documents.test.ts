@@ -55,6 +55,8 @@ beforeAll(async () => {
     const key = { keyId, publicKey: toBase64(publicKey), shares: 3, needed: 2, state: 'active' as const };
     await vault.twoPeople({ kind: 'recovery-key', namespace: SYSTEM, counter, ...key });
   }
+  await vault.twoPeople({ kind: 'decoy', namespace, counter: 1, modelId, state: 'decoy' });
+  await vault.twoPeople({ kind: 'decoy', namespace, counter: 2, modelId, state: 'ordinary' });
   for (const counter of [1, 2]) {
     await vault.twoPeople({ kind: 'alert-rules', namespace: SYSTEM, counter, rules: shippedRules() });
     await vault.twoPeople({ kind: 'alert-delivery', namespace: SYSTEM, counter, targets: [], heartbeatSeconds: 60 });
@@ -157,6 +159,8 @@ const DECIDED: Readonly<Record<DocumentKind, Decided>> = {
     use: async (node) => codeFrom(startVersion(await vault.as('alice'), PROD, 'falcon', node.vault)),
     refused: 'document_invalid',
   },
+  // Whether it is one could not be told, and a touch would go unseen.
+  decoy: { pointer: slot('decoy', () => `decoy:${version.modelId}`), ...asked() },
   'alert-rules': {
     pointer: slot('alert-rules', () => 'alert-rules', SYSTEM),
     use: async (node) => codeFrom(readSlot(await vault.as('alice'), SYSTEM, 'alert-rules', node.vault)),

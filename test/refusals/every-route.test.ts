@@ -114,6 +114,7 @@ const BODIES: Readonly<Record<string, () => unknown>> = {
   proposePolicySet: () => ({ counter: 2, policies: {} }),
   proposeReferenceValues: () => ({ counter: 2, values: [] }),
   proposeTrustAnchors: () => ({ counter: 2, anchors: [] }),
+  setDecoy: () => ({ state: 'decoy' }),
   proposeAlertRules: () => ({ counter: 1, rules: {} }),
   proposeAlertDelivery: () => ({ counter: 1, targets: [], heartbeatSeconds: 60 }),
   proposeLogSinks: () => ({ counter: 1, sinks: [] }),

@@ -37,6 +37,10 @@ const EXAMPLES: { readonly [K in Operation['kind']]: () => Promise<Extract<Opera
   'policy-set': async () => ({ kind: 'policy-set', namespace: PROD, counter: 2, policies: starterPolicies('public') }),
   'reference-values': async () => ({ kind: 'reference-values', namespace: PROD, counter: 2, values: [{ ...GOOD_VALUE, id: 'next' }] }),
   'alert-rules': async () => ({ kind: 'alert-rules', namespace: SYSTEM, counter: 1, rules: shippedRules() }),
+  decoy: async () => {
+    const { modelId } = await vault.publish('falcon', 'restricted');
+    return { kind: 'decoy', namespace: PROD, counter: 1, modelId, state: 'decoy' };
+  },
   'alert-delivery': async () => ({
     kind: 'alert-delivery',
     namespace: SYSTEM,

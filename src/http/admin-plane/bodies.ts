@@ -71,6 +71,8 @@ export const alias = z.strictObject({ versionId: checked((text) => parseId<Versi
 export const classChange = z.strictObject({ class: z.enum(CLASS_NAMES) });
 export const rewrap = z.strictObject({ keysPerSecond: z.int().min(KEYS_PER_SECOND.least).max(KEYS_PER_SECOND.most).optional() });
 export const recoveryKey = z.strictObject({ keyId: z.string().max(16), publicKey: z.base64().max(64), shares: z.int(), needed: z.int() });
+/** `ordinary` ends it. */
+export const decoy = z.strictObject({ state: z.enum(['decoy', 'ordinary']) });
 export const keyPeriods = z.strictObject({ cryptoperiodDays: z.int().optional(), destructionWaitDays: z.int().optional() });
 /** Without a version: all there are and will be of the model. */
 export const suspend = z.strictObject({ version: checked((text) => parseId<VersionId>(text, 'version')).optional() });

@@ -1,4 +1,5 @@
 /** Promotion, aliases of versions, and the class of a model. */
+import { requestDecoy } from '../../vault/decoys.ts';
 import { readAlias, requestAlias, requestClassChange, requestPromotion } from '../../vault/naming.ts';
 import { OPERATION_ACTIONS } from '../../vault/operations/registry.ts';
 import type { Vault } from '../../vault/vault.ts';
@@ -36,6 +37,16 @@ export function namingRoutes(vault: Vault, { forAdministrator }: AdminCallers): 
       summary: 'Ask for the decision to destroy a version to be taken back, while it waits',
       answers: { 201: answers.approval },
       handle: ({ actor, params }) => requestVersionDestruction(actor, params, 'kept', vault),
+    }),
+    forAdministrator({
+      method: 'put',
+      path: `${NAMESPACE}/models/:model/decoy`,
+      action: OPERATION_ACTIONS.decoy,
+      operationId: 'setDecoy',
+      summary: 'Ask for a model to be a decoy, or no longer; another person must consent',
+      body: bodies.decoy,
+      answers: { 201: answers.approval },
+      handle: ({ actor, params, body }) => requestDecoy(actor, { ...params, ...body }, vault),
     }),
     forAdministrator({
       method: 'get',

@@ -4,6 +4,7 @@ import { VaultError } from '../../domain/errors.ts';
 import { SCHEMA_ALERTS } from './alerts.ts';
 import { SCHEMA_ATTESTATION } from './attestation.ts';
 import { SCHEMA_CURSORS } from './cursors.ts';
+import { SCHEMA_EGRESS } from './egress.ts';
 import { SCHEMA_WITNESSED } from './log.ts';
 import { SCHEMA_1 } from './schema.ts';
 import { SCHEMA_KEYS } from './schema-keys.ts';
@@ -19,6 +20,7 @@ export const MIGRATIONS: readonly string[] = [
   SCHEMA_WITNESSED,
   SCHEMA_ERASURE,
   SCHEMA_ALERTS,
+  SCHEMA_EGRESS,
 ];
 
 /** 0 for an empty file. */

@@ -1,10 +1,19 @@
-import type { ReleaseOutcome } from '../../domain/access.ts';
 import { lp, sha256Hex } from '../../domain/bytes.ts';
 import type { ChallengeRow, ProgressRow, ReleaseRow, ReleaseStore, StopRow } from '../../releases/port.ts';
+import { sqliteEgress } from './egress.ts';
+import { releaseRow, SELECT_RELEASE, type StoredRelease } from './release-row.ts';
 import { bytesOf, type Join } from './transaction.ts';
 
 export function sqliteReleases(join: Join): ReleaseStore {
-  return { ...challenges(join), ...tokenIds(join), ...releases(join), ...progress(join), ...stops(join), ...nodes(join) };
+  return {
+    ...sqliteEgress(join),
+    ...challenges(join),
+    ...tokenIds(join),
+    ...releases(join),
+    ...progress(join),
+    ...stops(join),
+    ...nodes(join),
+  };
 }
 
 type Part<K extends keyof ReleaseStore> = Pick<ReleaseStore, K>;
@@ -93,12 +102,6 @@ const RENEW_RELEASE = `
   UPDATE releases SET document_digest = :documentDigest, expires_at = :expiresAt
   WHERE release_id = :releaseId AND document_digest = :from AND outcome IS NULL`;
 
-const SELECT_RELEASE = `
-  SELECT release_id AS releaseId, namespace, subject_id AS subjectId, model_id AS modelId, version_id AS versionId,
-         version_digest AS versionDigest, spki_digest AS spkiDigest, record_id AS recordId,
-         document_digest AS documentDigest, created_at AS createdAt, expires_at AS expiresAt, outcome
-  FROM releases`;
-
 /** Covered as domain/stop.ts says. The first 13 characters of a UUIDv7 are its milliseconds. */
 const ENDABLE = `
   WITH stopped AS MATERIALIZED (
@@ -115,30 +118,21 @@ const ENDABLE = `
 
 const OPEN_VERSIONS = 'SELECT DISTINCT namespace, version_id AS versionId FROM releases WHERE outcome IS NULL';
 
-type StoredRelease = Omit<ReleaseRow, 'createdAt' | 'expiresAt' | 'outcome'> & {
-  readonly createdAt: number;
-  readonly expiresAt: number;
-  readonly outcome: ReleaseOutcome | null;
-};
-
-function releaseRow({ outcome, ...row }: StoredRelease): ReleaseRow {
-  return { ...row, createdAt: new Date(row.createdAt), expiresAt: new Date(row.expiresAt), ...(outcome === null ? {} : { outcome }) };
-}
-
 function progress(join: Join): Part<'recordProgress' | 'progress'> {
   return {
     async recordProgress(tx, releaseId, figures) {
       join(tx).run(
-        `INSERT INTO release_progress (release_id, node, bytes, completed_objects, aborted_streams, active_streams)
-         VALUES (:releaseId, :node, :bytes, :completedObjects, :abortedStreams, :activeStreams)
+        `INSERT INTO release_progress (release_id, node, bytes, completed_objects, aborted_streams, active_streams, small_ranges)
+         VALUES (:releaseId, :node, :bytes, :completedObjects, :abortedStreams, :activeStreams, :smallRanges)
          ON CONFLICT (release_id, node) DO UPDATE SET bytes = excluded.bytes, completed_objects = excluded.completed_objects,
-           aborted_streams = excluded.aborted_streams, active_streams = excluded.active_streams`,
+           aborted_streams = excluded.aborted_streams, active_streams = excluded.active_streams, small_ranges = excluded.small_ranges`,
         { releaseId, ...figures },
       );
     },
     async progress(tx, releaseId) {
       return join(tx).all<ProgressRow>(
-        `SELECT node, bytes, completed_objects AS completedObjects, aborted_streams AS abortedStreams, active_streams AS activeStreams
+        `SELECT node, bytes, completed_objects AS completedObjects, aborted_streams AS abortedStreams, active_streams AS activeStreams,
+                small_ranges AS smallRanges
          FROM release_progress WHERE release_id = :releaseId ORDER BY node`,
         { releaseId },
       );

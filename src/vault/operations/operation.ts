@@ -97,6 +97,11 @@ export interface DestroyVersion extends Next<'destroy-version'> {
 export interface SetAlertRules extends Next<'alert-rules'> {
   readonly rules: Readonly<Record<string, string>>;
 }
+/** Makes a model a decoy, or ends that. To requesters it is a model like any other. */
+export interface SetDecoy extends Next<'decoy'> {
+  readonly modelId: ModelId;
+  readonly state: 'decoy' | 'ordinary';
+}
 /** Where alerts are sent. */
 export interface SetAlertDelivery extends Next<'alert-delivery'>, AlertDelivery {}
 /** Lifts a block, a suspension or a lockdown. Says what it stops, so that whoever consents sees it. */
@@ -132,7 +137,8 @@ export type Operation =
   | ErasePerson
   | SetAlertRules
   | SetAlertDelivery
-  | SetLogSinks;
+  | SetLogSinks
+  | SetDecoy;
 
 /** One person's consent to one exact operation. */
 export interface Consent {

@@ -6,6 +6,7 @@ import { setAdministrator } from './administrator.ts';
 import { setAlertDelivery, setAlertRules } from './alerts.ts';
 import { setAlias } from './alias.ts';
 import { changeClass } from './class-change.ts';
+import { setDecoy } from './decoy.ts';
 import { destroyKey, keepKey } from './destroy-key.ts';
 import { destroyVersion } from './destroy-version.ts';
 import { erasePerson } from './erase-person.ts';
@@ -38,6 +39,7 @@ const OPERATIONS: Registry = {
   'destroy-version': destroyVersion,
   'alert-rules': setAlertRules,
   'alert-delivery': setAlertDelivery,
+  decoy: setDecoy,
   lift,
   'erase-person': erasePerson,
   'log-sinks': setLogSinks,

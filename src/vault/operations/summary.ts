@@ -49,6 +49,10 @@ export function summaryOf(operation: Operation): string {
         : `Keep version ${operation.versionId}, which waits to be destroyed`;
     case 'alert-rules':
       return replacement('alert rules', operation.namespace, Object.keys(operation.rules));
+    case 'decoy':
+      return operation.state === 'decoy'
+        ? `Make model ${operation.modelId} a decoy: whoever touches it is blocked`
+        : `Model ${operation.modelId} is no decoy any more`;
     case 'alert-delivery':
       return `Send alerts to ${operation.targets.length}: ${listed(operation.targets.map(({ name, kind, host }) => `${name} (${kind} ${host})`))}`;
     case 'lift':
