@@ -136,6 +136,15 @@ describe('the chain', () => {
     }
   });
 
+  test('shows who signed when another certificate of it is damaged', async () => {
+    const damaged = pemOf(leaf, rom, provisioner, identity, root);
+    damaged[Buffer.from(damaged).lastIndexOf('-----BEGIN CERTIFICATE-----') + 100] = 0x21;
+    expect(examineNvidiaReport(inputs(await makeReport(device), { companions: { chain: damaged } }))).toMatchObject({
+      reasons: ['malformed', 'chain_incomplete', 'untrusted_root'],
+      claims: { leaf: 'GH100 A01 GSP FMC LF', valid_from: expect.any(String) },
+    });
+  });
+
   test('must lead without a gap to the pinned root', async () => {
     expect(await withChain(pemOf(leaf, rom, identity, root))).toEqual(['chain_incomplete']);
     expect(await withChain(pemOf(leaf, rom, provisioner, identity))).toEqual(['untrusted_root']);

@@ -183,6 +183,17 @@ describe('a quote is refused', () => {
     expect(await reasons({ quote: { trailing: Uint8Array.of(0, 0, 1) } })).toEqual(['trailing_bytes']);
   });
 
+  test('and still shows whose platform it is when another certificate of its chain is damaged', () => {
+    const evidence = genuine.evidence.slice();
+    const root = Buffer.from(evidence).lastIndexOf('-----BEGIN CERTIFICATE-----');
+    evidence[root + 100] = 0x21;
+    expect(examineTdxQuote({ ...genuine, evidence })).toMatchObject({
+      valid: false,
+      reasons: ['malformed', 'chain_invalid', 'untrusted_root'],
+      claims: { fmspc: expect.any(String), tcb_status: 'UpToDate' },
+    });
+  });
+
   test('when its chain ends in a root of the same name, or does not hold together', async () => {
     const lookalike = await makeIntelWorld();
     const impostor = await makePck(lookalike);

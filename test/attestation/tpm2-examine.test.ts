@@ -271,6 +271,13 @@ describe('a certificate of the key', () => {
     ['its chain is none', async () => certified(leaf.der, latin('chain')), ['malformed', 'untrusted_root', 'ak_not_certified']],
   ])('is refused when %s', async (_, given, reasons) => expect(await reasonsOf(await given())).toEqual(reasons));
 
+  test('still says when it counts where its chain is none, and other authorities of the vendor take nothing away', async () => {
+    const { claims } = await real(certified(leaf.der, latin('chain')));
+    expect([claims['valid_from'], claims['ak_root']]).toEqual([expect.stringMatching(/^\d{4}-/), null]);
+    const sibling = await issue({ name: 'sibling', issuer: root, extensions: [ca(), certSign] });
+    expect(await reasonsOf(certified(leaf.der, concat(pem(middle), pem(sibling))))).toEqual([]);
+  });
+
   test('of a key that is not restricted to its TPM proves nothing: such a key signs anything', async () => {
     const area = fromBase64(captured.genuine.ecc.akPublic).subarray(2);
     const free = area.slice();

@@ -4,10 +4,10 @@ import { equalBytes, toHex } from '../../domain/bytes.ts';
 import { type ClaimValue, conclude, type Examination, type ExaminationInputs } from '../examination.ts';
 import { type Certificate, readCertificate } from '../x509/certificate.ts';
 import { followChain, outsideValidity } from '../x509/chain.ts';
-import { Malformed, orMalformed } from '../x509/der.ts';
+import { Malformed, orMalformed, orUndefined } from '../x509/der.ts';
 import { partOf } from '../x509/names.ts';
 import { IssuerMemo } from '../x509/path.ts';
-import { derOrPem } from '../x509/pem.ts';
+import { derOrPemParts } from '../x509/pem.ts';
 import { curveOf, ecdsaVerifies } from '../x509/signature.ts';
 import { isoSeconds } from '../x509/validity.ts';
 import { architectureOf } from './architecture.ts';
@@ -71,22 +71,25 @@ export function examineParts(inputs: ExaminationInputs, memo: IssuerMemo): Exami
   return { ...findings, report, facts, architecture, chain: chain ?? [] };
 }
 
-/** PEM, from the certificate that signed up to the root. */
+/** PEM, from the certificate that signed up to the root; as far as it can be read. */
 function readChain(
   file: Uint8Array | undefined,
   memo: IssuerMemo,
   found: Set<NvidiaWord>,
 ): readonly [Certificate, ...Certificate[]] | undefined {
-  const chain = file && orMalformed(() => readCertificates(file, memo), found);
-  if (chain === undefined) found.add('chain_incomplete').add('untrusted_root');
-  return chain;
+  const [leaf, ...issuers] = (file && orMalformed(() => readCertificates(file, memo), found)) ?? [];
+  const broken = issuers.indexOf(undefined);
+  if (file !== undefined && (leaf === undefined || broken >= 0)) found.add('malformed');
+  if (leaf === undefined || broken >= 0) found.add('chain_incomplete').add('untrusted_root');
+  if (leaf === undefined) return undefined;
+  return [leaf, ...issuers.slice(0, broken >= 0 ? broken : undefined).filter((issuer) => issuer !== undefined)];
 }
 
-function readCertificates(file: Uint8Array, memo: IssuerMemo): readonly [Certificate, ...Certificate[]] {
+/** Undefined in the place of each that is no certificate. */
+function readCertificates(file: Uint8Array, memo: IssuerMemo): ReadonlyArray<Certificate | undefined> {
   if (file.length > MAX_CHAIN_BYTES) throw new Malformed(`a chain longer than ${MAX_CHAIN_BYTES} bytes`);
-  const [leaf, ...issuers] = derOrPem(file, 'CERTIFICATE', MAX_CHAIN);
-  if (leaf === undefined) throw new Malformed('no certificate');
-  return [readCertificate(leaf), ...issuers.flatMap((der) => memo.certificates(der))];
+  const blocks = derOrPemParts(file, 'CERTIFICATE', MAX_CHAIN);
+  return blocks.map((der, at) => der && orUndefined(() => (at === 0 ? readCertificate(der) : memo.certificates(der)[0])));
 }
 
 function describe(report: NvidiaReport, facts: ReportFacts, arch: string | undefined, { claims }: Findings): void {

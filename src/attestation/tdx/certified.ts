@@ -4,7 +4,7 @@ import type { Certificate } from '../x509/certificate.ts';
 import { readCertificate } from '../x509/certificate.ts';
 import { orUndefined } from '../x509/der.ts';
 import { type IssuerMemo, pathToRoot } from '../x509/path.ts';
-import { readPem } from '../x509/pem.ts';
+import { readPemParts } from '../x509/pem.ts';
 import { standing, type Validity } from '../x509/validity.ts';
 import { type Pck, readPck } from './pck.ts';
 import type { TdxWord } from './words.ts';
@@ -31,14 +31,16 @@ export interface PckTrust {
 
 /** `pem`: leaf first, as in the quote. */
 export function certify(pem: Uint8Array, { roots, memo, now }: PckTrust): Certified {
-  const blocks = orUndefined(() => readPem(Buffer.from(pem).toString('latin1'), 'CERTIFICATE', MAX_CHAIN)) ?? [];
-  const [leaf, ...issuers] = blocks.map((der, at) => orUndefined(() => (at === 0 ? readCertificate(der) : memo.certificates(der)[0])));
+  const blocks = orUndefined(() => readPemParts(Buffer.from(pem).toString('latin1'), 'CERTIFICATE', MAX_CHAIN)) ?? [];
+  const [leaf, ...issuers] = blocks.map(
+    (der, at) => der && orUndefined(() => (at === 0 ? readCertificate(der) : memo.certificates(der)[0])),
+  );
   const pck = leaf && orUndefined(() => readPck(leaf));
   const sent = issuers.filter((one) => one !== undefined);
   const path = leaf && pathToRoot(leaf, { issuers: sent, roots, memo });
   const readable = pck !== undefined && sent.length === issuers.length;
   const linked = leaf !== undefined && readable && (isStartOf([leaf, ...sent], path) || isLinked([leaf, ...sent], roots, memo));
-  const onPath = path !== undefined && sent.every(({ fingerprint }) => path.some((one) => one.fingerprint === fingerprint));
+  const onPath = readable && path !== undefined && sent.every(({ fingerprint }) => path.some((one) => one.fingerprint === fingerprint));
   const certificates = path ?? [...(leaf === undefined ? [] : [leaf])];
   const periods = certificates.map(({ notBefore: from, notAfter: until }) => ({ from, until }));
   return {

@@ -2,7 +2,7 @@
 import type { KeyObject } from 'node:crypto';
 import type { PinnedRoot } from '../examination.ts';
 import { type Certificate, readCertificate } from '../x509/certificate.ts';
-import { Malformed } from '../x509/der.ts';
+import { orUndefined } from '../x509/der.ts';
 import { nameText } from '../x509/names.ts';
 import { IssuerMemo } from '../x509/path.ts';
 import { derOrPem } from '../x509/pem.ts';
@@ -44,29 +44,15 @@ export function examineAkCertificate({ certificate, chain, roots, now }: AkCerti
   readonly found: Partial<AkCertificate>;
 } {
   const pinned = roots.filter(({ name }) => TPM_ROOTS.includes(name)).flatMap((root) => memo.certificates(root.certificate));
-  const read = readAll(certificate, chain, pinned);
-  if (read === undefined) return { problems: ['malformed', 'untrusted_root'], found: {} };
-  const { leaf, path } = read;
+  const leaf = orUndefined(() => derOrPem(certificate, 'CERTIFICATE', 1).map(readCertificate)[0]); // leaves are not kept
+  if (leaf === undefined) return { problems: ['malformed', 'untrusted_root'], found: {} };
   const found = { key: leaf.publicKey, validFrom: leaf.notBefore, validUntil: leaf.notAfter };
+  const issuers = chain === undefined ? [] : orUndefined(() => memo.certificates(chain));
+  const path = issuers && orUndefined(() => pathOfAk(leaf, { issuers, roots: pinned, memo }));
+  if (issuers === undefined) return { problems: ['malformed', 'untrusted_root'], found };
   const root = path?.at(-1);
   if (path === undefined || root === undefined) return { problems: ['untrusted_root'], found };
   return { problems: datesOf(path, now), found: { ...found, root: nameText(root.subject) } };
-}
-
-interface Followed {
-  readonly leaf: Certificate;
-  readonly path: readonly Certificate[] | undefined;
-}
-
-function readAll(certificate: Uint8Array, chain: Uint8Array | undefined, roots: readonly Certificate[]): Followed | undefined {
-  try {
-    const [leaf, ...more] = derOrPem(certificate, 'CERTIFICATE', 1).map(readCertificate); // leaves are not kept
-    if (leaf === undefined || more.length > 0) return undefined;
-    return { leaf, path: pathOfAk(leaf, { issuers: chain === undefined ? [] : memo.certificates(chain), roots, memo }) };
-  } catch (error) {
-    if (error instanceof Malformed) return undefined;
-    throw error;
-  }
 }
 
 function datesOf(path: readonly Certificate[], now: Date): AkCertificateProblem[] {

@@ -17,12 +17,14 @@ export interface AkPathInputs {
 
 /**
  * From `leaf` to one of the roots, whatever the dates; undefined when there is no way, when the leaf is an authority or of another use, and when
- * an issuer came along that is not on the way: somebody altered it, or it is of another machine. Throws Malformed.
+ * an issuer came along that leads to none: somebody altered it, or it is a root of one's own. Throws Malformed.
  */
 export function pathOfAk(leaf: Certificate, { issuers, roots, memo }: AkPathInputs): readonly Certificate[] | undefined {
   if (!certifiesTpmKey(leaf)) return undefined;
-  const path = pathToRoot(leaf, { issuers, roots, memo, knownCritical: KNOWN_CRITICAL });
-  const stray = issuers.some((issuer) => !path?.some(({ fingerprint }) => fingerprint === issuer.fingerprint));
+  const inputs = { issuers, roots, memo, knownCritical: KNOWN_CRITICAL };
+  const path = pathToRoot(leaf, inputs);
+  const isOnPath = (issuer: Certificate) => path?.some(({ fingerprint }) => fingerprint === issuer.fingerprint) === true;
+  const stray = issuers.some((issuer) => !isOnPath(issuer) && pathToRoot(issuer, inputs) === undefined);
   return stray ? undefined : path;
 }
 

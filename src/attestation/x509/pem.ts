@@ -1,6 +1,6 @@
 /** PEM (RFC 7468): blocks in the strict form of section 3. Files may explain them in between, what is inside other evidence may not. */
 import { toBase64 } from '../../domain/bytes.ts';
-import { Malformed } from './der.ts';
+import { Malformed, orUndefined } from './der.ts';
 
 const BLOCK = /-----BEGIN ([A-Z0-9 ]{1,32})-----\r?\n((?:[A-Za-z0-9+/]+={0,2}\r?\n)+)-----END \1-----(?:\r?\n)*/y;
 
@@ -16,6 +16,19 @@ export function readPem(text: string, label: string, maxBlocks: number): readonl
   }
   if (blocks.length === 0) throw new Malformed(`no PEM of ${label}`);
   return blocks;
+}
+
+/** As `readPem`, each block by itself: undefined where one is damaged, or is not alone. Throws Malformed for more than `maxBlocks`. */
+export function readPemParts(text: string, label: string, maxBlocks: number): ReadonlyArray<Uint8Array | undefined> {
+  const parts = text.split(/(?=-----BEGIN )/);
+  if (parts.length > maxBlocks) throw new Malformed(`more than ${maxBlocks} PEM blocks`);
+  return parts.map((part) => orUndefined(() => readPem(part, label, 1)[0]));
+}
+
+/** As `derOrPem`, each block by itself. */
+export function derOrPemParts(bytes: Uint8Array, label: string, maxBlocks: number): ReadonlyArray<Uint8Array | undefined> {
+  if (bytes[0] === 0x30) return [bytes];
+  return readPemParts(withoutText(Buffer.from(bytes).toString('latin1')), label, maxBlocks);
 }
 
 /** A file: one DER structure as it is, or PEM of one or more, with explanatory text around them (RFC 7468, 2). */
