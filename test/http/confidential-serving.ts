@@ -53,7 +53,8 @@ export class ConfidentialServing {
     const kubernetes: TrustAnchor = { ...BEARER_ANCHOR, name: 'cluster', issuer: KUBERNETES };
     const anchors = [ANCHOR, NONCE_ANCHOR, kubernetes, ...machines.anchors];
     const token = (issuer: string): ReferenceValue => ({ id: issuer.slice(8, 14), kind: 'jwt', issuer, claims: { image: ['sha256:aa'] } });
-    const values = [GOOD_VALUE, token(ISSUER), token(KUBERNETES), ...machines.referenceValues];
+    const bundle: ReferenceValue = { id: 'bundle', kind: 'jwt', issuer: ISSUER, claims: { debug: ['disabled'] } };
+    const values = [GOOD_VALUE, token(ISSUER), token(KUBERNETES), bundle, ...machines.referenceValues];
     await vault.twoPeople({ kind: 'trust-anchors', namespace: PROD, counter: 2, anchors });
     await vault.twoPeople({ kind: 'reference-values', namespace: PROD, counter: 2, values });
     await vault.twoPeople({ kind: 'policy-set', namespace: PROD, counter: 2, policies: starterPolicies('public', 'restricted') });

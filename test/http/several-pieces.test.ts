@@ -3,7 +3,7 @@
  * keys are ours.
  */
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { concat, sha256, sha512 } from '../../src/domain/bytes.ts';
+import { concat, sha256, sha256Hex, sha512, utf8 } from '../../src/domain/bytes.ts';
 import { type Evidence, gpuNonce, jwtNonce } from '../../src/domain/evidence.ts';
 import { issueSelfSigned } from '../../src/identity/certificates.ts';
 import { type Asked, bindingOf, type ConfidentialMachines } from '../attestation/confidential-machines.ts';
@@ -164,6 +164,20 @@ describe('a token', () => {
     expect(await serving.refusalOf(async (to) => [...(await bearer(to)), await serving.machines.gpu(to)], serving.open)).toBe(
       'evidence_binding_mismatch',
     );
+  });
+
+  test('about others, beside a guest: with exactly the tokens that it has digests of', async () => {
+    const bundle = async (to: Asked, left: (parts: Record<string, string>) => Record<string, string> = (parts) => parts) => {
+      const gpu = String((await token(to, { measres: 'success' })).body['token']);
+      const submods = { 'GPU-0': ['DIGEST', ['SHA-256', sha256Hex(utf8(gpu))]], container: undefined };
+      const whole = (await token(to, { submods })).body['token'];
+      const one: Evidence = { kind: 'jwt', body: { token: whole, parts: left({ 'GPU-0': gpu }) } };
+      return [serving.machines.tdx(to, [one]), one];
+    };
+    expect(await serving.refusalOf((to) => bundle(to, (parts) => ({ ...parts, 'GPU-1': parts['GPU-0'] ?? '' })))).toBe(
+      'evidence_signature_invalid',
+    );
+    expect((await serving.ask((to) => bundle(to))).status).toBe(201);
   });
 
   test('beside a guest adds what it says; of another challenge it spoils the rest', async () => {
