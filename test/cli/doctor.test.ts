@@ -28,6 +28,7 @@ import {
   clockRegressed,
   databaseIntegrity,
   logRolledBack,
+  logSinks,
   logVerifies,
   type StoredFacts,
 } from '../../src/cli/doctor/stored.ts';
@@ -77,6 +78,8 @@ const configOf = (change: object = { token }): Config => parseConfig(JSON.string
 const child = configOf();
 const soft = configOf({ token: { ...token, softhsmConf: '/token/softhsm2.conf' } });
 const external = configOf({ keeper: { mode: 'external' }, keeperSocket: '/run/keeper/keeper.sock' });
+
+const SINK = { name: 'siem', kind: 'syslog', next: 7 } as const;
 
 describe('the key rings', () => {
   const ring = (kek: object, days = 365): KeysRead => ({
@@ -420,6 +423,10 @@ describe('database and access log', () => {
     ['all covered', () => checkpointAge(fine, NOW), 'ok'],
     ['waiting for minutes while serving', () => checkpointAge(waiting, NOW), 'critical'],
     ['waiting for a moment', () => checkpointAge({ ...waiting, oldestUncovered: NOW }, NOW), 'ok'],
+    ['no sinks', () => logSinks([]), 'info'],
+    ['sinks that are well', () => logSinks([{ ...SINK, behind: 3, lagSeconds: 1, lagging: false }]), 'ok'],
+    ['a sink that lags', () => logSinks([{ ...SINK, behind: 300, lagSeconds: 90, lagging: true }]), 'warning'],
+    ['sinks whose document cannot be read', () => logSinks(undefined), 'unknown'],
     ['waiting while stopped', () => checkpointAge({ ...waiting, serving: false }, NOW), 'info'],
   ])('%s', (_, found, severity) => expect(found().severity).toBe(severity));
 });

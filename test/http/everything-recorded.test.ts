@@ -103,6 +103,8 @@ const RECORD_OF: Readonly<Record<string, Recorded>> = {
   proposeAlertDelivery: { shown: 'test/vault/alerts.test.ts' },
   setDecoy: { shown: 'test/vault/decoys.test.ts' },
   // The log.
+  proposeLogSinks: { shown: 'test/vault/two-people.test.ts' },
+  readLogSinks: { none: 'where records go and how many wait, and nothing of a record' },
   readCheckpoint: 'log.read',
   readWitnessedCheckpoint: { shown: 'test/e2e/release.test.ts' },
   readTile: 'log.read',
@@ -340,6 +342,8 @@ const COMMANDS: Readonly<Record<string, readonly string[] | { readonly none: str
   'alerts show': ['readAlert'],
   'alerts set': ['proposeAlertRules'],
   'alerts deliver': ['proposeAlertDelivery'],
+  'log sinks list': ['readLogSinks'],
+  'log sinks set': ['readDocument', 'proposeLogSinks'],
   'log mirror': ['readCheckpoint', 'readTile'],
   'alerts test': HERE,
   'alerts backtest': ['readCheckpoint', 'readTile'],

@@ -1,6 +1,6 @@
 /** Sinks of a whole vault, with receivers nobody here wrote: every record arrives, none is in the way of a release, and who lags is on record. */
 
-import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer as createHttps } from 'node:https';
 import type { AddressInfo, Server } from 'node:net';
 import { join } from 'node:path';
@@ -11,6 +11,7 @@ import { Webhook } from 'standardwebhooks';
 import { LOG_FORMATS, type LogFormatName } from '../../src/audit/formats/format.ts';
 import { verifyCopy } from '../../src/audit/formats/verify-copy.ts';
 import { formatVkey } from '../../src/audit/note.ts';
+import { surroundingsOf } from '../../src/compose-readers.ts';
 import type { LogSink } from '../../src/documents/log-sinks.ts';
 import { SYSTEM } from '../../src/domain/ids.ts';
 import { createLogSinks, type LogSinks, type SinkFailure } from '../../src/vault/log-sinks.ts';
@@ -34,6 +35,8 @@ beforeAll(async () => {
   machine = await vault.machine('gpu-1');
   version = await vault.publish('falcon', 'internal');
   mkdirSync(join(vault.site.folder, 'sinks'));
+  for (const format of ['jsonl', 'ocsf'])
+    writeFileSync(join(vault.site.folder, `hook-${format}.secret`), `whsec_${secret.toString('base64')}\n`);
 }, 60_000);
 afterEach(async () => {
   await sinks?.stop();
@@ -48,7 +51,7 @@ async function send(...to: LogSink[]): Promise<void> {
   await vault.twoPeople({ kind: 'log-sinks', namespace: SYSTEM, counter, sinks: to });
   sinks = createLogSinks(
     vault.vault,
-    { files: join(vault.site.folder, 'sinks'), secretOf: async () => secret, clientOf: async () => undefined },
+    surroundingsOf({ sinkFiles: join(vault.site.folder, 'sinks'), sinkSecrets: vault.site.folder }),
     (failure) => failures.push(failure),
   );
   await vault.node.sequencer.tick();
