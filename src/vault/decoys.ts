@@ -3,7 +3,8 @@
  * answers. Whoever touches one is told of by a record of its own, never in a record whose receipt a requester gets.
  */
 import { type Actor, loggable } from '../audit/record.ts';
-import { VaultError } from '../domain/errors.ts';
+import { isTampering, VaultError } from '../domain/errors.ts';
+import { type Refusal, refuse } from '../domain/evidence.ts';
 import type { ModelId, Namespace, ReleaseId } from '../domain/ids.ts';
 import { LruMap } from '../domain/lru-map.ts';
 import type { Tx } from '../domain/unit-of-work.ts';
@@ -41,6 +42,26 @@ export async function noticeDecoy({ namespace, model, actor, how, permitted, req
     request: { requestId: loggable(requestId, 64) },
     object: { modelId },
   });
+}
+
+/** Where it cannot be told whether the model is one, nothing is permitted: a touch would go unseen. */
+export async function refuseUntold(namespace: Namespace, modelId: ModelId, tx: Tx, vault: Ports): Promise<Refusal | undefined> {
+  try {
+    await inForce('decoy', namespace, tx, vault, modelId);
+    return undefined;
+  } catch (error) {
+    if (error instanceof VaultError && isTampering(error.code)) return refuse(error.code, error.detail);
+    throw error;
+  }
+}
+
+/** Of a request that is refused anyway: that is on record whatever became of the decoy's document. */
+export async function noticeRefusedDecoy(touch: Omit<Touch, 'how' | 'permitted'>, tx: Tx, vault: Ports): Promise<void> {
+  try {
+    await noticeDecoy({ ...touch, how: 'asked', permitted: false }, tx, vault);
+  } catch (error) {
+    if (!(error instanceof VaultError && isTampering(error.code))) throw error;
+  }
 }
 
 const read = new LruMap<ReleaseId, true>(10_000);

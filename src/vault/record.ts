@@ -17,7 +17,7 @@ import { LruMap } from '../domain/lru-map.ts';
 import type { Tx } from '../domain/unit-of-work.ts';
 import { spkiDigestOf } from '../identity/certificates.ts';
 import type { ReleaseRow } from '../releases/port.ts';
-import { noticeDecoy } from './decoys.ts';
+import { noticeDecoy, noticeRefusedDecoy, refuseUntold } from './decoys.ts';
 import { readDocument } from './documents.ts';
 import { reserveEgress } from './egress.ts';
 import { releaseSignals } from './notice.ts';
@@ -83,7 +83,8 @@ export async function recordPermit(
   const row: ReleaseRow = { ...body, documentDigest: document.digest, createdAt, expiresAt: new Date(body.expiresAt) };
   const writing = vault.stores.unitOfWork.run(async (tx) => {
     const refused = await refusedByStop({ ...body, ...(await wrapperOfVersion(body, tx, vault)) }, tx, vault);
-    const over = refused ?? (await reserveEgress(permit, row, renews !== undefined, tx, vault));
+    const untold = refused ?? (await refuseUntold(body.namespace, body.modelId, tx, vault));
+    const over = untold ?? (await reserveEgress(permit, row, renews !== undefined, tx, vault));
     if (over !== undefined) return over;
     await vault.stores.documents.put(tx, document);
     await vault.stores.attestation.putResult(tx, result.digest, result.bytes);
@@ -182,7 +183,7 @@ export async function recordDenial(request: Recorded, refusal: Refusal, vault: P
     if (result !== undefined) await vault.stores.attestation.putResult(tx, result.digest, result.bytes);
     const actor = { kind: 'requester' as const, spkiDigest: spkiDigestOf(request.spki), ...(subject && { subjectId: subject.subjectId }) };
     const touch = { namespace: request.namespace, model: { name: request.model }, actor, requestId: request.requestId };
-    await noticeDecoy({ ...touch, how: 'asked', permitted: false }, tx, vault);
+    await noticeRefusedDecoy(touch, tx, vault);
     return vault.accessLog.append(tx, {
       type: 'release.denied',
       outcome: 'deny',
