@@ -64,6 +64,7 @@ export function examineParts(inputs: ExaminationInputs, memo: IssuerMemo): Exami
   const architecture = facts && architectureOf(chain ?? [], facts);
   if (report !== undefined && facts !== undefined) {
     describe(report, facts, architecture, findings);
+    if (report.faults.length > 0) found.add('malformed');
     if (report.trailingBytes > 0 && !report.isOnlyPadded) found.add('trailing_bytes');
     if (chain !== undefined) examineLeaf(report, facts, chain[0], found);
   }

@@ -27,6 +27,8 @@ export interface NvidiaReport {
   readonly signed: Uint8Array;
   readonly signature: Uint8Array;
   readonly trailingBytes: number;
+  /** What no device writes, although it can be read. In words. */
+  readonly faults: readonly string[];
   /** What follows the signature is zeros: the buffer it came in. */
   readonly isOnlyPadded: boolean;
 }
@@ -35,11 +37,12 @@ export interface NvidiaReport {
 export function readReport(bytes: Uint8Array): NvidiaReport {
   if (bytes.length > MAX_REPORT_BYTES) throw new Malformed(`longer than ${MAX_REPORT_BYTES} bytes`);
   const reader = new Reader(bytes);
-  const nonce = readRequest(reader);
-  const record = readResponseHead(reader);
-  const measurements = readMeasurements(reader.take(record.bytes), record.blocks);
+  const faults: string[] = [];
+  const nonce = readRequest(reader, faults);
+  const record = readResponseHead(reader, faults);
+  const measurements = readMeasurements(reader.take(record.bytes), record.blocks, faults);
   reader.take(NONCE_BYTES); // of the responder: makes each signature another one
-  const opaque = readOpaque(reader.take(reader.number(2)));
+  const opaque = readOpaque(reader.take(reader.number(2)), faults);
   const signed = bytes.slice(0, reader.at);
   const signature = reader.take(SIGNATURE_BYTES);
   const trailing = bytes.subarray(reader.at);
@@ -50,52 +53,53 @@ export function readReport(bytes: Uint8Array): NvidiaReport {
     signed,
     signature,
     trailingBytes: trailing.length,
+    faults,
     isOnlyPadded: trailing.every((byte) => byte === 0),
   };
 }
 
 /** The nonce. Param2, which measurements, is signed like the rest: fewer of them match fewer reference values. */
-function readRequest(reader: Reader): Uint8Array {
+function readRequest(reader: Reader, faults: string[]): Uint8Array {
   const [version, code, attributes] = reader.take(4);
   if (version !== SPDM_1_1 || code !== GET_MEASUREMENTS || ((attributes ?? 0) & SIGNATURE_REQUESTED) === 0) {
-    throw new Malformed('not an SPDM 1.1 request for signed measurements');
+    faults.push('not an SPDM 1.1 request for signed measurements');
   }
   const nonce = reader.take(NONCE_BYTES);
   reader.take(1); // slot of the certificate chain
   return nonce;
 }
 
-function readResponseHead(reader: Reader): { blocks: number; bytes: number } {
+function readResponseHead(reader: Reader, faults: string[]): { blocks: number; bytes: number } {
   const [version, code] = reader.take(4);
-  if (version !== SPDM_1_1 || code !== MEASUREMENTS) throw new Malformed('not an SPDM 1.1 response with measurements');
+  if (version !== SPDM_1_1 || code !== MEASUREMENTS) faults.push('not an SPDM 1.1 response with measurements');
   return { blocks: reader.number(1), bytes: reader.number(3) };
 }
 
-function readMeasurements(record: Uint8Array, blocks: number): ReadonlyMap<number, Uint8Array> {
+function readMeasurements(record: Uint8Array, blocks: number, faults: string[]): ReadonlyMap<number, Uint8Array> {
   const reader = new Reader(record);
   const measurements = new Map<number, Uint8Array>();
   for (let block = 0; block < blocks; block++) {
     const index = reader.number(1);
-    if (reader.number(1) !== DMTF_SPECIFICATION) throw new Malformed('a measurement that is not of the DMTF form');
+    if (reader.number(1) !== DMTF_SPECIFICATION) faults.push('a measurement that is not of the DMTF form');
     const size = reader.number(2);
     reader.take(1); // type: digest or raw, and of what
     const length = reader.number(2);
     if (length + 3 !== size) throw new Malformed('a measurement with two sizes');
-    if (index === 0 || measurements.has(index)) throw new Malformed('a measurement without an index of its own');
+    if (index === 0 || measurements.has(index)) faults.push('a measurement without an index of its own');
     measurements.set(index, reader.take(length));
   }
-  reader.end();
-  if (measurements.size === 0) throw new Malformed('no measurements');
+  if (reader.at !== record.length) faults.push('bytes behind the last measurement');
+  if (measurements.size === 0) faults.push('no measurements');
   return measurements;
 }
 
 /** Type, size, value, as NVIDIA's firmware writes them. A field that comes twice would be read as one and shown as another. */
-function readOpaque(bytes: Uint8Array): ReadonlyMap<number, Uint8Array> {
+function readOpaque(bytes: Uint8Array, faults: string[]): ReadonlyMap<number, Uint8Array> {
   const reader = new Reader(bytes);
   const fields = new Map<number, Uint8Array>();
   while (reader.at < bytes.length) {
     const type = reader.number(2);
-    if (fields.has(type)) throw new Malformed('an opaque field twice');
+    if (fields.has(type)) faults.push('an opaque field twice');
     fields.set(type, reader.take(reader.number(2)));
   }
   return fields;
@@ -116,8 +120,5 @@ class Reader {
   }
   number(bytes: 1 | 2 | 3): number {
     return this.take(bytes).reduceRight((sum, byte) => sum * 256 + byte, 0);
-  }
-  end(): void {
-    if (this.at !== this.#bytes.length) throw new Malformed('bytes behind the last measurement');
   }
 }
