@@ -102,6 +102,9 @@ const RECORD_OF: Readonly<Record<string, Recorded>> = {
   proposeAlertRules: { shown: 'test/vault/alerts.test.ts' },
   proposeAlertDelivery: { shown: 'test/vault/alerts.test.ts' },
   setDecoy: { shown: 'test/vault/decoys.test.ts' },
+  // Sinks.
+  readLogSinks: 'metadata.read',
+  proposeLogSinks: { shown: 'test/vault/log-sinks.test.ts' },
   // The log.
   proposeLogSinks: { shown: 'test/vault/two-people.test.ts' },
   readLogSinks: { none: 'where records go and how many wait, and nothing of a record' },
@@ -111,7 +114,7 @@ const RECORD_OF: Readonly<Record<string, Recorded>> = {
   searchLog: 'log.read',
   readRecord: 'log.read',
   readLogTotals: 'log.read',
-  readSearchIndex: { none: 'two numbers, and nothing of a record' },
+  readSearchIndex: 'metadata.read',
   rebuildSearchIndex: 'log.read',
   readNamespaceCheckpoint: 'log.read',
   readNamespaceWitnessedCheckpoint: { shown: 'test/e2e/release.test.ts' },
@@ -345,6 +348,8 @@ const COMMANDS: Readonly<Record<string, readonly string[] | { readonly none: str
   'log sinks list': ['readLogSinks'],
   'log sinks set': ['readDocument', 'proposeLogSinks'],
   'log mirror': ['readCheckpoint', 'readTile'],
+  'log sinks list': ['readLogSinks'],
+  'log sinks set': ['proposeLogSinks'],
   'alerts test': HERE,
   'alerts backtest': ['readCheckpoint', 'readTile'],
   'receipt verify': HERE,

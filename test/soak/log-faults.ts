@@ -1,6 +1,7 @@
 /** `npm run soak -- --only log-faults [--points N] [--records N]`: the access log under kills, failing and full disks at thousands of points, and at length (docs/soak.md). */
 import { rmSync } from 'node:fs';
 import { emptySite, surviving, twoAtOnce, whyNoInjection } from '../audit/faults/injection.ts';
+import { flippedLog } from './flipped-log.ts';
 import { grownLog } from './grown-log.ts';
 
 /** One run of 60 records makes about so many of each. */
@@ -12,6 +13,7 @@ export async function logFaults(points: number, records: number, random: () => n
   const why = whyNoInjection();
   if (why === undefined) violated.push(...(await injected(points, random)));
   else console.log(`no fault was injected: ${why}`);
+  violated.push(...(await flippedLog(random)));
   violated.push(...(await grownLog(records)));
   return violated;
 }

@@ -32,9 +32,12 @@ export function adminCallers(vault: Vault) {
   };
 }
 
+/** Who may read the log may see these too, and they are none of its records. */
+const ABOUT_THE_LOG: ReadonlySet<string> = new Set(['readLogSinks', 'readSearchIndex']);
+
 /** Reading the log is recorded where it is read (vault/review.ts), and says of what; who sees only their own session reads nothing. */
-function readsMetadata({ method, action }: RouteFacts): boolean {
-  return method === 'get' && typeof action === 'string' && action !== 'readLog';
+function readsMetadata({ method, action, operationId }: RouteFacts): boolean {
+  return method === 'get' && typeof action === 'string' && (action !== 'readLog' || ABOUT_THE_LOG.has(operationId));
 }
 
 export type AdminCallers = ReturnType<typeof adminCallers>;
