@@ -72,7 +72,9 @@ function bodyOf(evidence: string, certificate: string, nonce: Uint8Array, progra
 
 function nonceOf(report: Uint8Array, program: string): Uint8Array {
   try {
-    return readReport(report).nonce;
+    const { nonce, faults } = readReport(report);
+    if (faults.length > 0) throw new Malformed(faults.join(', '));
+    return nonce;
   } catch (cause) {
     if (!(cause instanceof Malformed)) throw cause;
     throw new VaultError('usage', `${program} printed something that is no report`, { cause });
