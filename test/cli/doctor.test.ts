@@ -1,6 +1,8 @@
 /** The Doctor: each probe on a machine that is bad and on one that is good, and the whole of it on a real vault. */
 import { execFileSync } from 'node:child_process';
 import { chmodSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
@@ -614,6 +616,28 @@ describe('a real vault', () => {
       ]);
     } finally {
       await server.stop();
+    }
+  }, 60_000);
+
+  test('serving with addresses of publications: the plane of people reads them at once, and serves whatever they answer', async () => {
+    const asked: string[] = [];
+    const mirror = createServer(({ url = '' }, response) => {
+      asked.push(url);
+      response.writeHead(404).end();
+    });
+    await new Promise<void>((listening) => mirror.listen(0, '127.0.0.1', listening));
+    const url = `http://127.0.0.1:${(mirror.address() as AddressInfo).port}/l1-root.crl`;
+    const before = readFileSync(config, 'utf8');
+    const collateral = { everyHours: 12, sources: [{ of: 'file', name: 'l1-root', url }] };
+    writeFileSync(config, JSON.stringify({ ...JSON.parse(before), collateral }));
+    try {
+      const server = await startServer(at('vault'), 'admin');
+      const told = () => server.log.some((line) => line.includes('a publication was not read again') && line.includes('HTTP status 404'));
+      await until(async () => told(), 10_000);
+      expect([asked, told(), await server.stop()]).toEqual([['/l1-root.crl'], true, 0]);
+    } finally {
+      writeFileSync(config, before);
+      mirror.close();
     }
   }, 60_000);
 
