@@ -106,8 +106,6 @@ const RECORD_OF: Readonly<Record<string, Recorded>> = {
   readLogSinks: 'metadata.read',
   proposeLogSinks: { shown: 'test/vault/log-sinks.test.ts' },
   // The log.
-  proposeLogSinks: { shown: 'test/vault/two-people.test.ts' },
-  readLogSinks: { none: 'where records go and how many wait, and nothing of a record' },
   readCheckpoint: 'log.read',
   readWitnessedCheckpoint: { shown: 'test/e2e/release.test.ts' },
   readTile: 'log.read',
@@ -348,8 +346,6 @@ const COMMANDS: Readonly<Record<string, readonly string[] | { readonly none: str
   'log sinks list': ['readLogSinks'],
   'log sinks set': ['readDocument', 'proposeLogSinks'],
   'log mirror': ['readCheckpoint', 'readTile'],
-  'log sinks list': ['readLogSinks'],
-  'log sinks set': ['proposeLogSinks'],
   'alerts test': HERE,
   'alerts backtest': ['readCheckpoint', 'readTile'],
   'receipt verify': HERE,
