@@ -37,6 +37,7 @@ import { recordStart } from './vault/life.ts';
 import { measuredKeys, measuredMeter } from './vault/measure.ts';
 import { createReleaseMeter } from './vault/meter.ts';
 import { keepHouse } from './vault/outcome.ts';
+import { startPruning } from './vault/prune-log.ts';
 import { recollect } from './vault/recollect.ts';
 import { createRevocations } from './vault/revoke.ts';
 import { createRewrapper } from './vault/rewrap.ts';
@@ -180,6 +181,7 @@ export async function startVault(
     closers.push(housekeeping);
     closers.push(rewrapInTheBackground(running.vault, log));
     closers.push(startReaders(running.vault, config, log, metrics));
+    closers.push(startPruning(running.vault, (error) => log.warn('pruning the access log waits', { code: codeOf(error) })));
     closers.push(watching.start(running.vault));
     return { vault: running.vault, stop: closeAll };
   } catch (error) {

@@ -3,7 +3,7 @@ import { VaultError } from '../domain/errors.ts';
 import type { TreeSize } from '../domain/ids.ts';
 import { parseCheckpoint } from './checkpoint.ts';
 import { parseNote } from './note.ts';
-import { allTiles, tilePath } from './tile-path.ts';
+import { allTiles, TILE_WIDTH, tilePath } from './tile-path.ts';
 import type { LogSource } from './verify.ts';
 
 /** Where the copy goes: a folder, an archive, a bucket. Paths are `checkpoint` and C2SP tile paths. */
@@ -20,7 +20,7 @@ export interface Copied {
 /**
  * Tiles never change under their path, so one checkpoint and many reads make a consistent copy of a log that goes on growing.
  * The checkpoint is written last: a copy that has one is complete. Nothing is verified here; `verifyLog` does that to the copy.
- * `log_incomplete` when a tile is missing. Without `entries` it proves records and holds none.
+ * A full bundle that the source does not have is left out: pruned, or else the verifier says so. `log_incomplete` when a tile is missing. Without `entries` it proves records and holds none.
  */
 export async function copyLog(
   source: LogSource,
@@ -34,6 +34,7 @@ export async function copyLog(
     if (tile.level === 'entries' && !entries) continue;
     const path = tilePath(tile);
     const bytes = await source.tile(path);
+    if (bytes === undefined && tile.level === 'entries' && tile.width === TILE_WIDTH) continue;
     if (bytes === undefined) throw new VaultError('log_incomplete', `${path} is missing`);
     await writer.write(path, bytes);
     tiles++;

@@ -66,6 +66,7 @@ const DELIVER_MS = (KEEP_SECONDS * 1000) / 2;
 
 interface Taken {
   readonly next: number;
+  readonly to: number;
   readonly size: number;
   readonly leaves: readonly LeafRow[];
 }
@@ -128,12 +129,11 @@ async function round(options: FollowerOptions, onEvent: (event: FollowerEvent) =
   const { unitOfWork, cursors, name, node, reader } = options;
   const taken = await unitOfWork.run((tx) => take(options, tx));
   if (typeof taken === 'string') return taken;
-  const { next, size, leaves } = taken;
-  const to = next + leaves.length;
-  await reader.deliver?.(leaves, AbortSignal.timeout(DELIVER_MS));
+  const { next, to, size, leaves } = taken;
+  if (leaves.length > 0) await reader.deliver?.(leaves, AbortSignal.timeout(DELIVER_MS));
   const moved = await unitOfWork.run(async (tx) => {
     if (!(await cursors.move(tx, { name, holder: node, from: next, to }))) return false;
-    await reader.apply?.(tx, leaves);
+    if (leaves.length > 0) await reader.apply?.(tx, leaves);
     return true;
   });
   if (!moved) return 'lost';
@@ -151,6 +151,9 @@ async function take(options: FollowerOptions, tx: Tx): Promise<Taken | 'idle' | 
   const held = cursor?.holder === node && cursor.leaseUntil >= addSeconds(tx.now, KEEP_SECONDS);
   const until = addSeconds(tx.now, DEFAULTS.nodeLeaseSeconds);
   if (!held && !(await cursors.acquire(tx, { name, holder: node, until, next }))) return 'standby';
-  const leaves = await log.leaves(tx, next, Math.min(size, next + batch));
-  return leaves.length === 0 ? 'idle' : { next, size, leaves };
+  const end = Math.min(size, next + batch);
+  const leaves = await log.leaves(tx, next, end);
+  // Below there are gaps, where records were pruned: then the batch ends where it would have ended with them.
+  const to = next < (await log.prunedBefore(tx)) ? end : next + leaves.length;
+  return to === next ? 'idle' : { next, to, size, leaves };
 }

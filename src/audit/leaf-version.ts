@@ -26,6 +26,7 @@ export const SINCE_2 = {
     'hsm.event',
     'expiry.near',
     'person.erased',
+    'log.pruned',
     'log.refusing',
     'log.accepting',
     'vault.stopped',
@@ -42,12 +43,13 @@ export const SINCE_2 = {
     'recovery-key',
     'destroy-version',
     'erase-person',
+    'log-retention',
     'alert-rules',
     'alert-delivery',
     'log-sinks',
     'decoy',
   ],
-  document: ['recovery-key', 'version-destruction', 'alert-rules', 'alert-delivery', 'log-sinks', 'decoy'],
+  document: ['recovery-key', 'version-destruction', 'alert-rules', 'alert-delivery', 'log-sinks', 'decoy', 'log-retention'],
   stop: ['key'],
 } as const satisfies {
   readonly type: readonly RecordType[];
@@ -62,7 +64,7 @@ const EVIDENCE_OF_1 = 'tpm2';
 const MEMBERS_OF_RELEASE = ['subjectId', 'sharePpm', 'smallRanges'] as const;
 
 export function leafVersion(draft: RecordDraft): 1 | 2 {
-  const { type, operation, document, stop, attestation, release, resultDigest, destruction, signals, alert } = draft;
+  const { type, operation, document, stop, attestation, release, resultDigest, destruction, signals, alert, pruned } = draft;
   const isNew = (words: readonly string[], word: string | undefined) => word !== undefined && words.includes(word);
   const newWord =
     isNew(SINCE_2.type, type) ||
@@ -74,6 +76,7 @@ export function leafVersion(draft: RecordDraft): 1 | 2 {
     destruction !== undefined ||
     signals !== undefined ||
     alert !== undefined ||
+    pruned !== undefined ||
     (release !== undefined && MEMBERS_OF_RELEASE.some((member) => release[member] !== undefined)) ||
     (attestation?.kinds.some((kind) => kind !== EVIDENCE_OF_1) ?? false);
   return newWord ? 2 : 1;

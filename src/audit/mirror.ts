@@ -8,6 +8,7 @@ import type { TreeSize } from '../domain/ids.ts';
 import { decodeEntries } from './bundle.ts';
 import { type LogCheckpoint, openCheckpoint } from './checkpoint.ts';
 import { EMPTY_ROOT, leafHash, proveConsistency, treeRoot, verifyConsistency } from './merkle.ts';
+import { createPrunedLedger, type PrunedLedger, unexplainedBundle } from './pruned.ts';
 import { edgeTiles, TILE_WIDTH, type TileName, tilePath } from './tile-path.ts';
 import { readHashTile, rootFromTiles, subtreeReader } from './tiles.ts';
 import type { LogSource } from './verify.ts';
@@ -36,6 +37,7 @@ interface Copying {
   readonly entries: boolean;
   /** Of this many records the mirror has everything, verified. */
   readonly settled: number;
+  readonly pruned: PrunedLedger;
   added: number;
 }
 
@@ -61,8 +63,10 @@ export async function mirrorLog(
   const previous = kept === undefined ? undefined : openCheckpoint(kept, key);
   const edges = await readEdges(next, source);
   await assertContinues(previous, next, source);
-  const copying: Copying = { source, store, entries, settled: previous?.size ?? 0, added: 0 };
+  const copying: Copying = { source, store, entries, settled: previous?.size ?? 0, pruned: createPrunedLedger(), added: 0 };
   for (const edge of edges) await keepTile(edge.tile, edge.hashes, copying);
+  const [lost] = copying.pruned.unexplained();
+  if (lost !== undefined) throw new VaultError('log_incomplete', unexplainedBundle(lost));
   await store.add(`checkpoints/${next.size}-${sha256Hex(note).slice(0, 16)}`, note);
   await store.point(note);
   return { size: next.size, previous: previous?.size ?? 0, added: copying.added };
@@ -104,19 +108,21 @@ async function descend(tile: HashTile, root: Uint8Array, copying: Copying): Prom
   if (!equalBytes(treeRoot(hashes), root)) {
     throw new VaultError('log_tile_mismatch', `${path} of ${kept ? 'this mirror' : 'the log'} is not the tile of the signed tree`);
   }
-  if (!kept) await keepTile(tile, hashes, copying);
+  await keepTile(tile, hashes, copying); // what an interrupted run kept is read again: it may hold the record of a pruning
 }
 
 async function keepEntries({ index, width }: HashTile, hashes: Hashes, copying: Copying): Promise<void> {
   if (!copying.entries) return;
   const path = tilePath({ level: 'entries', index, width });
   const bytes = (await copying.store.read(path)) ?? (await copying.source.tile(path));
+  if (bytes === undefined && width === TILE_WIDTH) return copying.pruned.missing(index);
   if (bytes === undefined) throw new VaultError('log_incomplete', `${path} is missing`);
   const { entries, wellFormed } = decodeEntries(bytes, width);
   const wrong = entries.findIndex((entry, at) => !equalBytes(leafHash(entry), hashes[at] ?? new Uint8Array(0)));
   if (wrong >= 0 || !wellFormed) {
     throw new VaultError('log_entry_mismatch', `record ${index * TILE_WIDTH + Math.max(wrong, 0)} in ${path} is not the one in the tree`);
   }
+  for (const entry of entries) copying.pruned.visit(entry);
   await keep(path, bytes, copying);
 }
 

@@ -80,6 +80,14 @@ export interface LogStore {
   disclosures(tx: Tx, recordId: RecordId): Promise<readonly Disclosure[]>;
   /** Deletes the disclosures, all fields, of every record that commits to this administrator's name. The leaves stay as they are. */
   eraseDisclosuresOf(tx: Tx, administratorName: string): Promise<Erased>;
+  /** The same of records that were made before `time`, the oldest first, at most `limit` records. How many disclosures. */
+  eraseDisclosuresBefore(tx: Tx, time: Date, limit: number): Promise<number>;
+  /** Records below this index were pruned, but for bundles that stay; a multiple of 256. */
+  prunedBefore(tx: Tx): Promise<number>;
+  /** Whether the records of this bundle (256 of them, from `bundle * 256` on) were removed. */
+  isPruned(tx: Tx, bundle: number): Promise<boolean>;
+  /** Removes the records of these bundles, their disclosures and entry bundles, and moves `prunedBefore` on to `before`. Hashes stay. */
+  prune(tx: Tx, bundles: readonly number[], before: number): Promise<void>;
 }
 
 /** Names one reader of the log. */

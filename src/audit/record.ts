@@ -21,6 +21,7 @@ import type {
 import type { OperationKind } from '../domain/operation.ts';
 import type { StopKind, StopScope } from '../domain/stop.ts';
 import type { Loggable } from './loggable.ts';
+import type { PrunedBundles } from './pruned.ts';
 
 export { type Ambient, type BuiltLeaf, buildLeaf, commitment, type LeafSummary, parseLeaf } from './leaf.ts';
 export { type Loggable, loggable, loggableList, loggableMap } from './loggable.ts';
@@ -74,6 +75,7 @@ export const RECORD_TYPES = [
   'hsm.event',
   'expiry.near',
   'person.erased',
+  'log.pruned',
   'log.refusing',
   'log.accepting',
   'vault.stopped',
@@ -196,7 +198,8 @@ export type DocumentWord =
   | 'alert-rules'
   | 'alert-delivery'
   | 'log-sinks'
-  | 'decoy';
+  | 'decoy'
+  | 'log-retention';
 
 export interface RecordDocument {
   readonly kind: DocumentWord;
@@ -265,5 +268,6 @@ export interface RecordDraft {
   readonly destruction?: RecordDestruction | undefined;
   readonly signals?: readonly Signal[] | undefined;
   readonly alert?: RecordAlert | undefined;
+  readonly pruned?: PrunedBundles | undefined;
   readonly personal?: PersonalData | undefined;
 }

@@ -23,16 +23,18 @@ interface Walk {
   readonly read: ReadTile;
   readonly report: Report;
   readonly visit: (leaf: Uint8Array) => void;
+  readonly missing: ((bundle: number) => void) | undefined;
 }
 
-/** `visit` gets every record that could be read, in order. */
+/** `visit` gets every record that could be read, in order; `missing` each full bundle that is not there, which is a problem where it is not given. */
 export async function verifyTree(
   checkpoint: LogCheckpoint,
   read: ReadTile,
   report: Report,
   visit: (leaf: Uint8Array) => void,
+  missing?: (bundle: number) => void,
 ): Promise<void> {
-  const walk: Walk = { read, report, visit };
+  const walk: Walk = { read, report, visit, missing };
   const edges = edgeTiles(checkpoint.size) as readonly HashTile[]; // it names no bundles
   const believed = await settleEdges(walk, checkpoint, edges);
   for (const [at, edge] of edges.entries()) await descend(walk, edge, believed[at]);
@@ -81,6 +83,7 @@ async function checkEntries(walk: Walk, tile: HashTile, hashes: Hashes): Promise
   const path = entriesPath(tile);
   const bytes = await walk.read(path);
   const first = tile.index * TILE_WIDTH;
+  if (bytes === undefined && tile.width === TILE_WIDTH && walk.missing !== undefined) return walk.missing(tile.index);
   if (bytes === undefined) return walk.report({ code: 'log_incomplete', leafIndex: first, detail: `${path} is missing` });
   const { entries, wellFormed } = decodeEntries(bytes, tile.width);
   for (const [at, entry] of entries.entries()) {

@@ -2,6 +2,8 @@
 import { equalBytes } from '../domain/bytes.ts';
 import { codeOf, type ErrorCode } from '../domain/errors.ts';
 import { type LogCheckpoint, openCheckpoint } from './checkpoint.ts';
+import { createPrunedLedger, unexplainedBundle } from './pruned.ts';
+import { TILE_WIDTH } from './tile-path.ts';
 import { rootFromTiles } from './tiles.ts';
 import { createReleaseCount, type ReleaseCount } from './verify-releases.ts';
 import { verifyTree } from './verify-tree.ts';
@@ -32,6 +34,8 @@ export interface LogReport {
   readonly problems: readonly LogProblem[];
   /** What the records say. `begin = end + unknown + live` when nothing is missing; information, not a check. */
   readonly releases: ReleaseCount;
+  /** Records that are not here because a `log.pruned` says so; their hashes are. `releases` counts without them. */
+  readonly pruned: number;
 }
 
 export interface VerifyOptions {
@@ -47,14 +51,26 @@ export async function verifyLog(source: LogSource, vkey: string, { previous }: V
   const problems: LogProblem[] = [];
   const report = (problem: LogProblem) => void (problems.length < MAX_PROBLEMS && problems.push(problem));
   const releases = createReleaseCount();
+  const pruned = createPrunedLedger();
   const note = await source.checkpoint();
   const checkpoint = believe(() => openCheckpoint(note, key), report);
   if (checkpoint !== undefined) {
-    await verifyTree(checkpoint, (path) => source.tile(path), report, releases.add);
+    const visit = (leaf: Uint8Array) => {
+      releases.add(leaf);
+      pruned.visit(leaf);
+    };
+    await verifyTree(checkpoint, (path) => source.tile(path), report, visit, pruned.missing);
+    for (const bundle of pruned.unexplained()) {
+      report({
+        code: 'log_incomplete',
+        leafIndex: bundle * TILE_WIDTH,
+        detail: unexplainedBundle(bundle),
+      });
+    }
     await verifyPrevious(source, checkpoint, previous, report);
   }
   const { origin = '', size = 0, root = new Uint8Array(0) } = checkpoint ?? {};
-  return { ok: problems.length === 0, origin, size, root, problems, releases: releases.total() };
+  return { ok: problems.length === 0, origin, size, root, problems, releases: releases.total(), pruned: pruned.removed() };
 }
 
 function believe(open: () => LogCheckpoint, report: (problem: LogProblem) => void): LogCheckpoint | undefined {

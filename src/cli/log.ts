@@ -15,6 +15,7 @@ import { readUserFile } from './files.ts';
 import { RECORD_FILES, registerLogExport } from './log-export.ts';
 import { registerLogMirror } from './log-mirror.ts';
 import { addLogCommand } from './log-options.ts';
+import { registerLogRetention } from './log-retention.ts';
 import { registerLogSearch } from './log-search.ts';
 import { type ShowOptions, show } from './log-show.ts';
 import { registerLogSinks } from './log-sinks.ts';
@@ -26,6 +27,7 @@ export function registerLog(program: Command): void {
   const log = addGroup(program, 'log', 'The access log');
   registerLogExport(log);
   registerLogMirror(log);
+  registerLogRetention(log);
   registerLogSearch(log);
   registerLogSinks(log);
   addLogCommand(log, 'show <record>', 'One record in words; of a refusal, which claim failed, what was expected and what was seen', [
@@ -93,11 +95,12 @@ async function verify(folder: string, options: VerifyOptions): Promise<void> {
   const copy = copyIn(folder);
   const report = await verifyLog(copy, options.vkey);
   const seen = report.ok ? assertAskedWitnesses(await copy.checkpoint(), options) : [];
-  const { ok, origin, size, problems, releases } = report;
+  const { ok, origin, size, problems, releases, pruned } = report;
+  const gone = pruned === 0 ? [] : [`${pruned} of them pruned by a recorded act: their hashes are here.`];
   const lines = ok
-    ? [`${size} records, tree and checkpoint of ${origin} verified.`, ...inWords(seen), `Releases: ${JSON.stringify(releases)}`]
+    ? [`${size} records, tree and checkpoint of ${origin} verified.`, ...gone, ...inWords(seen), `Releases: ${JSON.stringify(releases)}`]
     : problems.map((one) => `${one.code}: ${named(one)}`);
-  print(options, { ok, origin, size, root: Buffer.from(report.root).toString('base64'), problems, releases }, lines);
+  print(options, { ok, origin, size, root: Buffer.from(report.root).toString('base64'), problems, releases, pruned }, lines);
   const [worst] = problems;
   if (worst !== undefined) throw new VaultError(worst.code, named(worst));
 }

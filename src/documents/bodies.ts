@@ -267,6 +267,7 @@ export const BODY_SCHEMAS = {
     consents: z.array(consent).min(2),
   }),
   'log-sinks': z.strictObject({ ...list, sinks: logSinkList, consents: z.array(consent).min(2) }),
+  'log-retention': z.strictObject({ ...list, recordDays: count.optional(), disclosureDays: count.optional() }),
   lift: z.strictObject({
     ...head,
     namespace: name<Namespace>(),

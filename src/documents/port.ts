@@ -23,6 +23,7 @@ export const DOCUMENT_KINDS = [
   'alert-delivery',
   'log-sinks',
   'decoy',
+  'log-retention',
 ] as const;
 export type DocumentKind = (typeof DOCUMENT_KINDS)[number];
 
@@ -51,7 +52,8 @@ export type SlotKind =
   | 'alert-rules'
   | 'alert-delivery'
   | 'log-sinks'
-  | 'decoy';
+  | 'decoy'
+  | 'log-retention';
 
 /** Where the pointer to the one in force stands: the kind, and the item where a namespace has several. */
 export type Slot = SlotKind | `${SlotKind}:${string}`;

@@ -101,6 +101,7 @@ export const ERROR_CODES = {
   subject_unknown: [404, 'final', 'There is no such requester.'],
   administrator_exists: [409, 'final', 'An administrator of that name exists.'],
   administrator_unknown: [404, 'final', 'There is no such administrator, or they were removed.'],
+  record_pruned: [410, 'final', 'The record was removed by the retention policy; its hash and every proof of it stay.'],
   administrator_active: [409, 'final', 'The person still administers this vault.'],
   administrators_too_few: [409, 'final', 'Fewer than two administrators who can approve would remain.'],
   workstation_taken: [409, 'final', 'Another administrator works on that workstation.'],

@@ -18,6 +18,7 @@ export const OPERATION_KINDS = [
   'destroy-version',
   'lift',
   'erase-person',
+  'log-retention',
   'alert-rules',
   'alert-delivery',
   'log-sinks',

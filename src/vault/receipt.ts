@@ -32,6 +32,8 @@ function provenRelease(request: ReceiptRequest, vault: Ports): Promise<Uint8Arra
     }
     const { recordId, subjectId, spkiDigest } = await recallPermit(row, tx, vault);
     const receipt = await vault.levels.receipt(tx, recordId);
+    // A record is durable before its release is: one that is not there any more was pruned.
+    if (receipt === undefined && (await vault.stores.log.leafByRecord(tx, recordId)) === undefined) return refuse('record_pruned', '');
     if (receipt === undefined) return refuse('receipt_pending', '');
     await vault.accessLog.append(tx, {
       type: 'log.read',

@@ -3,6 +3,7 @@
  * stopped. Whoever writes the database while the vault is down cannot point a slot back or delete a stop without changing the log too.
  */
 import { openCheckpoint } from '../audit/checkpoint.ts';
+import { createPrunedLedger, unexplainedBundle } from '../audit/pruned.ts';
 import type { LogProblem } from '../audit/verify.ts';
 import { verifyTree } from '../audit/verify-tree.ts';
 import type { VerifierKey } from '../audit/vkey.ts';
@@ -32,13 +33,20 @@ export async function recollect(vault: Ports, key: VerifierKey): Promise<void> {
   if (head !== undefined) {
     const checkpoint = openCheckpoint(head.checkpoint, key);
     const problems: LogProblem[] = [];
+    const pruned = createPrunedLedger();
     const read = (path: string) => unitOfWork.run((tx) => log.tile(tx, path));
     await verifyTree(
       checkpoint,
       read,
       (problem) => void problems.push(problem),
-      (leaf) => rememberIfItTells(leaf, vault),
+      (leaf) => {
+        pruned.visit(leaf);
+        rememberIfItTells(leaf, vault);
+      },
+      pruned.missing,
     );
+    const [lost] = pruned.unexplained();
+    if (lost !== undefined) throw new VaultError('log_incomplete', unexplainedBundle(lost));
     const [problem] = problems;
     if (problem !== undefined) throw new VaultError(problem.code, problem.detail);
     size = checkpoint.size;

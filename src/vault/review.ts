@@ -2,6 +2,7 @@
 import type { Disclosure } from '../audit/port.ts';
 import { commitment, loggable } from '../audit/record.ts';
 import { objectAt, saidBy, textAt } from '../audit/said.ts';
+import { parseTilePath } from '../audit/tile-path.ts';
 import { sha256Hex } from '../domain/bytes.ts';
 import { VaultError } from '../domain/errors.ts';
 import { type Digest, type Namespace, parseDigest, type RecordId, SYSTEM } from '../domain/ids.ts';
@@ -42,10 +43,16 @@ export async function readTile(actor: AdminActor, path: string, namespace: Names
   await authorize(actor, 'readLog', bundle || namespace === undefined ? SYSTEM : namespace, vault);
   return vault.stores.unitOfWork.run(async (tx) => {
     const tile = await vault.stores.log.tile(tx, path);
+    if (tile === undefined && bundle && (await isPrunedBundle(path, tx, vault))) throw new VaultError('record_pruned', path);
     if (tile === undefined) throw new VaultError('log_incomplete', 'there is no such tile');
     if (bundle) await recordRead(actor, { path }, tx, vault);
     return tile;
   });
+}
+
+/** Also under the names it had while it was partial. */
+async function isPrunedBundle(path: string, tx: Tx, { stores }: Ports): Promise<boolean> {
+  return stores.log.isPruned(tx, parseTilePath(path).index);
 }
 
 export interface ReadRecord {

@@ -33,6 +33,7 @@ const TO_REQUEST: Partial<Record<OperationKind, 'recent' | 'bound'>> = {
   'keep-key': 'recent',
   lift: 'recent',
   'erase-person': 'bound',
+  'log-retention': 'bound',
 };
 
 export interface StepUp {

@@ -186,4 +186,13 @@ export const GOLDEN_2: Readonly<Record<string, RecordDraft>> = {
     operation: { requestId: id<RequestId>(9), kind: 'erase-person', operationDigest: digest('operation') },
     document: { kind: 'administrator', digest: digest('nobody'), counter: 4, item: loggable(id(3), 128) },
   },
+  'records are pruned': {
+    recordId: id<RecordId>(45),
+    type: 'log.pruned',
+    outcome: 'success',
+    actor: { kind: 'system' },
+    detail: loggable('768 records', 64),
+    document: { kind: 'log-retention', digest: digest('retention') },
+    pruned: { from: 4, before: 8, kept: [5] },
+  },
 };

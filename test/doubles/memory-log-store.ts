@@ -111,6 +111,14 @@ export function createMemoryLog(): MemoryLog {
       return leaves.find((row) => row.recordId === recordId) ?? outbox.find((row) => row.recordId === recordId);
     },
     disclosures: async (tx, recordId) => at(tx).disclosures.filter((row) => row.recordId === recordId),
+    async eraseDisclosuresBefore() {
+      throw new Error('nothing is that old here');
+    },
+    prunedBefore: async () => 0,
+    isPruned: async () => false,
+    async prune() {
+      throw new Error('nothing is that old here');
+    },
     async eraseDisclosuresOf(tx, name) {
       const state = at(tx);
       const named = (row: Disclosure) => row.field === 'administratorName' && row.value === name;

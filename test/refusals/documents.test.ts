@@ -15,6 +15,7 @@ import { newRecoveryKey } from '../../src/keys/recovery-wrap.ts';
 import { approve } from '../../src/vault/approve.ts';
 import { blockSubject } from '../../src/vault/block.ts';
 import { readSlot } from '../../src/vault/catalogue.ts';
+import { pruneLog } from '../../src/vault/prune-log.ts';
 import { startVersion } from '../../src/vault/publish.ts';
 import type { Granted } from '../../src/vault/release.ts';
 import { readSinks } from '../../src/vault/sink-lag.ts';
@@ -60,6 +61,7 @@ beforeAll(async () => {
   for (const counter of [1, 2]) {
     await vault.twoPeople({ kind: 'alert-rules', namespace: SYSTEM, counter, rules: shippedRules() });
     await vault.twoPeople({ kind: 'alert-delivery', namespace: SYSTEM, counter, targets: [], heartbeatSeconds: 60 });
+    await vault.twoPeople({ kind: 'log-retention', namespace: SYSTEM, counter, recordDays: 365 * counter });
   }
   for (const counter of [1, 2]) await vault.twoPeople({ kind: 'log-sinks', namespace: SYSTEM, counter, sinks: [] });
   for (const [at, state] of (['decided', 'kept'] as const).entries())
@@ -164,6 +166,11 @@ const DECIDED: Readonly<Record<DocumentKind, Decided>> = {
   'alert-rules': {
     pointer: slot('alert-rules', () => 'alert-rules', SYSTEM),
     use: async (node) => codeFrom(readSlot(await vault.as('alice'), SYSTEM, 'alert-rules', node.vault)),
+    refused: 'document_invalid',
+  },
+  'log-retention': {
+    pointer: slot('log-retention', () => 'log-retention', SYSTEM),
+    use: async (node) => codeFrom(pruneLog(node.vault)),
     refused: 'document_invalid',
   },
   'alert-delivery': {

@@ -127,6 +127,7 @@ const BODIES: Readonly<Record<string, () => unknown>> = {
   suspendModel: () => ({}),
   rewrapKeys: () => ({}),
   setRecoveryKey: () => ({ keyId: 'a'.repeat(16), publicKey: 'AAAA', shares: 3, needed: 2 }),
+  setLogRetention: () => ({ recordDays: 365 }),
   setKeyPeriods: () => ({ cryptoperiodDays: 90 }),
 };
 

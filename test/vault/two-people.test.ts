@@ -96,6 +96,7 @@ const EXAMPLES: { readonly [K in Operation['kind']]: () => Promise<Extract<Opera
     counter: 1,
     sinks: [{ kind: 'syslog', name: 'siem', from: 'first', host: 'siem.example', port: 6514 }],
   }),
+  'log-retention': async () => ({ kind: 'log-retention', namespace: SYSTEM, counter: 1, recordDays: 365, disclosureDays: 30 }),
   'erase-person': async () => {
     const { administratorId, name } = await vault.as('carol');
     const removed = { counter: 2, state: 'removed', roles: [], workstations: [workstationOf(name)], authenticator: 'keep' } as const;

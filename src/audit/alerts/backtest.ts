@@ -16,13 +16,14 @@ export interface Backtest {
   readonly fired: readonly Fired[];
 }
 
-/** The copy is believed: verify it first. From the first bundle that has a record of `since` or later. `log_incomplete` when one is missing. */
+/** The copy is believed: verify it first. From the first bundle that has a record of `since` or later. One that is missing was pruned: it is older. */
 export async function backtest(source: LogSource, ruleSet: RuleSet, since: Date): Promise<Backtest> {
   const { size } = parseCheckpoint(parseNote(await source.checkpoint()).text);
   const bundle = async (index: number) => {
     const tile = tileAt(size, 'entries', index);
     if (tile === undefined) throw new VaultError('log_incomplete', 'a log of that size has no such bundle');
     const bytes = await source.tile(tilePath(tile));
+    if (bytes === undefined && tile.width === TILE_WIDTH) return undefined; // pruned
     if (bytes === undefined) throw new VaultError('log_incomplete', `${tilePath(tile)} is missing`);
     return decodeEntries(bytes, tile.width).entries;
   };
@@ -30,19 +31,23 @@ export async function backtest(source: LogSource, ruleSet: RuleSet, since: Date)
   const engine = createEngine(ruleSet);
   const fired: Fired[] = [];
   for (let index = first; index * TILE_WIDTH < size; index++) {
-    const entries = await bundle(index);
+    const entries = (await bundle(index)) ?? [];
     for (const [at, leaf] of entries.entries()) fired.push(...engine.observe(index * TILE_WIDTH + at, leaf));
   }
   return { from: Math.min(first * TILE_WIDTH, size), size, fired };
 }
 
 /** Times rise with the index, but for what the clock did meanwhile: halving finds the place up to that. */
-async function firstBundle(bundles: number, since: Date, bundle: (index: number) => Promise<readonly Uint8Array[]>): Promise<number> {
+async function firstBundle(
+  bundles: number,
+  since: Date,
+  bundle: (index: number) => Promise<readonly Uint8Array[] | undefined>,
+): Promise<number> {
   let [low, high] = [0, bundles];
   while (low < high) {
     const middle = Math.floor((low + high) / 2);
-    const last = (await bundle(middle)).at(-1);
-    if (last === undefined || timeOf(last) >= since.getTime()) high = middle;
+    const last = (await bundle(middle))?.at(-1);
+    if (last !== undefined && timeOf(last) >= since.getTime()) high = middle;
     else low = middle + 1;
   }
   return low;

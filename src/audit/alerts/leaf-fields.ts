@@ -16,6 +16,7 @@ export const LEAF_FIELDS = [
   ...['document.kind', 'document.digest', 'document.counter', 'document.item', 'key.id', 'key.version'],
   ...['stop.stopId', 'stop.kind', 'stop.scope', 'stop.target', 'destruction.keks'],
   ...['alert.rule', 'alert.ruleId', 'alert.level', 'alert.matches', 'alert.first', 'alert.last', 'alert.indexesDigest'],
+  ...['pruned.from', 'pruned.before', 'pruned.kept'],
 ] as const;
 
 /** Members whose names are not of ours. */

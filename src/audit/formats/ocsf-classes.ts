@@ -64,6 +64,7 @@ export const OCSF_KINDS: Readonly<Record<RecordType, OcsfKind>> = {
   'stop.placed': ['entity', 12], // Suspend
   'stop.lifted': ['entity', 13], // Resume
   'log.read': ['eventLog', 3], // Export
+  'log.pruned': ['eventLog', 2], // Delete
   'log.halted': ['eventLog', 7], // Stop
   'log.conflict': ['eventLog', 99],
   'log.lagging': ['eventLog', 99],

@@ -61,5 +61,7 @@ export interface SearchStore {
     tx: Tx,
     asked: { readonly fromDay: string; readonly toDay: string; readonly namespace?: string | undefined },
   ): Promise<readonly Tally[]>;
+  /** Takes these out again, as they were added: their leaves are pruned. What was counted by day stays counted. */
+  remove(tx: Tx, entries: readonly SearchEntry[]): Promise<void>;
   clear(tx: Tx): Promise<void>;
 }

@@ -231,6 +231,13 @@ export const record = z.strictObject({
   erased: z.array(z.string()).optional(),
 });
 
+/** Days; absent: for ever. */
+export const logRetention = z.strictObject({
+  counter: z.int().min(0),
+  recordDays: z.int().optional(),
+  disclosureDays: z.int().optional(),
+  prunedBefore: z.int().min(0),
+});
 /** `next` is there when there may be more: pass it as `at`. Records from `indexed` on cannot be searched yet. */
 export const logPage = z.strictObject({
   records: z.array(z.strictObject({ index: z.int().min(0), leaf: z.string() })),

@@ -2,6 +2,7 @@
 import { DEFAULTS } from '../../domain/classes.ts';
 import { SYSTEM } from '../../domain/ids.ts';
 import { requestApproval } from '../../vault/approve.ts';
+import { readLogRetention, requestLogRetention } from '../../vault/log-retention.ts';
 import type { Operation } from '../../vault/operations/operation.ts';
 import { OPERATION_ACTIONS } from '../../vault/operations/registry.ts';
 import { readCheckpoint, readRecord, readTile } from '../../vault/review.ts';
@@ -76,6 +77,7 @@ function wholeLog(vault: Vault, { forAdministrator }: AdminCallers): Route[] {
       answers: { 200: answers.logTotals },
       handle: ({ actor, query }) => logTotals(actor, rangeOf(query, new Date()), undefined, vault),
     }),
+    ...retention(vault, { forAdministrator }),
     forAdministrator({
       method: 'get',
       path: '/v1/log/index',
@@ -114,6 +116,30 @@ function wholeLog(vault: Vault, { forAdministrator }: AdminCallers): Route[] {
       summary: 'Empty the search index; it is made again from the records, in the background',
       answers: { 200: answers.searchIndex },
       handle: ({ actor }) => rebuildIndex(actor, vault),
+    }),
+  ];
+}
+
+function retention(vault: Vault, { forAdministrator }: Pick<AdminCallers, 'forAdministrator'>): Route[] {
+  return [
+    forAdministrator({
+      method: 'get',
+      path: '/v1/log/retention',
+      action: 'readLog',
+      operationId: 'readLogRetention',
+      summary: 'How many days records and disclosures are kept, and below which index records were pruned',
+      answers: { 200: answers.logRetention },
+      handle: ({ actor }) => readLogRetention(actor, vault),
+    }),
+    forAdministrator({
+      method: 'put',
+      path: '/v1/log/retention',
+      action: OPERATION_ACTIONS['log-retention'],
+      operationId: 'setLogRetention',
+      summary: 'Ask for another retention policy; what is not named is kept for ever, what is older is removed for good',
+      body: bodies.logRetention,
+      answers: { 201: answers.approval },
+      handle: ({ actor, body }) => requestLogRetention(actor, body, vault),
     }),
   ];
 }

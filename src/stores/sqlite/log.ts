@@ -1,9 +1,10 @@
 import type { Disclosure, LeafRow, LogStore, PublishedHead } from '../../audit/port.ts';
 import type { LeafIndex, TreeSize } from '../../domain/ids.ts';
+import { sqlitePruning } from './log-pruning.ts';
 import { bytesOf, type Join, type SqliteTx } from './transaction.ts';
 
 export function sqliteLog(join: Join): LogStore {
-  return { ...outbox(join), ...sequencing(join), ...published(join) };
+  return { ...outbox(join), ...sequencing(join), ...published(join), ...sqlitePruning(join) };
 }
 
 type Part<K extends keyof LogStore> = Pick<LogStore, K>;

@@ -8,7 +8,7 @@ import { SCHEMA_EGRESS } from './egress.ts';
 import { SCHEMA_WITNESSED } from './log.ts';
 import { SCHEMA_1 } from './schema.ts';
 import { SCHEMA_KEYS } from './schema-keys.ts';
-import { SCHEMA_ERASURE } from './schema-retention.ts';
+import { SCHEMA_ERASURE, SCHEMA_PRUNING } from './schema-retention.ts';
 import { SCHEMA_SEARCH } from './search.ts';
 
 export const MIGRATIONS: readonly string[] = [
@@ -21,6 +21,7 @@ export const MIGRATIONS: readonly string[] = [
   SCHEMA_ERASURE,
   SCHEMA_ALERTS,
   SCHEMA_EGRESS,
+  SCHEMA_PRUNING,
 ];
 
 /** 0 for an empty file. */

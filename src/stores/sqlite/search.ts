@@ -59,6 +59,13 @@ export function sqliteSearch(join: Join): SearchStore {
         { fromDay, toDay, namespace },
       );
     },
+    async remove(tx, entries) {
+      const joined = join(tx);
+      for (const { index, terms } of entries) {
+        joined.run('DELETE FROM search_leaves WHERE leaf_index = :index', { index });
+        for (const term of terms) joined.run('DELETE FROM search_terms WHERE term = :term AND leaf_index = :index', { term, index });
+      }
+    },
     async clear(tx) {
       const joined = join(tx);
       for (const table of ['search_terms', 'search_leaves', 'search_blocks', 'search_tallies']) joined.run(`DELETE FROM ${table}`);

@@ -116,6 +116,11 @@ export interface ErasePerson extends Next<'erase-person'> {
 export interface SetLogSinks extends Next<'log-sinks'> {
   readonly sinks: readonly LogSink[];
 }
+/** How many days records of the access log and disclosures are kept; what is absent, for ever. */
+export interface SetLogRetention extends Next<'log-retention'> {
+  readonly recordDays?: number;
+  readonly disclosureDays?: number;
+}
 
 export type Operation =
   | Promote
@@ -135,6 +140,7 @@ export type Operation =
   | DestroyVersion
   | Lift
   | ErasePerson
+  | SetLogRetention
   | SetAlertRules
   | SetAlertDelivery
   | SetLogSinks

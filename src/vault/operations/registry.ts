@@ -12,6 +12,7 @@ import { destroyVersion } from './destroy-version.ts';
 import { erasePerson } from './erase-person.ts';
 import { setKeyPeriods } from './key-periods.ts';
 import { lift } from './lift.ts';
+import { setLogRetention } from './log-retention.ts';
 import { setLogSinks } from './log-sinks.ts';
 import { setPolicySet, setReferenceValues, setTrustAnchors } from './namespace-documents.ts';
 import type { Consent, Operation, OperationPorts, OperationSpec } from './operation.ts';
@@ -43,6 +44,7 @@ const OPERATIONS: Registry = {
   lift,
   'erase-person': erasePerson,
   'log-sinks': setLogSinks,
+  'log-retention': setLogRetention,
 };
 
 export const OPERATION_ACTIONS = Object.fromEntries(Object.entries(OPERATIONS).map(([kind, { action }]) => [kind, action])) as Readonly<

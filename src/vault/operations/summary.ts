@@ -61,11 +61,14 @@ export function summaryOf(operation: Operation): string {
       return operation.sinks.length === 0
         ? 'Send the access log nowhere'
         : `Send the access log to ${operation.sinks.length}, and nowhere else: ${listed(operation.sinks.map(sinkInWords))}`;
+    case 'log-retention':
+      return `Keep records of the access log ${daysOf(operation.recordDays)}, and names and addresses ${daysOf(operation.disclosureDays)}; what is older is removed for good`;
     case 'erase-person':
       return `Erase for good who the removed administrator ${operation.administratorId} was: name, addresses, documents`;
   }
 }
 
+const daysOf = (days: number | undefined) => (days === undefined ? 'for ever' : `for ${days} days`);
 const ringOf = (namespace: string) => (namespace === SYSTEM ? 'of the vault' : `of ${namespace}`);
 
 function replacement(what: string, namespace: string, names: readonly string[]): string {

@@ -1,0 +1,66 @@
+/** `wv log retention`: how long records and personal data are kept, and how that changes. */
+import { type Command, InvalidArgumentError } from 'commander';
+import { z } from 'zod';
+import { type CodeOptions, codeOptions } from './code.ts';
+import { addCommand } from './command.ts';
+import { confirm, confirmOption } from './confirm.ts';
+import { type AdminOptions, type Kit, withKit } from './kit.ts';
+import { aligned, print } from './output.ts';
+import { callSteppedUp } from './step-up.ts';
+
+interface RetentionOptions extends AdminOptions, CodeOptions {
+  readonly recordDays?: number | 'never';
+  readonly disclosureDays?: number | 'never';
+  readonly yes?: boolean;
+}
+
+const PATH = '/v1/log/retention';
+const answer = z.object({ counter: z.int(), recordDays: z.int().optional(), disclosureDays: z.int().optional(), prunedBefore: z.int() });
+
+export function registerLogRetention(log: Command): void {
+  confirmOption(
+    codeOptions(
+      addCommand(log, 'retention', 'Show how long records and personal data are kept; with days, ask for other ones', [
+        'wv log retention --kit kits/carol',
+        'wv log retention --kit kits/carol --record-days 2555 --disclosure-days 90',
+        'wv log retention --kit kits/carol --record-days never --yes --json',
+      ]).requiredOption('--kit <folder>', "the administrator's kit, made by `wv init`"),
+    ),
+  )
+    .option('--record-days <n>', 'remove records that are older, 365 or more, or `never`; their hashes stay', days)
+    .option('--disclosure-days <n>', 'erase names and addresses that are older, or `never`', days)
+    .action((options: RetentionOptions) => withKit(options.kit, (kit) => retention(kit, options)));
+}
+
+function days(text: string): number | 'never' {
+  if (text === 'never') return text;
+  if (!/^[1-9][0-9]{0,4}$/.test(text)) throw new InvalidArgumentError('It is a number of days, or never.');
+  return Number(text);
+}
+
+async function retention(kit: Kit, options: RetentionOptions): Promise<void> {
+  const now = answer.parse(await kit.call('GET', PATH));
+  const { recordDays, disclosureDays } = options;
+  if (recordDays === undefined && disclosureDays === undefined) return show(options, now);
+  const next = { ...kept('recordDays', recordDays ?? now.recordDays), ...kept('disclosureDays', disclosureDays ?? now.disclosureDays) };
+  await confirm(options, 'What is older is removed for good', 'the access log');
+  const asked = await callSteppedUp(kit, 'PUT', PATH, next, options);
+  print(options, asked, [
+    `Waits for another administrator: wv approve --namespace system ${String(asked['requestId'])} ${String(asked['operationDigest'])}`,
+  ]);
+}
+
+function kept(name: 'recordDays' | 'disclosureDays', value: number | 'never' | undefined): object {
+  return typeof value === 'number' ? { [name]: value } : {};
+}
+
+function show(options: RetentionOptions, { recordDays, disclosureDays, prunedBefore, counter }: z.output<typeof answer>): void {
+  const said = (value: number | undefined) => (value === undefined ? 'for ever' : `${value} days`);
+  const rows = [
+    ['records', said(recordDays)],
+    ['names and addresses', said(disclosureDays)],
+    ['pruned below record', String(prunedBefore)],
+  ];
+  const values = { counter, ...kept('recordDays', recordDays), ...kept('disclosureDays', disclosureDays), prunedBefore };
+  print(options, values, aligned(['WHAT', 'KEPT'], rows));
+}
