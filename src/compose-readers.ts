@@ -17,9 +17,12 @@ export function startReaders(
   metrics: Metrics,
 ): () => Promise<void> {
   const stopIndex = startLogReaders(vault, (name, error) => log.warn('a reader of the access log waits', { name, code: codeOf(error) }));
-  const sinks = createLogSinks(vault, surroundingsOf(config), ({ sink, kind, code }) => {
-    metrics.sinkFailed(kind, code);
-    log.warn('a sink of the access log waits', { sink, code });
+  const sinks = createLogSinks(vault, surroundingsOf(config), {
+    failed({ sink, kind, code }) {
+      metrics.sinkFailed(kind, code);
+      log.warn('a sink of the access log waits', { sink, code });
+    },
+    unreadable: (code) => log.error('the sinks of the access log cannot be read', { code }),
   });
   sinks.start();
   return async () => {

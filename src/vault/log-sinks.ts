@@ -32,6 +32,14 @@ export interface LogSinks {
   stop(): Promise<void>;
 }
 
+/** What the operational log and the figures are told. */
+export interface SinkEvents {
+  /** A delivery failed, and is tried again. */
+  failed(failure: SinkFailure): void;
+  /** The document or the store cannot be read: the sinks that run go on. */
+  unreadable(code: ErrorCode): void;
+}
+
 export interface SinkFailure {
   readonly sink: string;
   readonly kind: LogSink['kind'];
@@ -42,7 +50,7 @@ export interface SinkFailure {
 const LOOK_MS = 2_000;
 const RETRY_MS = { first: 1_000, most: 60_000 };
 
-export function createLogSinks(vault: SinkPorts, surroundings: SinkSurroundings, onFailure: (failure: SinkFailure) => void): LogSinks {
+export function createLogSinks(vault: SinkPorts, surroundings: SinkSurroundings, events: SinkEvents): LogSinks {
   const running = new Map<string, { readonly settings: string; readonly follower: Follower }>();
   const failures = new Map<string, ErrorCode>();
   const lagging = new Set<string>();
@@ -63,7 +71,7 @@ export function createLogSinks(vault: SinkPorts, surroundings: SinkSurroundings,
       const follower = followerOf(sink, vault, surroundings, (code) => {
         if (code === undefined) failures.delete(sink.name);
         else failures.set(sink.name, code);
-        if (code !== undefined) onFailure({ sink: sink.name, kind: sink.kind, code });
+        if (code !== undefined) events.failed({ sink: sink.name, kind: sink.kind, code });
       });
       running.set(sink.name, { settings: wanted.get(sink.name) ?? '', follower });
       follower.start();
@@ -76,7 +84,7 @@ export function createLogSinks(vault: SinkPorts, surroundings: SinkSurroundings,
       await follow(sinks);
       await tellLagging(await sinkStates(vault), { lagging, failures }, vault);
     } catch (error) {
-      onFailure({ sink: '', kind: 'file', code: codeOf(error) }); // the document or the store: what runs goes on
+      events.unreadable(codeOf(error));
     }
   }
 

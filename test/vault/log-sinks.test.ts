@@ -1,6 +1,6 @@
 /** Sinks of a whole vault, with receivers nobody here wrote: every record arrives, none is in the way of a release, and who lags is on record. */
 
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer as createHttps } from 'node:https';
 import type { AddressInfo, Server } from 'node:net';
 import { join } from 'node:path';
@@ -28,6 +28,7 @@ let sinks: LogSinks | undefined;
 let counter = 0;
 const servers: Server[] = [];
 const failures: SinkFailure[] = [];
+const unreadable: string[] = [];
 const secret = Buffer.alloc(32, 5);
 
 beforeAll(async () => {
@@ -49,11 +50,10 @@ afterAll(() => vault.remove());
 async function send(...to: LogSink[]): Promise<void> {
   counter++;
   await vault.twoPeople({ kind: 'log-sinks', namespace: SYSTEM, counter, sinks: to });
-  sinks = createLogSinks(
-    vault.vault,
-    surroundingsOf({ sinkFiles: join(vault.site.folder, 'sinks'), sinkSecrets: vault.site.folder }),
-    (failure) => failures.push(failure),
-  );
+  sinks = createLogSinks(vault.vault, surroundingsOf({ sinkFiles: join(vault.site.folder, 'sinks'), sinkSecrets: vault.site.folder }), {
+    failed: (failure) => failures.push(failure),
+    unreadable: (code) => unreadable.push(code),
+  });
   await vault.node.sequencer.tick();
   await sinks.tick();
 }
@@ -198,5 +198,17 @@ describe('a sink', () => {
     await vault.node.sequencer.tick();
     await sinks?.tick();
     expect(await sinkStates(vault.vault)).toEqual([]);
+  });
+
+  it('goes on when its document was altered in the database, and the operational log says so', async () => {
+    await send({ kind: 'file', name: 'goes-on', from: 'next', format: 'jsonl', rotateBytes: 65_536 });
+    await until(() => idle('goes-on'));
+    vault.sql("UPDATE document_slots SET counter = counter + 1 WHERE slot = 'log-sinks'");
+    await sinks?.tick();
+    expect(unreadable).toEqual(['document_invalid']);
+    await vault.granted({ machine, version });
+    await vault.node.sequencer.tick();
+    const at = join(vault.site.folder, 'sinks', 'goes-on');
+    await until(() => existsSync(at) && readdirSync(at).some((name) => readFileSync(join(at, name), 'utf8').includes('release.begin')));
   });
 });
