@@ -287,3 +287,15 @@ test('every stop and lift is on record, and the log verifies', async () => {
   const count = (type: string) => leaves.filter(({ leaf }) => JSON.parse(leaf).type === type).length;
   expect([count('stop.placed'), count('stop.lifted')]).toEqual([9, 4]);
 }, 60_000);
+
+test('the rules that `wv init` put in force raised what happened, once each, though three processes watch one log', async () => {
+  const kit = ['--kit', vault.kit('bob')];
+  const { alerts } = (await wvJson('alerts', 'ls', ...kit)) as { alerts: Array<Record<string, unknown>> };
+  const raised = alerts.filter(({ title }) => title === 'Something was stopped' || title === 'A stop was lifted');
+  expect(raised.map(({ rule, matches }) => [rule, matches])).toEqual(Array(13).fill(['A20', 1]));
+  expect(new Set(raised.map(({ last }) => last)).size).toBe(13); // each of another record
+  const [one] = raised;
+  expect(await wvJson('alerts', 'show', ...kit, String(one?.['recordId']))).toEqual(one);
+  const told = await wvJson('alerts', 'backtest', ...kit, '--days', '1');
+  expect((told['byRule'] as Record<string, number>)['A20 Something was stopped']).toBe(9);
+}, 60_000);
