@@ -85,6 +85,36 @@ export function logStoreContract(name: string, open: OpenStores): void {
       });
     });
 
+    it('prunes whole bundles and nothing else: rows, disclosures and entry bundles of every width; hashes and all other records stay', async () => {
+      const { stores, reopen } = use();
+      const records = await append(stores, 600);
+      await within(stores, (tx) => stores.log.append(tx, id<RecordId>(), bytes(), []));
+      await assign(stores, 1000);
+      const paths = [
+        'tile/entries/000',
+        'tile/entries/000.p/7',
+        'tile/entries/001',
+        'tile/entries/001.p/9',
+        'tile/0/000',
+        'tile/0/001.p/9',
+      ];
+      const tiles = paths.map((path) => ({ path, bytes: bytes() }));
+      expect(await publish(stores, 0, headOf(601), tiles)).toBe(true);
+      await within(stores, (tx) => stores.log.prune(tx, [1], 512));
+      const again = await reopen();
+      await within(again, async (tx) => {
+        expect(await again.log.prunedBefore(tx)).toBe(512);
+        expect([await again.log.isPruned(tx, 0), await again.log.isPruned(tx, 1)]).toEqual([false, true]);
+        const kept = (await again.log.leaves(tx, 0, 1000)).map(({ index }) => index);
+        expect(kept).toEqual(Array.from({ length: 601 }, (_, at) => at).filter((at) => at < 256 || at >= 512));
+        expect(await again.log.leafByRecord(tx, records[300] as RecordId)).toBeUndefined();
+        expect(await again.log.assignedSize(tx)).toBe(601);
+        const left = [];
+        for (const path of paths) if ((await again.log.tile(tx, path)) !== undefined) left.push(path);
+        expect(left).toEqual(['tile/entries/000', 'tile/entries/000.p/7', 'tile/0/000', 'tile/0/001.p/9']);
+      });
+    });
+
     it('gives the oldest leaves the next indexes without a gap, in order of appending, at most `limit`', async () => {
       const { stores, reopen } = use();
       const records = await append(stores, 5);
