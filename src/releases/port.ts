@@ -91,6 +91,8 @@ export interface ReleaseStore {
   /** Claims up to `bytes` of what is left of the reservation and says how many; undefined for a release that is held to nothing. */
   claimEgress(tx: Tx, releaseId: ReleaseId, bytes: number): Promise<number | undefined>;
   returnEgress(tx: Tx, releaseId: ReleaseId, bytes: number): Promise<void>;
+  /** Forgets what ended before `before`: no budget looks that far back. */
+  purgeEgress(tx: Tx, before: Date): Promise<void>;
   /** Keeps that it was seen now; true when it never was before. */
   noteSeen(tx: Tx, who: string, kind: string, digest: Digest): Promise<boolean>;
   /** True when another of the kind was seen of them since. */

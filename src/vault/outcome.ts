@@ -70,6 +70,7 @@ export async function keepHouse(vault: SweepPorts): Promise<void> {
   await vault.stores.unitOfWork.run(async (tx) => {
     await vault.stores.releases.renewNode(tx, vault.node, addSeconds(tx.now, DEFAULTS.nodeLeaseSeconds));
     await vault.stores.releases.purgeChallenges(tx, addSeconds(tx.now, -10 * DEFAULTS.challengeSeconds));
+    await vault.stores.releases.purgeEgress(tx, addSeconds(tx.now, -8 * 86_400));
     await vault.stores.releases.purgeTokenIds(tx, addSeconds(tx.now, -10 * DEFAULTS.challengeSeconds));
     await vault.stores.identity.purgeLoginFailures(tx, addSeconds(tx.now, -DEFAULTS.loginFailureWindowSeconds));
     await vault.stores.identity.purgeSessions(tx, sessionsOver(tx.now));

@@ -255,6 +255,9 @@ export function releaseStoreContract(name: string, open: OpenStores): void {
       await advance(60_001);
       expect(await sum()).toEqual({ bytes: 100, replicas: 1, machines: 1 });
       expect(await within(stores, (tx) => stores.releases.settleEgress(tx, id<ReleaseId>(), 1))).toBeUndefined();
+      await within(stores, (tx) => stores.releases.purgeEgress(tx, tx.now));
+      expect(await within(stores, (tx) => stores.releases.settleEgress(tx, first.releaseId, 1))).toBeUndefined();
+      expect(await sum()).toEqual({ bytes: 100, replicas: 1, machines: 1 }); // what is open stays
     });
 
     it('lets claims of many at once take exactly what was reserved, and takes back what is returned', async () => {

@@ -27,11 +27,21 @@ CREATE TABLE first_seen (
   PRIMARY KEY (who, kind, digest)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX release_egress_of ON release_egress (subject_id, model_id, ended_at);
+CREATE INDEX release_egress_ended ON release_egress (ended_at);
 `;
 
 type Part = Pick<
   ReleaseStore,
-  'insertEgress' | 'egress' | 'claimEgress' | 'returnEgress' | 'settleEgress' | 'noteSeen' | 'seenElse' | 'takeSmallRanges' | 'takeOverdue'
+  | 'insertEgress'
+  | 'egress'
+  | 'claimEgress'
+  | 'returnEgress'
+  | 'settleEgress'
+  | 'purgeEgress'
+  | 'noteSeen'
+  | 'seenElse'
+  | 'takeSmallRanges'
+  | 'takeOverdue'
 >;
 
 export function sqliteEgress(join: Join): Part {
@@ -57,6 +67,9 @@ export function sqliteEgress(join: Join): Part {
     async settleEgress(tx, releaseId, bytes) {
       join(tx).run(SETTLE, { releaseId, bytes, now: tx.now });
       return join(tx).get<{ versionBytes: number; smallRanges: number }>(SETTLED, { releaseId });
+    },
+    async purgeEgress(tx, before) {
+      join(tx).run('DELETE FROM release_egress WHERE ended_at < :before', { before });
     },
     async noteSeen(tx, who, kind, digest) {
       const first = join(tx).run(FIRST, { who, kind, digest, now: tx.now }) === 1;
