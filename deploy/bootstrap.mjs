@@ -189,6 +189,7 @@ function goPrograms() {
   return {
     'kms-emulator': join('deploy', 'kms-emulator'),
     'foreign-verifiers': join('test', 'audit', 'foreign-verifiers'),
+    'tessera-fsck': join('test', 'audit', 'tessera-fsck'), // wants Go 1.25
     'workload-agent': join('test', 'attestation', 'workload-agent'),
   };
 }
@@ -217,6 +218,7 @@ async function buildGo(name, source) {
     'env',
     '-C',
     source,
+    'GOTOOLCHAIN=local', // the Go that is here, or no program: none is downloaded for it
     'go',
     'build',
     '-mod=readonly',
