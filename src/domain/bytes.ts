@@ -45,6 +45,8 @@ export function sha512(bytes: Uint8Array): Uint8Array {
 }
 
 export function sha256Hex(...parts: readonly Uint8Array[]): string {
+  const [only, ...more] = parts;
+  if (only !== undefined && more.length === 0) return oneShot('sha256', only); // hexadecimal, without bytes in between
   return toHex(sha256(...parts));
 }
 

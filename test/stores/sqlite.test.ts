@@ -335,6 +335,21 @@ describe('SQLite', () => {
       connection.close();
     });
 
+    it('do not lose what waited with them when the first of them fails, and keep nothing of it', async () => {
+      const { connection, unitOfWork } = direct({ roundMs: 60_000 });
+      const fails = unitOfWork.run(async (tx) => {
+        await joins('first')(tx);
+        throw new Error('its own failure');
+      });
+      const others = ['b', 'c'].map((name) => unitOfWork.run(joins(name)));
+      await expect(fails).rejects.toThrow('its own failure');
+      expect([await Promise.all(others), names(connection)]).toEqual([
+        [1, 1],
+        ['b', 'c'],
+      ]);
+      connection.close();
+    });
+
     it('that share a commit which fails did not happen, none of them, and none is told what another of them made it see', async () => {
       const { connection, unitOfWork } = direct({ roundMs: 60_000 });
       const taken = async (tx: Tx) => {

@@ -68,7 +68,9 @@ export function joined(tx: Tx, connection: Connection): SqliteTx {
 export type Join = (tx: Tx) => SqliteTx;
 
 function bindable(params: SqlParams): Record<string, SqlValue> {
-  return Object.fromEntries(Object.entries(params).map(([name, value]) => [name, sqlValue(name, value)]));
+  const bound: Record<string, SqlValue> = {}; // in a plain loop: it runs for every statement
+  for (const name of Object.keys(params)) bound[name] = sqlValue(name, params[name]);
+  return bound;
 }
 
 function sqlValue(name: string, value: SqlParams[string]): SqlValue {

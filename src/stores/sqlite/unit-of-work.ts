@@ -1,6 +1,6 @@
 /**
  * UnitOfWork over one SQLite connection: one work at a time in this process, BEGIN IMMEDIATE against the others. Works that wait at the same time
- * share a transaction of the engine, each in a savepoint of its own: one fsync makes all of them durable (group commit, without a timer).
+ * share a transaction of the engine: one fsync makes all of them durable (group commit, without a timer). Each but the first is in a savepoint of its own.
  */
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { setImmediate, setTimeout as sleep } from 'node:timers/promises';
@@ -8,6 +8,7 @@ import type { Clock } from '../../domain/clock.ts';
 import { VaultError } from '../../domain/errors.ts';
 import type { RunOptions, Tx, UnitOfWork } from '../../domain/unit-of-work.ts';
 import { type Connection, isBusy, isDiskFailure, storeFailure } from './database.ts';
+import { Deadline } from './deadline.ts';
 import { SqliteTx } from './transaction.ts';
 
 export interface Limits {
@@ -27,6 +28,17 @@ interface Job {
   readonly resolve: (value: unknown) => void;
   readonly reject: (error: unknown) => void;
 }
+
+/** What a work begins with, and how it is kept or taken back. */
+interface Part {
+  readonly open: readonly string[];
+  readonly keep: readonly string[];
+  readonly undo: readonly string[];
+}
+
+/** The first of a round: until the next one comes, the whole transaction is its own. */
+const WHOLE: Part = { open: [], keep: [], undo: ['ROLLBACK'] };
+const SAVEPOINT: Part = { open: ['SAVEPOINT work'], keep: ['RELEASE work'], undo: ['ROLLBACK TO work', 'RELEASE work'] };
 
 export class SqliteUnitOfWork implements UnitOfWork {
   readonly #connection: Connection;
@@ -147,11 +159,14 @@ export class SqliteUnitOfWork implements UnitOfWork {
   async #round(first: Job, untilMs: number): Promise<void> {
     const jobs: Job[] = [];
     const endings: Array<() => void> = [];
+    const deadline = new Deadline(this.#limits.workMs);
     try {
       await this.#begin();
       for (let job: Job | undefined = first; job !== undefined; job = performance.now() < untilMs ? this.#next() : undefined) {
         jobs.push(job);
-        endings.push(await this.#attempt(job));
+        const tell = await this.#attempt(job, deadline, jobs.length === 1 ? WHOLE : SAVEPOINT);
+        if (!this.#connection.db.inTransaction) return tell(); // the first failed, and the transaction with it
+        endings.push(tell);
       }
       this.#commit();
     } catch (error) {
@@ -159,27 +174,32 @@ export class SqliteUnitOfWork implements UnitOfWork {
       this.#noteDisk(error);
       for (const job of jobs.length === 0 ? [first] : jobs) job.reject(storeFailure(error));
       return;
+    } finally {
+      deadline.end();
     }
     for (const tell of endings) tell();
   }
 
   /** A work that fails takes back what it did and nothing else. Rejects when the engine gave the whole transaction up. */
-  async #attempt({ work, resolve, reject }: Job): Promise<() => void> {
-    const { db } = this.#connection;
-    db.exec('SAVEPOINT work');
+  async #attempt({ work, resolve, reject }: Job, deadline: Deadline, { open, keep, undo }: Part): Promise<() => void> {
     const tx = new SqliteTx(this.#connection, this.#now());
+    this.#execute(open);
     try {
-      const value = await this.#deadlined(tx, work);
+      const value = await deadline.run(() => this.#running.run(tx, work, tx));
       tx.end();
       this.#assertHeld();
-      db.exec('RELEASE work');
+      this.#execute(keep);
       return () => resolve(value);
     } catch (error) {
       tx.end();
-      if (!db.inTransaction || isDiskFailure(error)) throw error;
-      db.exec('ROLLBACK TO work; RELEASE work');
+      if (!this.#connection.db.inTransaction || isDiskFailure(error)) throw error;
+      this.#execute(undo);
       return () => reject(storeFailure(error));
     }
+  }
+
+  #execute(statements: readonly string[]): void {
+    for (const sql of statements) this.#connection.prepared(sql).run();
   }
 
   /**
@@ -206,19 +226,6 @@ export class SqliteUnitOfWork implements UnitOfWork {
     } catch (error) {
       this.#rollback();
       throw error;
-    }
-  }
-
-  async #deadlined<T>(tx: SqliteTx, work: (tx: Tx) => Promise<T>): Promise<T> {
-    const { promise: late, reject } = Promise.withResolvers<never>();
-    const timer = setTimeout(
-      () => reject(new VaultError('store_unavailable', 'a transaction did not finish in time')),
-      this.#limits.workMs,
-    );
-    try {
-      return await Promise.race([this.#running.run(tx, async () => work(tx)), late]);
-    } finally {
-      clearTimeout(timer);
     }
   }
 
