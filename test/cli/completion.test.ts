@@ -42,7 +42,7 @@ describe('bash completes', () => {
 
   test('subcommands', () => {
     expect(offered('models', '')).toEqual(expect.arrayContaining(['list', 'show', 'versions']));
-    expect(offered('log', 'ver')).toEqual(['verify']);
+    expect(offered('log', 'ver')).toEqual(['verify', 'verify-copy']);
     expect(offered('sealed', 'o')).toEqual(['open']);
   });
 

@@ -1,7 +1,8 @@
-/** The document about the access log: its vector, and the page. */
+/** The documents about the access log and who watches it: their vectors, and the pages. */
 import { createPrivateKey, createPublicKey, sign } from 'node:crypto';
 import { expect, test } from '@jest/globals';
 import { documentMessage, signDocument, verifyDocument } from '../../src/documents/document.ts';
+import type { DocumentKind } from '../../src/documents/port.ts';
 import { fromBase64, sha256Hex, toBase64, utf8 } from '../../src/domain/bytes.ts';
 import type { Digest } from '../../src/domain/ids.ts';
 import { canonicalJson } from '../../src/domain/json.ts';
@@ -9,22 +10,34 @@ import { formatVectors, pageBlocks } from '../domain/format-vectors.ts';
 
 interface Vectors {
   readonly key: { readonly seed: string; readonly spki: string };
-  readonly documents: ReadonlyArray<{ kind: 'log-retention'; bytes: string; digest: Digest; message: string; signature: string }>;
+  readonly documents: ReadonlyArray<{ kind: DocumentKind; bytes: string; digest: Digest; message: string; signature: string }>;
 }
-const vectors = formatVectors<Vectors>('documents-log.json');
-const pkcs8 = Buffer.from(`302e020100300506032b657004220420${vectors.key.seed}`, 'hex');
+const [first, second] = [formatVectors<Vectors>('documents-log.json'), formatVectors<Vectors>('documents-watch.json')];
+const documents = [...first.documents, ...second.documents];
+const pkcs8 = Buffer.from(`302e020100300506032b657004220420${first.key.seed}`, 'hex');
 const privateKey = createPrivateKey({ key: pkcs8, format: 'der', type: 'pkcs8' });
-const publicKey = createPublicKey({ key: Buffer.from(fromBase64(vectors.key.spki)), format: 'der', type: 'spki' });
+const publicKey = createPublicKey({ key: Buffer.from(fromBase64(first.key.spki)), format: 'der', type: 'spki' });
 const signWith = async (text: Uint8Array) => new Uint8Array(sign(null, text, privateKey));
 
-function read(body: object) {
+/** Members whose absence says something, or whose emptiness does. */
+const OPTIONAL = new Set(['recordDays', 'disclosureDays']);
+/** Where each is shown. */
+const PAGES: Readonly<Record<string, string>> = {
+  'log-retention': 'log-retention.md',
+  'log-sinks': 'documents.md',
+  'alert-rules': 'alert-rules.md',
+  'alert-delivery': 'alert-rules.md',
+  decoy: 'alert-rules.md',
+};
+
+function read(kind: DocumentKind, body: object) {
   const bytes = canonicalJson(body);
   const digest = sha256Hex(bytes) as Digest;
-  const signature = new Uint8Array(sign(null, documentMessage('log-retention', bytes), privateKey));
-  return verifyDocument({ kind: 'log-retention', digest, bytes, signature }, { kind: 'log-retention', digest }, publicKey);
+  const signature = new Uint8Array(sign(null, documentMessage(kind, bytes), privateKey));
+  return verifyDocument({ kind, digest, bytes, signature }, { kind, digest }, publicKey);
 }
 
-test.each(vectors.documents)('a $kind has the message, digest and signature of the vector, and the form of its kind', async (one) => {
+test.each(documents)('a $kind has the message, digest and signature of the vector, and the form of its kind', async (one) => {
   const { kind, bytes, digest, message, signature } = one;
   expect(sha256Hex(documentMessage(kind, utf8(bytes)))).toBe(message);
   const said = verifyDocument({ kind, digest, bytes: utf8(bytes), signature: fromBase64(signature) }, { kind, digest }, publicKey);
@@ -32,18 +45,32 @@ test.each(vectors.documents)('a $kind has the message, digest and signature of t
   expect([again.digest, Buffer.from(again.bytes).toString(), toBase64(again.signature)]).toEqual([digest, bytes, signature]);
   const body = JSON.parse(bytes) as Record<string, unknown>;
   const invalid = expect.objectContaining({ code: 'document_invalid' });
-  for (const changed of [{ more: 1 }, { v: 2 }, { recordDays: 0 }, { disclosureDays: '90' }]) {
-    expect(() => read({ ...body, ...changed })).toThrow(invalid);
+  for (const changed of [{ more: 1 }, { v: 2 }, { counter: 0 }, { consents: [{}] }, { namespace: '../prod' }]) {
+    expect(() => read(kind, { ...body, ...changed })).toThrow(invalid);
   }
   for (const name of Object.keys(body)) {
     const { [name]: _, ...less } = body;
-    if (name === 'recordDays' || name === 'disclosureDays')
-      read(less); // kept for ever
-    else expect(() => read(less)).toThrow(invalid);
+    if (OPTIONAL.has(name)) read(kind, less);
+    else expect(() => read(kind, less)).toThrow(invalid);
   }
 });
 
-test('docs/formats/log-retention.md shows it, byte for byte', () => {
-  const shown = pageBlocks('log-retention.md').filter((block) => block.startsWith('{'));
-  expect(sha256Hex(canonicalJson(JSON.parse(shown[0] ?? '')))).toBe(vectors.documents[0]?.digest);
+test.each([
+  ['log-retention', { recordDays: 0 }],
+  ['log-retention', { disclosureDays: '90' }],
+  ['log-sinks', { sinks: [{ kind: 'file', name: 'archive', from: 'first', format: 'jsonl', rotateBytes: 1 }] }],
+  ['log-sinks', { sinks: [{ kind: 'webhook', name: 'soc', from: 'next', host: 'soc.example/x', port: 443, path: '/', format: 'ocsf' }] }],
+  ['alert-delivery', { heartbeatSeconds: 1 }],
+  ['alert-delivery', { targets: [{ kind: 'webhook', name: 'pager', minimum: 'high', host: 'h.example', port: 443, path: 'no-slash' }] }],
+  ['alert-rules', { rules: ['title: no name'] }],
+  ['decoy', { state: 'gone' }],
+] as const)('a %s with %j is refused', (kind, changed) => {
+  const body = JSON.parse(documents.find((one) => one.kind === kind)?.bytes ?? '');
+  read(kind, body);
+  expect(() => read(kind, { ...body, ...changed })).toThrow(expect.objectContaining({ code: 'document_invalid' }));
+});
+
+test.each(documents)('the page of $kind shows it, byte for byte', ({ kind, digest }) => {
+  const shown = pageBlocks(PAGES[kind] ?? '').filter((block) => block.startsWith('{'));
+  expect(shown.map((block) => sha256Hex(canonicalJson(JSON.parse(block))))).toContain(digest);
 });

@@ -389,7 +389,7 @@ describe('figures', () => {
     expect(known.filter((name) => text.includes(name))).toEqual([]);
     expect(text).not.toMatch(/[0-9a-f]{8}-[0-9a-f]{4}-|[0-9a-f]{32}/);
     const labels = new Set([...text.matchAll(/[{,](\w+)="/g)].map((one) => one[1]));
-    expect([...labels].sort()).toEqual(['code', 'le', 'operation', 'outcome', 'plane', 'reason', 'status', 'type', 'verb']);
+    expect([...labels].sort()).toEqual(['class', 'code', 'le', 'operation', 'outcome', 'plane', 'reason', 'status', 'type', 'verb']);
   });
 });
 

@@ -148,7 +148,7 @@ describe('a decoy', () => {
     const granted = await vault.granted({ machine, version });
     await touchDecoy();
     await settle();
-    const [alert] = raised();
+    const alert = raised().find((one) => one.alert.rule === 'A08');
     const placed = vault.records().find(({ type }) => type === 'stop.placed');
     expect(placed).toMatchObject({ actor: { kind: 'system' }, detail: `alert A08 ${alert?.recordId}`, namespace: PROD });
     vault.expectDenied(await vault.ask({ machine, version }), 'subject_blocked');
