@@ -16,7 +16,11 @@ import { openSqliteStores } from '../../src/stores/sqlite/sqlite-stores.ts';
 const [folder = ''] = process.argv.slice(2);
 mkdirSync(join(folder, 'blobs'));
 const file = join(folder, 'vault.db');
-const stores = await openSqliteStores({ file, clock: systemClock });
+let diskFailures = 0;
+const onDiskFailure = () => {
+  diskFailures++; // the vault ends itself here
+};
+let stores = await openSqliteStores({ file, clock: systemClock, onDiskFailure });
 const blobs = await createFsBlobStore({ folder: join(folder, 'blobs') });
 const blob = randomBytes(3 << 20);
 const name = createHash('sha256').update(blob).digest('hex') as BlobName;
@@ -38,8 +42,11 @@ const limited = await both();
 limitFiles('unlimited');
 const left = readdirSync(join(folder, 'blobs', 'tmp'));
 const lifted = await both();
+await stores.close();
+stores = await openSqliteStores({ file, clock: systemClock }); // as the next process does
+const next = await attempt(append());
 const records = database.prepare('SELECT count(*) FROM log_leaves').pluck().get();
 const integrity = database.pragma('integrity_check', { simple: true });
-process.stdout.write(JSON.stringify({ limited, left, lifted, records, integrity }));
+process.stdout.write(JSON.stringify({ limited, left, lifted, diskFailures, next, records, integrity }));
 database.close();
 await stores.close();
