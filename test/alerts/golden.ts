@@ -240,7 +240,14 @@ export const GOLDEN_ALERTS: Readonly<Record<string, GoldenCase>> = {
   },
   'Something was stopped': { fires: [at(0, 'stop.placed')], silent: [at(0, 'stop.lifted')] },
   'A stop was lifted': { fires: [at(0, 'stop.lifted')], silent: [at(0, 'stop.placed')] },
-  'A second signer of the log': { fires: [at(0, 'log.conflict', { outcome: 'failure' })], silent: [at(0, 'log.read')] },
+  'A second signer of the log': {
+    fires: [at(0, 'log.conflict', { outcome: 'failure', detail: loggable('another signer published first', 512) })],
+    silent: [at(0, 'log.conflict', { outcome: 'failure', detail: loggable('witness w1.example: HTTP 422', 512) })],
+  },
+  'A witness saw another log': {
+    fires: [at(0, 'log.conflict', { outcome: 'failure', detail: loggable('witness w1.example: HTTP 422', 512) })],
+    silent: [at(0, 'log.conflict', { outcome: 'failure', detail: loggable('another signer published first', 512) })],
+  },
   'The configuration is another one': {
     fires: [at(0, 'vault.started'), { ...at(10 * DAY, 'vault.started'), configDigest: digest('another configuration') }],
     silent: [at(0, 'vault.started'), at(DAY, 'vault.started'), { ...at(40 * DAY, 'vault.started'), configDigest: digest('another') }],
