@@ -30,6 +30,7 @@ export interface BuiltLeaf {
 const SALT_BYTES = 16;
 const FACT_NAME_CHARS = 64;
 const PATH_CHARS = 4096;
+const UTF8 = new TextDecoder('utf-8', { fatal: true });
 /** Finds the id in a leaf that is no longer JSON. */
 const RECORD_ID = /"recordId":"([0-9a-f-]{36})"/;
 
@@ -152,7 +153,7 @@ function commitments(disclosures: readonly Disclosure[]): object | undefined {
 
 function tryJson(bytes: Uint8Array): unknown {
   try {
-    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+    return JSON.parse(UTF8.decode(bytes));
   } catch {
     return undefined; // not JSON: there is nothing to name
   }

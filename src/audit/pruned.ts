@@ -16,12 +16,16 @@ export interface PrunedBundles {
 /** Most bundles of one act. A statement of more is none of ours, and explains nothing. */
 export const PRUNED_AT_ONCE = 64;
 
-const WORDS = ['"counter":', '"stopId":', '"pruned":'].map((word) => Buffer.from(word));
+const ACT = Buffer.from('"pruned":');
+const WORDS = [Buffer.from('"counter":'), Buffer.from('"stopId":'), ACT];
 
 /** Whether a bundle with this record stays for ever: what a start, or a verifier, must find again (vault/recollect.ts). */
 export function mustStay(leaf: LeafRow['leaf']): boolean {
-  const bytes = Buffer.from(leaf.buffer, leaf.byteOffset, leaf.length);
-  return WORDS.some((word) => bytes.includes(word));
+  return WORDS.some((word) => holds(leaf, word));
+}
+
+function holds(leaf: Uint8Array, word: Buffer): boolean {
+  return Buffer.from(leaf.buffer, leaf.byteOffset, leaf.length).includes(word);
 }
 
 /** In words, of a bundle that is missing without an act. */
@@ -54,7 +58,7 @@ export function createPrunedLedger(): PrunedLedger {
 }
 
 function removedBy(leaf: Uint8Array): readonly number[] {
-  const said = mustStay(leaf) ? saidBy(leaf) : undefined;
+  const said = holds(leaf, ACT) ? saidBy(leaf) : undefined;
   const act = textAt(said, 'type') === 'log.pruned' ? objectAt(said, 'pruned') : undefined;
   const { from, before, kept } = act ?? {};
   const sound = Number.isSafeInteger(from) && Number.isSafeInteger(before) && Array.isArray(kept);
