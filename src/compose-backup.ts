@@ -7,13 +7,15 @@ import { z } from 'zod';
 import { createAccessLog } from './audit/access-log.ts';
 import { openCheckpoint } from './audit/checkpoint.ts';
 import { beginHeadFile, createHeadFile } from './audit/head-file/head-file.ts';
+import { createHsmHead, hsmHeadName } from './audit/head-hsm/head-hsm.ts';
 import { loggable } from './audit/record.ts';
-import { verifierKey } from './audit/vkey.ts';
+import { type VerifierKey, verifierKey } from './audit/vkey.ts';
 import { createFsBlobStore } from './blobs/fs/fs-blob-store.ts';
 import type { Config } from './config/config.ts';
 import { systemClock } from './domain/clock.ts';
-import { VaultError } from './domain/errors.ts';
+import { codeOf, VaultError } from './domain/errors.ts';
 import { type Incarnation, newId } from './domain/ids.ts';
+import type { HeadObjects } from './keys/port.ts';
 import { snapshotSqlite } from './stores/sqlite/snapshot.ts';
 import { openSqliteStores } from './stores/sqlite/sqlite-stores.ts';
 import { type CopiedBlobs, copyBlobs, type StoredVault, storedVault, verifyStoredLog } from './vault/stored-vault.ts';
@@ -102,12 +104,13 @@ export interface Restored {
 /**
  * Puts a vault back where `config` says, from a backup that is verified first: the database's digest, the access log down to every record,
  * every manifest, every blob. Refuses to overwrite (`already_initialized`), and to go back behind what the kept checkpoint says was
- * signed (`log_rolled_back`) unless `acceptLostRecords`; then the log says how many are lost.
+ * signed (`log_rolled_back`) unless `acceptLostRecords`; then the log says how many are lost. `heads`: of the HSM, where it answers; else its
+ * checkpoint is compared at the next start alone.
  */
 export async function restore(
   config: Config,
   folder: string,
-  options: { readonly acceptLostRecords: boolean; readonly onBytes?: OnBytes },
+  options: { readonly acceptLostRecords: boolean; readonly heads?: HeadObjects | undefined; readonly onBytes?: OnBytes },
 ): Promise<Restored> {
   if (existsSync(config.database)) throw new VaultError('already_initialized', 'there is a database where the restored one would be');
   const facts = await readFacts(folder);
@@ -116,15 +119,17 @@ export async function restore(
   }
   const found = await fileFacts(join(folder, DATABASE));
   if (found.sha256 !== facts.database.sha256) throw new VaultError('digest_mismatch', 'the database of the backup was altered');
-  const { blobs, lostRecords } = await withCopy(config, folder, async (vault) => {
+  const { blobs, lostRecords, key } = await withCopy(config, folder, async (vault) => {
     await assertLog(vault);
-    const lost = await lostSince(config, vault, facts.records);
+    const key = logKeyOf(vault);
+    const lost = await lostSince(config, key, facts.records, options.heads);
     if (lost > 0 && !options.acceptLostRecords)
       throw new VaultError('log_rolled_back', `${lost} records that were signed are not in this backup`);
     await mkdir(config.blobs, { recursive: true, mode: 0o700 });
     const [from, to] = [await createFsBlobStore({ folder: join(folder, 'blobs') }), await createFsBlobStore({ folder: config.blobs })];
-    return { blobs: await copyBlobs(vault, from, to, options.onBytes ?? (() => {})), lostRecords: lost };
+    return { blobs: await copyBlobs(vault, from, to, options.onBytes ?? (() => {})), lostRecords: lost, key };
   });
+  if (lostRecords > 0) await options.heads?.write(hsmHeadName(key), new Uint8Array(0)).catch(keepsNone);
   if (lostRecords > 0 && config.logHead !== undefined) {
     await rename(config.logHead, `${config.logHead}.before-restore`);
     await beginHeadFile(config.logHead);
@@ -150,11 +155,24 @@ async function assertLog(vault: StoredVault): Promise<void> {
 }
 
 /** How many records the kept checkpoint covers that the backup does not have. */
-async function lostSince(config: Config, { identity }: StoredVault, records: number): Promise<number> {
-  const kept = config.logHead === undefined ? undefined : await createHeadFile(config.logHead).read();
-  if (kept === undefined) return 0;
-  const { size } = openCheckpoint(kept, verifierKey(identity.origin, Buffer.from(identity.logKey.publicKey, 'base64')));
-  return Math.max(0, size - records);
+async function lostSince(config: Config, key: VerifierKey, records: number, heads: HeadObjects | undefined): Promise<number> {
+  const stores = [
+    ...(config.logHead === undefined ? [] : [createHeadFile(config.logHead)]),
+    ...(heads === undefined ? [] : [createHsmHead(heads, key)]),
+  ];
+  const sizes = await Promise.all(
+    stores.map(async (store) => {
+      const kept = await store.read();
+      return kept === undefined ? 0 : openCheckpoint(kept, key).size;
+    }),
+  );
+  return Math.max(0, ...sizes.map((size) => size - records));
+}
+
+const logKeyOf = ({ identity }: StoredVault) => verifierKey(identity.origin, Buffer.from(identity.logKey.publicKey, 'base64'));
+
+function keepsNone(error: unknown): void {
+  if (codeOf(error) !== 'hsm_mechanism_missing') throw error;
 }
 
 /** Appears under its name only whole. */

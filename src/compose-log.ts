@@ -2,10 +2,12 @@
 import { type AccessLog, createAccessLog } from './audit/access-log.ts';
 import { parseWitnessVkey } from './audit/cosignature.ts';
 import { createHeadFile } from './audit/head-file/head-file.ts';
+import { createHsmHead } from './audit/head-hsm/head-hsm.ts';
 import { createLevels, type Levels } from './audit/levels.ts';
 import { createLogRoom, type LogRoom } from './audit/room.ts';
 import { createRoomFile } from './audit/room-file/room-file.ts';
 import { createSequencer, type Sequencer, type SequencerEvent } from './audit/sequencer.ts';
+import { createTrailingHead, type TrailingHead } from './audit/trailing-head.ts';
 import { type VerifierKey, verifierKey } from './audit/vkey.ts';
 import { postToWitness } from './audit/witness-http/post.ts';
 import { createWitnesses, type Witness, type WitnessEvent, type Witnesses } from './audit/witnesses.ts';
@@ -25,7 +27,7 @@ import type { Vault } from './vault/vault.ts';
 import { noteWitnesses } from './vault/witness-notes.ts';
 
 export interface LogParts {
-  readonly keys: Pick<KeyProvider, 'sign'>;
+  readonly keys: Pick<KeyProvider, 'sign' | 'heads'>;
   readonly stores: Stores;
   readonly identity: Pick<Bodies['vault'], 'origin' | 'logKey'>;
   readonly node: Incarnation;
@@ -70,6 +72,7 @@ export function composeLog(config: Config, parts: LogParts): ComposedLog {
     node,
     clock,
     heads: config.logHead === undefined ? undefined : createHeadFile(config.logHead),
+    trailing: keptInHsm(config, parts, logKey),
     onEvent: (event) => {
       onSequencer(event);
       if (event.kind === 'published') witnesses?.published(event.size);
@@ -86,6 +89,14 @@ export function composeLog(config: Config, parts: LogParts): ComposedLog {
   });
   const policy = watching && { quorum: watching.quorum, witnesses: watching.witnesses.map(({ key }) => key) };
   return { accessLog, logKey, levels: createLevels({ ...on, key: logKey, witnesses: policy }), sequencer, room, witnesses };
+}
+
+/** A provider that keeps no data is noticed at the first write, said once, and the file goes on alone. */
+function keptInHsm({ logHeadInHsm }: Config, { keys, log }: LogParts, logKey: VerifierKey): TrailingHead | undefined {
+  if (logHeadInHsm === false || keys.heads === undefined) return undefined;
+  return createTrailingHead(createHsmHead(keys.heads, logKey), (error) =>
+    log.warn('the HSM does not keep the checkpoint', { code: codeOf(error) }),
+  );
 }
 
 /** A witness whose key is not the one that was pinned would be none. */

@@ -12,6 +12,7 @@ import type { HeadStore, LeafRow, LogStore, PublishedHead, TileRow } from './por
 import type { SequencerEvent } from './sequencer.ts';
 import { TILE_WIDTH, tileAt } from './tile-path.ts';
 import { growTiles, type ReadTile, readHashTile, rootFromTiles } from './tiles.ts';
+import type { TrailingHead } from './trailing-head.ts';
 import type { VerifierKey } from './vkey.ts';
 
 export type RoundResult =
@@ -38,6 +39,7 @@ export interface RoundOptions {
   readonly node: Incarnation;
   readonly batch: number;
   readonly heads?: HeadStore | undefined;
+  readonly trailing?: TrailingHead | undefined;
 }
 
 /** A tree head this process has signed or seen published. The log may never again contradict it. */
@@ -90,7 +92,9 @@ export function createRounds(options: RoundOptions): { run(): Promise<RoundOutco
       if ('result' in signed) return signed;
       known = { size: staged.size, root: staged.root }; // from here on this size has this root, published or not
       await options.heads?.write(signed.checkpoint);
-      return await publish(options, staged, signed.checkpoint);
+      const outcome = await publish(options, staged, signed.checkpoint);
+      if (outcome.result === 'published') options.trailing?.offer(signed.checkpoint);
+      return outcome;
     } catch (error) {
       return failure('store', error);
     }
@@ -106,10 +110,21 @@ export function createRounds(options: RoundOptions): { run(): Promise<RoundOutco
 
 /** What was signed before this process began. Whoever holds the lease: a store that is behind it, or is another log, is no store to serve from. */
 async function keptHead(options: RoundOptions): Promise<KnownHead> {
-  const { unitOfWork, log, key, heads } = options;
-  const kept = await heads?.read();
-  if (kept === undefined) return { size: 0, root: EMPTY_ROOT };
-  const { size, root } = openCheckpoint(kept, key);
+  let newest: KnownHead = { size: 0, root: EMPTY_ROOT };
+  for (const store of [options.heads, options.trailing]) {
+    const kept = await store?.read();
+    if (kept === undefined) continue;
+    const { size, root } = openCheckpoint(kept, options.key);
+    if (size === newest.size && !equalBytes(root, newest.root))
+      throw new VaultError('log_conflict', `size ${size} was signed with two roots`);
+    const known = await continues(options, { size, root });
+    if (known.size > newest.size) newest = known;
+  }
+  return newest;
+}
+
+async function continues(options: RoundOptions, { size, root }: KnownHead): Promise<KnownHead> {
+  const { unitOfWork, log } = options;
   const stored = await unitOfWork.run(async (tx) => ({ head: await log.head(tx), assigned: await log.assignedSize(tx) }));
   if (stored.assigned < size)
     throw new VaultError('log_rolled_back', `the store holds ${stored.assigned} records, but ${size} were signed`);

@@ -7,6 +7,7 @@ import type { UnitOfWork } from '../domain/unit-of-work.ts';
 import type { SignText } from './note.ts';
 import type { HeadStore, LogStore } from './port.ts';
 import { createRounds, type RoundResult } from './round.ts';
+import type { TrailingHead } from './trailing-head.ts';
 import { verifierKey } from './vkey.ts';
 
 export interface SequencerOptions {
@@ -22,6 +23,8 @@ export interface SequencerOptions {
   readonly clock: Clock;
   /** Where the last checkpoint is kept apart from the store. */
   readonly heads?: HeadStore | undefined;
+  /** Where it is kept besides, a moment later. */
+  readonly trailing?: TrailingHead | undefined;
   readonly periodMs?: number | undefined;
   /** Most leaves of one round, which bounds its memory: 16 KiB each. */
   readonly batch?: number | undefined;
@@ -94,6 +97,7 @@ export function createSequencer(options: SequencerOptions): Sequencer {
       clearTimeout(timer);
       await last;
       await rounds.handOver();
+      await options.trailing?.settle();
     },
     tick,
     halted: () => halted,

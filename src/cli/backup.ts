@@ -1,5 +1,7 @@
 /** `wv backup`, `wv restore`: on the vault's host. The HSM's keys are not in a backup; back the HSM up by its own means, elsewhere. */
 import type { Command } from 'commander';
+import type { Config } from '../config/config.ts';
+import type { HeadObjects } from '../keys/port.ts';
 import { addCommand } from './command.ts';
 import { inUnits, note, print } from './output.ts';
 import { type ProgressOptions, progressOption, startProgress } from './progress.ts';
@@ -47,14 +49,29 @@ async function restore(folder: string, options: BackupOptions & { acceptLostReco
   const compose = await import('../compose-backup.ts');
   const config = loadConfig(options.config);
   const acceptLostRecords = options.acceptLostRecords === true;
-  const { facts, blobs, lostRecords } = await shown('restore', options, (onBytes) =>
-    compose.restore(config, folder, { acceptLostRecords, onBytes }),
+  const { facts, blobs, lostRecords } = await withHeads(config, (heads) =>
+    shown('restore', options, (onBytes) => compose.restore(config, folder, { acceptLostRecords, heads, onBytes })),
   );
   note(`What was blocked, suspended or decided after ${facts.createdAt} is not in this backup: do it again before you serve.`);
   print(options, { records: facts.records, createdAt: facts.createdAt, blobs: blobs.blobs, bytes: blobs.bytes, lostRecords }, [
     `${facts.records} records and ${blobs.blobs} blobs of ${inUnits(blobs.bytes)} verified and restored, as of ${facts.createdAt}.`,
     ...(lostRecords > 0 ? [`${lostRecords} signed records are lost; the access log says so.`] : []),
   ]);
+}
+
+/** What the HSM remembers of the log. A restore works without it too: the next start compares. */
+async function withHeads<T>(config: Config, work: (heads: HeadObjects | undefined) => Promise<T>): Promise<T> {
+  if (config.logHeadInHsm === false) return work(undefined);
+  const { startKeys } = await import('../compose.ts');
+  const { createLogger } = await import('../telemetry/logger.ts');
+  const started = await startKeys(config, createLogger('error'), true).catch(() => undefined);
+  try {
+    const answers = (await started?.keys.health())?.ok === true;
+    if (!answers) note('The HSM does not answer: what it remembers of the access log is compared when the vault starts.');
+    return await work(answers ? started?.keys.heads : undefined);
+  } finally {
+    await started?.stop();
+  }
 }
 
 async function shown<T>(label: string, options: ProgressOptions, work: (onBytes: (bytes: number) => void) => Promise<T>): Promise<T> {

@@ -34,7 +34,7 @@ export function registerKeeper(program: Command): void {
       '--config <file>',
       'keeper.json: {module, tokenLabel, tokenSerial, pinFile, socket, ...} or {provider: aws-kms, ...} (docs/configuration.md)',
     )
-    .option('--ceremony', 'may make and destroy keys: for `wv keys erase` only, then start it again without')
+    .option('--ceremony', 'may make and destroy keys: for `wv keys erase` and a restore that loses records, then start it again without')
     .option('--ready', 'ask the running keeper whether it can serve, and end: 0 it can, 3 it never will, 4 not now')
     .action((options: Options) => (options.ready === true ? askReady(options) : run(options)));
 }

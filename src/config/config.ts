@@ -106,6 +106,8 @@ const fileSchema = z.strictObject({
   sinkSecrets: z.string().min(1).optional(),
   /** Where the last signed checkpoint is kept, apart from the database: on another disk it notices a database that was put back. */
   logHead: z.string().min(1).optional(),
+  /** Keep it in the HSM too, where the HSM can. On when absent. */
+  logHeadInHsm: z.boolean().optional(),
   /** Who cosigns the checkpoints of the access log, in another administrative domain, and how many of them make one witnessed. */
   witnesses: witnesses.optional(),
   /** Where a release waits for more of its record than its class demands. */
@@ -131,6 +133,8 @@ export interface Config {
   /** Where a child keeper is to listen; each process of a vault has its own. */
   readonly keeperSocket: string;
   readonly logHead?: string | undefined;
+  /** Absent: yes, where the HSM can. */
+  readonly logHeadInHsm?: boolean | undefined;
   readonly sinkFiles?: string | undefined;
   readonly sinkSecrets?: string | undefined;
   readonly witnesses?: Readonly<z.output<typeof witnesses>> | undefined;
@@ -203,6 +207,7 @@ export function parseConfig(text: string, folder: string): Config {
     keeper: keeperOf(file, path),
     keeperSocket: path(file.keeperSocket),
     ...(file.logHead !== undefined && { logHead: path(file.logHead) }),
+    ...(file.logHeadInHsm !== undefined && { logHeadInHsm: file.logHeadInHsm }),
     ...(file.sinkFiles !== undefined && { sinkFiles: path(file.sinkFiles) }),
     ...(file.sinkSecrets !== undefined && { sinkSecrets: path(file.sinkSecrets) }),
     ...(file.witnesses && { witnesses: file.witnesses }),

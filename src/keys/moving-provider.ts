@@ -60,6 +60,14 @@ export function createMovingKeyProvider({ current, former }: Providers): KeyProv
       return (await holderOf(ref)).sign(ref, message);
     },
     random: (length) => current.random(length),
+    heads: {
+      read: async (log) => (await Promise.all([current, former].map((one) => keptIn(one, log)))).flat(),
+      async write(log, checkpoint) {
+        if (checkpoint.length === 0) await forgetIn(former, log);
+        if (current.heads === undefined) throw new VaultError('hsm_mechanism_missing', 'the new provider keeps no data beside its keys');
+        await current.heads.write(log, checkpoint);
+      },
+    },
     async health() {
       const health = await current.health();
       return health.ok ? former.health() : health;
@@ -81,4 +89,18 @@ async function has(provider: KeyProvider, ref: KeyRef): Promise<boolean> {
     if (error.code === 'key_disabled' || error.code === 'key_pending_deletion' || error.code === 'key_unsuitable') return true;
     throw error;
   }
+}
+
+/** The one that the former keeps is not taken away: the newest of both counts. */
+async function keptIn({ heads }: KeyProvider, log: string): Promise<readonly Uint8Array[]> {
+  return (await heads?.read(log).catch(keepsNone)) ?? [];
+}
+
+async function forgetIn({ heads }: KeyProvider, log: string): Promise<void> {
+  await heads?.write(log, new Uint8Array(0)).catch(keepsNone);
+}
+
+function keepsNone(error: unknown): undefined {
+  if (error instanceof VaultError && error.code === 'hsm_mechanism_missing') return undefined;
+  throw error;
 }

@@ -64,6 +64,17 @@ export interface Destroyed {
   readonly cancellableUntil?: Date;
 }
 
+/** The newest checkpoint of each log, kept beside the keys by a provider that holds data: a PKCS#11 token. */
+export interface HeadObjects {
+  /** All that is kept for `log`, unverified, in no order: none before the first, two after a crash. `hsm_mechanism_missing`: this provider keeps no data. */
+  read(log: string): Promise<readonly Uint8Array[]>;
+  /**
+   * Durable when it resolves. What states more records stays, and nothing is written. An empty one forgets what is kept, in a ceremony only
+   * (`action_denied`). `hsm_mechanism_missing`, `hsm_token_read_only`, `hsm_token_full` where the provider cannot.
+   */
+  write(log: string, checkpoint: Uint8Array): Promise<void>;
+}
+
 /**
  * Every method is one operation against the provider, may be called concurrently, and rejects with a `VaultError`:
  * - retryable (`hsm_unavailable`, `hsm_token_missing`, `key_unavailable`, `kms_throttled`, `kms_credentials_expired`, `keeper_unavailable`,
@@ -98,6 +109,8 @@ export interface KeyProvider {
   sign(ref: KeyRef, message: Uint8Array): Promise<Uint8Array>;
   /** `length` bytes, 1 to 1024, of the provider's own random generator. */
   random(length: number): Promise<Uint8Array>;
+  /** Absent: this provider keeps no data. */
+  readonly heads?: HeadObjects;
   /** Uses a token object, because an absent token still opens sessions. Never rejects. */
   health(): Promise<KeyProviderHealth>;
   /** Ends the connection; wipes what is cached. The provider's keys stay. */

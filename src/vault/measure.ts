@@ -38,6 +38,7 @@ export function measuredKeys(keys: KeyProvider, metrics: Metrics, unwrapped: () 
     rewrap: timed('rewrap', keys.rewrap),
     sign: timed('sign', keys.sign),
     random: timed('random', keys.random),
+    ...(keys.heads && { heads: { read: timed('readHead', keys.heads.read), write: timed('writeHead', keys.heads.write) } }),
     health: timed('health', keys.health),
     close: keys.close,
   };

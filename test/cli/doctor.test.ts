@@ -25,6 +25,7 @@ import { type KeysRead, keyStates } from '../../src/cli/doctor/keys.ts';
 import { approvers, dormant, type Person, roles, secondFactor, sharedWorkstation } from '../../src/cli/doctor/people.ts';
 import { adminListener, tlsCertificates } from '../../src/cli/doctor/planes.ts';
 import { runningProcesses } from '../../src/cli/doctor/processes.ts';
+import { rollbackWindows } from '../../src/cli/doctor/rollback.ts';
 import {
   checkpointAge,
   clockRegressed,
@@ -422,6 +423,11 @@ describe('database and access log', () => {
     ['kept checkpoint is ahead', () => logRolledBack({ ...fine, kept: 11 }), 'critical'],
     ['a kept checkpoint that is not one', () => logRolledBack({ ...fine, kept: { code: 'note_signature_invalid' } }), 'critical'],
     ['none kept', () => logRolledBack({ ...fine, kept: undefined }), 'info'],
+    ['windows: the file alone', () => rollbackWindows(child, 'none', fine), 'info'],
+    ['windows: nothing at all', () => rollbackWindows(configOf({ token, logHead: undefined }), 'off', fine), 'warning'],
+    ['windows: the HSM', () => rollbackWindows(child, 10, fine), 'ok'],
+    ['windows: the HSM knows more than a stopped vault', () => rollbackWindows(child, 11, { ...fine, serving: false }), 'critical'],
+    ['windows: the HSM was asked later than the database of a vault that serves', () => rollbackWindows(child, 11, fine), 'ok'],
     ['all covered', () => checkpointAge(fine, NOW), 'ok'],
     ['waiting for minutes while serving', () => checkpointAge(waiting, NOW), 'critical'],
     ['waiting for a moment', () => checkpointAge({ ...waiting, oldestUncovered: NOW }, NOW), 'ok'],
@@ -431,6 +437,18 @@ describe('database and access log', () => {
     ['sinks whose document cannot be read', () => logSinks(undefined), 'unknown'],
     ['waiting while stopped', () => checkpointAge({ ...waiting, serving: false }, NOW), 'info'],
   ])('%s', (_, found, severity) => expect(found().severity).toBe(severity));
+});
+
+test('rollback windows are said in words: the file, the HSM or why not, the witnesses', () => {
+  const kms = configOf({ kms: { region: 'eu-central-1', aliasPrefix: 'v' } });
+  const facts = { serving: true, checkpointSize: 10 } as StoredFacts;
+  expect(rollbackWindows(child, 10, facts).seen).toMatch(
+    /whoever puts it back together with the database; .*HSM \(10 records\): the last second/,
+  );
+  expect(rollbackWindows(kms, 'none', facts).seen).toContain('the HSM: not available, AWS KMS keeps no data');
+  expect(rollbackWindows(child, 'none', facts).seen).toContain('the HSM: keeps no checkpoint');
+  expect(rollbackWindows(child, 'off', facts).seen).toContain('logHeadInHsm');
+  expect(rollbackWindows(child, { code: 'keeper_unavailable' }, facts).seen).toContain('keeper_unavailable');
 });
 
 describe('people', () => {

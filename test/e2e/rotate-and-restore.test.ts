@@ -1,6 +1,6 @@
 /** The life of a key and of a disk, with nothing pretended: SoftHSM, processes that are killed, `wv keys`, `wv backup`, `wv restore`. */
 import { createHash } from 'node:crypto';
-import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
@@ -89,6 +89,7 @@ describe('the disk is lost', () => {
     expect(facts).toMatchObject({ v: 1, copied: Object.keys(ciphertext()).length });
     await server.stop();
     await wvJson('backup', ...config(), vault.at('backup')); // the records of that stop as well
+    copyFileSync(join(vault.folder, 'log-head'), vault.at('older-head'));
     for (const name of readdirSync(vault.folder))
       if (/^vault\.db/.test(name) || name === 'blobs') rmSync(join(vault.folder, name), { recursive: true });
 
@@ -109,7 +110,10 @@ describe('the disk is lost', () => {
     });
     writeFileSync(join(vault.folder, 'vault.db'), readFileSync(vault.at('backup', 'vault.db')));
     await expect(vault.serve()).rejects.toThrow(/log_rolled_back/);
+    copyFileSync(vault.at('older-head'), join(vault.folder, 'log-head')); // both put back: the HSM remembers
+    await expect(vault.serve()).rejects.toThrow(/log_rolled_back/);
     rmSync(join(vault.folder, 'vault.db'));
+    expect((await wv('restore', ...config(), vault.at('backup'))).err).toContain('log_rolled_back');
     expect(await wvJson('restore', ...config(), '--accept-lost-records', vault.at('backup'))).toMatchObject({
       lostRecords: expect.any(Number),
     });

@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { type Config, loadConfig } from '../../config/config.ts';
 import { codeOf, VaultError } from '../../domain/errors.ts';
 import { createKeeperClient } from '../../keys/keeper/client.ts';
-import type { KeyProviderHealth } from '../../keys/port.ts';
+import type { KeyProvider, KeyProviderHealth } from '../../keys/port.ts';
 import { policySet, publications, referenceUnmatched, referenceUnnamed, referenceValues, trustAnchors } from './collateral.ts';
 import type { Facts } from './facts.ts';
 import { diskSpace, extractableKeks, fileModes, keysApart, logHeadApart, softwareKeys } from './files.ts';
@@ -13,6 +13,7 @@ import { keyStates } from './keys.ts';
 import { approvers, dormant, roles, secondFactor, sharedWorkstation } from './people.ts';
 import { adminListener, tlsCertificates } from './planes.ts';
 import { keeperSockets, runningProcesses } from './processes.ts';
+import { askHsmHead, rollbackWindows } from './rollback.ts';
 import { readStore, type StoreReading } from './store-facts.ts';
 import { checkpointAge, clockRegressed, databaseIntegrity, logRolledBack, logSinks, logVerifies } from './stored.ts';
 
@@ -46,8 +47,12 @@ function configOf(file: string): Config | Error {
 
 async function examineVault(config: Config, configFile: string, facts: Facts): Promise<readonly Finding[]> {
   const { now } = facts;
-  const [health, reading] = await Promise.all([askKeeper(config), readStore(config, facts).catch((error: unknown) => ({ error }))]);
+  const [health, reading] = await Promise.all([
+    atKeeper(config, (keys) => keys.health()),
+    readStore(config, facts).catch((error: unknown) => ({ error })),
+  ]);
   const store = 'error' in reading ? undefined : reading;
+  const hsmHead = await atKeeper(config, (keys) => askHsmHead(config, keys.heads, store?.logKey));
   return all([
     ['file_modes', () => fileModes(facts, config, configFile)],
     ['keys_apart', () => keysApart(facts, config)],
@@ -64,6 +69,7 @@ async function examineVault(config: Config, configFile: string, facts: Facts): P
     ['clock_regressed', () => clockRegressed(read(store).stored, now)],
     ['log_verifies', () => logVerifies(read(store).stored)],
     ['log_rolled_back', () => logRolledBack(read(store).stored)],
+    ['rollback_windows', () => rollbackWindows(config, hsmHead, read(store).stored)],
     ['checkpoint_age', () => checkpointAge(read(store).stored, now)],
     ['log_sinks', () => logSinks(read(store).sinks)],
     ['second_factor', () => secondFactor(believed(read(store).people))],
@@ -108,10 +114,10 @@ function schemaFinding(reading: StoreReading | { readonly error: unknown }): Fin
 }
 
 /** With one plane a process, each has its own child keeper: the first that is there answers for all. */
-async function askKeeper(config: Config): Promise<KeyProviderHealth> {
+async function atKeeper<T>(config: Config, ask: (keys: KeyProvider) => Promise<T>): Promise<T> {
   const client = createKeeperClient({ socket: keeperSockets(config).find(existsSync) ?? config.keeperSocket });
   try {
-    return await client.health();
+    return await ask(client);
   } finally {
     await client.close();
   }

@@ -71,6 +71,10 @@ export const FINDINGS = {
     'Treat it as an incident: docs/operating.md. Keep a copy before anything else.',
   ],
   log_rolled_back: ['the database against the kept checkpoint', 'Treat it as an incident: the database was put back to an older state.'],
+  rollback_windows: [
+    'head file, HSM and witnesses: which rollback each would not notice',
+    'Let the HSM keep the checkpoint (logHeadInHsm), or name witnesses: docs/threat-model.md.',
+  ],
   checkpoint_age: [
     'records that no checkpoint covers yet',
     'Look into the log of the vault: the sequencer waits for the keeper, or is halted.',

@@ -1,6 +1,6 @@
 /** Reads what the probes of database, log, people and policies need. Read-only, and without the HSM: also of a vault that is stopped. */
 import { openCheckpoint } from '../../audit/checkpoint.ts';
-import { verifierKey } from '../../audit/vkey.ts';
+import { type VerifierKey, verifierKey } from '../../audit/vkey.ts';
 import type { Config } from '../../config/config.ts';
 import { systemClock } from '../../domain/clock.ts';
 import { codeOf, VaultError } from '../../domain/errors.ts';
@@ -27,6 +27,7 @@ export interface StoreReading {
   /** Undefined when the vault document that vault.json names is not there, or does not verify: then nothing signed can be believed. */
   readonly people: readonly Person[] | undefined;
   readonly collateral: readonly Collateral[] | undefined;
+  readonly logKey: VerifierKey | undefined;
   readonly keys: KeysRead | undefined;
   readonly sinks: readonly SinkState[] | undefined;
   readonly publications: readonly KeptPublication[] | undefined;
@@ -45,6 +46,7 @@ export async function readStore(config: Config, facts: Facts): Promise<StoreRead
         stored: readRows(connection, facts, logProblem, keptHead(config, facts, vault)),
         people: await readPeople(connection, vault).catch(() => undefined),
         collateral: await readCollateral(connection, vault).catch(() => undefined),
+        logKey: logKeyOf(vault),
         keys: await readKeys(vault).catch(() => undefined),
         sinks: await sinkStates(vault).catch(() => undefined),
         publications: await stores.unitOfWork.run((tx) => stores.attestation.listCollateral(tx)).catch(() => undefined),
@@ -57,7 +59,14 @@ export async function readStore(config: Config, facts: Facts): Promise<StoreRead
   }
 }
 
-const NOT_BELIEVED = { people: undefined, collateral: undefined, keys: undefined, sinks: undefined, publications: undefined };
+const NOT_BELIEVED = {
+  logKey: undefined,
+  people: undefined,
+  collateral: undefined,
+  keys: undefined,
+  sinks: undefined,
+  publications: undefined,
+};
 
 interface Problem {
   readonly code: string;
@@ -84,17 +93,19 @@ function readRows(connection: Connection, facts: Facts, logProblem: Problem | un
   };
 }
 
-function keptHead({ logHead }: Config, facts: Facts, { identity }: StoredVault): StoredFacts['kept'] {
+function keptHead({ logHead }: Config, facts: Facts, vault: StoredVault): StoredFacts['kept'] {
   try {
     const note = logHead === undefined ? undefined : facts.text(logHead);
     if (logHead === undefined) return undefined;
     if (note === undefined) return { code: 'log_head_missing' };
     if (note === '') return 0; // made by `wv init`, and nothing was signed yet
-    return openCheckpoint(Buffer.from(note), verifierKey(identity.origin, Buffer.from(identity.logKey.publicKey, 'base64'))).size;
+    return openCheckpoint(Buffer.from(note), logKeyOf(vault)).size;
   } catch (error) {
     return { code: codeOf(error) }; // the vault does not start with it either
   }
 }
+
+const logKeyOf = ({ identity }: StoredVault) => verifierKey(identity.origin, Buffer.from(identity.logKey.publicKey, 'base64'));
 
 async function readPeople(connection: Connection, vault: StoredVault): Promise<readonly Person[]> {
   const active = await vault.stores.unitOfWork.run((tx) => activeAdministrators(tx, vault));

@@ -3,12 +3,12 @@ import { connect, type Socket } from 'node:net';
 import { DEFAULTS } from '../../domain/classes.ts';
 import { isErrorCode, VaultError } from '../../domain/errors.ts';
 import { SecretBytes, secretRoom } from '../../domain/secret.ts';
-import { checkAad, checkMessage, checkRandomLength, checkRef, checkSecret } from '../bounds.ts';
+import { checkAad, checkHead, checkLogName, checkMessage, checkRandomLength, checkRef, checkSecret } from '../bounds.ts';
 import { decodeFlatMap } from '../flat-cbor.ts';
 import type { KeyProvider, KeyProviderHealth } from '../port.ts';
 import { decodeWrappedKey, encodeWrappedKey } from '../wrapped-key.ts';
 import { encodeFrame, FrameReader, FrameWriter, type Message, malformed, takeSecret } from './frames.ts';
-import { bytes, integer, parseDestroyed, parseHealth, parseInfo, refMembers } from './protocol.ts';
+import { bytes, integer, parseDestroyed, parseHeads, parseHealth, parseInfo, refMembers } from './protocol.ts';
 
 export interface KeeperClientOptions {
   readonly socket: string;
@@ -160,6 +160,17 @@ export function createKeeperClient(options: KeeperClientOptions): KeyProvider {
     async random(length) {
       checkRandomLength(length);
       return call({ verb: 'random', length }, takeSecret);
+    },
+    heads: {
+      async read(log) {
+        checkLogName(log);
+        return call({ verb: 'readHead', log }, parseHeads);
+      },
+      async write(log, checkpoint) {
+        checkLogName(log);
+        checkHead(checkpoint);
+        return call({ verb: 'writeHead', log, checkpoint }, () => undefined);
+      },
     },
     health: () => call({ verb: 'health' }, parseHealth).catch(unhealthy),
     async close() {

@@ -1,4 +1,4 @@
-/** The keeper's language: nine verbs, each with exactly its own members. docs/hsm.md lists them. */
+/** The keeper's language: eleven verbs, each with exactly its own members. docs/hsm.md lists them. */
 import type { KeyId } from '../../domain/ids.ts';
 import { type KekWrap, KMS_KEY_ARN, WRAP_ALGORITHMS, WRAP_TIERS } from '../../domain/kek-wrap.ts';
 import { SecretBytes } from '../../domain/secret.ts';
@@ -16,6 +16,8 @@ export type KeeperRequest =
   | { readonly verb: 'rewrap'; readonly wrapped: Uint8Array; readonly aad: Uint8Array; readonly ref: KeyRef; readonly toAad: Uint8Array }
   | { readonly verb: 'sign'; readonly ref: KeyRef; readonly message: Uint8Array }
   | { readonly verb: 'random'; readonly length: number }
+  | { readonly verb: 'readHead'; readonly log: string }
+  | { readonly verb: 'writeHead'; readonly log: string; readonly checkpoint: Uint8Array }
   | { readonly verb: 'health' };
 
 const MEMBERS: Readonly<Record<KeeperRequest['verb'], readonly string[]>> = {
@@ -27,6 +29,8 @@ const MEMBERS: Readonly<Record<KeeperRequest['verb'], readonly string[]>> = {
   rewrap: ['wrapped', 'aad', 'keyId', 'keyVersion', 'toAad'],
   sign: ['keyId', 'keyVersion', 'message'],
   random: ['length'],
+  readHead: ['log'],
+  writeHead: ['log', 'checkpoint'],
   health: [],
 };
 
@@ -60,6 +64,10 @@ function parseVerb(verb: KeeperRequest['verb'], message: Message): KeeperRequest
       return { verb, ref: refOf(message), message: bytes(message, 'message') };
     case 'random':
       return { verb, length: integer(message, 'length') };
+    case 'readHead':
+      return { verb, log: text(message, 'log') };
+    case 'writeHead':
+      return { verb, log: text(message, 'log'), checkpoint: bytes(message, 'checkpoint') };
     case 'health':
       return { verb };
   }
@@ -142,10 +150,34 @@ function loadOf(message: Message): NonNullable<KeyProviderHealth['load']> {
   return { sessions: integer(message, 'sessions'), busy: integer(message, 'busy'), waiting: integer(message, 'waiting') };
 }
 
+/** Checkpoints are text, so a zero byte stands between them. */
+export function headMembers(heads: readonly Uint8Array[]): Message {
+  return { heads: new Uint8Array(Buffer.concat(heads.flatMap((head) => [head, SEPARATOR]))) };
+}
+
+export function parseHeads(message: Message): readonly Uint8Array[] {
+  const heads: Uint8Array[] = [];
+  let rest = bytes(message, 'heads');
+  for (let end = rest.indexOf(0); end >= 0; end = rest.indexOf(0)) {
+    heads.push(rest.slice(0, end));
+    rest = rest.subarray(end + 1);
+  }
+  if (rest.length > 0) throw malformed('heads do not end as they should');
+  return heads;
+}
+
+const SEPARATOR = Uint8Array.of(0);
+
 export function bytes(message: Message, name: string): Uint8Array {
   const value = message[name];
   if (!(value instanceof Uint8Array)) throw malformed(`${name} is not bytes`);
   return new Uint8Array(value);
+}
+
+function text(message: Message, name: string): string {
+  const value = message[name];
+  if (typeof value !== 'string') throw malformed(`${name} is not text`);
+  return value;
 }
 
 export function integer(message: Message, name: string): number {

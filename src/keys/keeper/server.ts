@@ -8,10 +8,10 @@ import { dirname } from 'node:path';
 import { codeOf, VaultError } from '../../domain/errors.ts';
 import { secretCopy } from '../../domain/secret.ts';
 import { decodeFlatMap } from '../flat-cbor.ts';
-import type { KeyProvider } from '../port.ts';
+import type { HeadObjects, KeyProvider } from '../port.ts';
 import { decodeWrappedKey, encodeWrappedKey } from '../wrapped-key.ts';
 import { encodeFrame, FrameReader, FrameWriter, type Message } from './frames.ts';
-import { destroyedMembers, healthMembers, infoMembers, type KeeperRequest, parseRequest } from './protocol.ts';
+import { destroyedMembers, headMembers, healthMembers, infoMembers, type KeeperRequest, parseRequest } from './protocol.ts';
 
 export interface KeeperServerConfig {
   readonly provider: KeyProvider;
@@ -148,9 +148,20 @@ async function perform(request: KeeperRequest, { provider, ceremony }: KeeperSer
       return { members: { signature: await provider.sign(request.ref, request.message) } };
     case 'random':
       return { members: {}, secret: await provider.random(request.length) };
+    case 'readHead':
+      return { members: headMembers(await headsOf(provider).read(request.log)) };
+    case 'writeHead':
+      if (!ceremony && request.checkpoint.length === 0) throw new VaultError('action_denied', NOT_A_CEREMONY);
+      await headsOf(provider).write(request.log, request.checkpoint);
+      return { members: {} };
     case 'health':
       return { members: healthMembers(await provider.health()) };
   }
+}
+
+function headsOf({ heads }: KeyProvider): HeadObjects {
+  if (heads === undefined) throw new VaultError('hsm_mechanism_missing', 'this provider keeps no data beside its keys');
+  return heads;
 }
 
 const NOT_A_CEREMONY = 'this keeper was not started for a ceremony';

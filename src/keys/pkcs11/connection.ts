@@ -6,7 +6,13 @@ import { VaultError } from '../../domain/errors.ts';
 import type { Preferences } from './generate.ts';
 import { CK, ckrOf, type Handle, type Pkcs11Module } from './module.ts';
 import { type PinSource, withPin } from './pin-source.ts';
-import { CKR_CRYPTOKI_ALREADY_INITIALIZED, CKR_GENERAL_ERROR, CKR_USER_ALREADY_LOGGED_IN, vaultErrorOf } from './result-codes.ts';
+import {
+  CKR_CRYPTOKI_ALREADY_INITIALIZED,
+  CKR_GENERAL_ERROR,
+  CKR_OBJECT_HANDLE_INVALID,
+  CKR_USER_ALREADY_LOGGED_IN,
+  vaultErrorOf,
+} from './result-codes.ts';
 import { type Capabilities, selfTest } from './self-test.ts';
 import { type Lane, type PoolLimits, SessionPool } from './session-pool.ts';
 import { openSession } from './sessions.ts';
@@ -19,6 +25,7 @@ import type { TokenSelector } from './token-uri.ts';
 export type CallStyle = 'inline' | 'threads';
 
 const PROBE_BYTES = 8;
+const FOUND_AT_ONCE = 64;
 
 export interface TokenConfig {
   /** Path of the shared library. */
@@ -160,13 +167,22 @@ function login(module: Pkcs11Module, session: Handle, wanted: boolean, pin: PinS
   }
 }
 
+/** A kept checkpoint says nothing about the keys, and comes and goes (head-objects.ts). */
 function anyTokenObject(module: Pkcs11Module, session: Handle): boolean {
   module.C_FindObjectsInit(session, [{ type: CK.CKA_TOKEN, value: true }]);
   try {
-    const [object] = module.C_FindObjects(session, 1);
-    if (object === undefined) return false;
-    return module.C_GetAttributeValue(session, object, [{ type: CK.CKA_CLASS }]).length === 1;
+    return module.C_FindObjects(session, FOUND_AT_ONCE).some((object) => isKey(module, session, object));
   } finally {
     module.C_FindObjectsFinal(session);
+  }
+}
+
+function isKey(module: Pkcs11Module, session: Handle, object: Handle): boolean {
+  try {
+    const [attribute] = module.C_GetAttributeValue(session, object, [{ type: CK.CKA_CLASS }]);
+    return Buffer.isBuffer(attribute?.value) && attribute.value.readUInt8(0) !== CK.CKO_DATA; // CK_ULONG, and the classes of ours fit in a byte
+  } catch (cause) {
+    if (ckrOf(cause) !== CKR_OBJECT_HANDLE_INVALID) throw cause;
+    return false;
   }
 }

@@ -11,7 +11,9 @@ export type Operation =
   | { readonly verb: 'unwrap'; readonly wrapped: WrappedKey; readonly aad: Uint8Array }
   | { readonly verb: 'rewrap'; readonly wrapped: WrappedKey; readonly aad: Uint8Array; readonly to: KeyRef; readonly toAad: Uint8Array }
   | { readonly verb: 'sign'; readonly ref: KeyRef; readonly message: Uint8Array }
-  | { readonly verb: 'random'; readonly length: number };
+  | { readonly verb: 'random'; readonly length: number }
+  | { readonly verb: 'readHead'; readonly log: string }
+  | { readonly verb: 'writeHead'; readonly log: string; readonly checkpoint: Uint8Array };
 
 export interface Results {
   readonly generate: KeyInfo;
@@ -23,6 +25,8 @@ export interface Results {
   readonly rewrap: WrappedKey;
   readonly sign: Uint8Array;
   readonly random: Uint8Array;
+  readonly readHead: readonly Uint8Array[];
+  readonly writeHead: undefined;
 }
 
 export type Result = Results[keyof Results];

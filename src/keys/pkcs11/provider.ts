@@ -3,7 +3,7 @@ import { equalBytes } from '../../domain/bytes.ts';
 import { type Clock, systemClock } from '../../domain/clock.ts';
 import { type ErrorCode, VaultError } from '../../domain/errors.ts';
 import { SecretBytes, secretCopy } from '../../domain/secret.ts';
-import { checkAad, checkMessage, checkRandomLength, checkRef, checkSecret } from '../bounds.ts';
+import { checkAad, checkHead, checkLogName, checkMessage, checkRandomLength, checkRef, checkSecret } from '../bounds.ts';
 import { healthCodeOf, type KeyProvider, type KeyProviderHealth } from '../port.ts';
 import { aadDigest, checkWrappedKey, type WrappedKey } from '../wrapped-key.ts';
 import { PROVIDER } from './key-objects.ts';
@@ -82,6 +82,17 @@ export function createPkcs11KeyProvider(settings: Pkcs11Settings, options: Pkcs1
     async random(length) {
       checkRandomLength(length);
       return operate({ verb: 'random', length });
+    },
+    heads: {
+      async read(log) {
+        checkLogName(log);
+        return operate({ verb: 'readHead', log });
+      },
+      async write(log, checkpoint) {
+        checkLogName(log);
+        checkHead(checkpoint);
+        return operate({ verb: 'writeHead', log, checkpoint });
+      },
     },
     health: () => healthOf(link),
     close: () => link.close(),

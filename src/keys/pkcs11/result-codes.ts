@@ -33,6 +33,8 @@ export const RESULT_CODES: ReadonlyMap<number, readonly [name: string, code: Err
 ]);
 
 export const CKR_GENERAL_ERROR = 0x05;
+/** The object is gone: another process destroyed it. */
+export const CKR_OBJECT_HANDLE_INVALID = 0x82;
 /** Said already by an earlier call of this process; both count as success. */
 export const CKR_USER_ALREADY_LOGGED_IN = 0x100;
 export const CKR_CRYPTOKI_ALREADY_INITIALIZED = 0x191;

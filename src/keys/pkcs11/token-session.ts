@@ -6,6 +6,7 @@ import type { KeyRef } from '../port.ts';
 import { aadDigest, type WrappedKey } from '../wrapped-key.ts';
 import { decryptGcm, sealGcm } from './gcm.ts';
 import { generateKey, type Preferences } from './generate.ts';
+import { readHeads, writeHead } from './head-objects.ts';
 import { describeKey, destroyKek, type Kek, PROVIDER } from './key-objects.ts';
 import { openKeyWrap, sealKeyWrap } from './key-wrap.ts';
 import { type KeyRules, KnownKeys } from './known-keys.ts';
@@ -32,6 +33,8 @@ const DOING: Readonly<Record<Operation['verb'], string>> = {
   rewrap: 'rewrapping',
   sign: 'signing',
   random: 'drawing random bytes',
+  readHead: 'reading the kept checkpoint',
+  writeHead: 'keeping a checkpoint',
 };
 
 export class TokenSession {
@@ -86,6 +89,10 @@ export class TokenSession {
       }
       case 'random':
         return drawRandom(this.#module, this.#session, operation.length);
+      case 'readHead':
+        return readHeads(this.#module, this.#session, operation.log);
+      case 'writeHead':
+        return void writeHead(this.#module, this.#session, operation.log, operation.checkpoint);
     }
   }
 
