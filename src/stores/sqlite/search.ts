@@ -46,8 +46,7 @@ const COUNTED = 1_000;
 export function sqliteSearch(join: Join): SearchStore {
   return {
     async add(tx, entries) {
-      const joined = join(tx);
-      for (const entry of entries) add(joined, entry);
+      add(join(tx), entries);
     },
     async find(tx, step) {
       return find(join(tx), step);
@@ -73,21 +72,45 @@ export function sqliteSearch(join: Join): SearchStore {
   };
 }
 
-function add(tx: SqliteTx, { index, timeMs, bytes, terms, tally }: SearchEntry): void {
-  tx.run('INSERT INTO search_leaves (leaf_index, time_ms, bytes) VALUES (:index, :timeMs, :bytes)', { index, timeMs, bytes });
-  for (const term of terms) tx.run('INSERT INTO search_terms (term, leaf_index) VALUES (:term, :index)', { term, index });
-  tx.run(WIDEN_BLOCK, { block: Math.floor(index / BLOCK), timeMs, bytes });
-  tx.run(COUNT, { ...tally, bytes });
+/** Terms in the order of their table, so that each of its pages is visited once; blocks and tallies summed up before they are written. */
+function add(tx: SqliteTx, entries: readonly SearchEntry[]): void {
+  const leaves = entries.map(({ index, timeMs, bytes }) => ({ index, timeMs, bytes }));
+  const terms = entries.flatMap((entry) => entry.terms.map((term) => ({ term, index: entry.index })));
+  const blocks = Map.groupBy(entries, ({ index }) => Math.floor(index / BLOCK));
+  const tallies = Map.groupBy(entries, ({ tally }) => JSON.stringify(Object.values(tally)));
+  tx.runEach(ADD_LEAF, leaves);
+  tx.runEach(
+    ADD_TERM,
+    terms.sort((a, b) => a.term - b.term || a.index - b.index),
+  );
+  tx.runEach(
+    WIDEN_BLOCK,
+    [...blocks].map(([block, within]) => ({ block, ...spanned(within) })),
+  );
+  tx.runEach(COUNT, [...tallies.values()].map(counted));
 }
 
+function spanned(entries: readonly SearchEntry[]) {
+  const times = entries.map(({ timeMs }) => timeMs);
+  return { firstMs: Math.min(...times), lastMs: Math.max(...times), bytes: Math.max(...entries.map(({ bytes }) => bytes)) };
+}
+
+/** Of entries that have the same tally. */
+function counted(alike: readonly SearchEntry[]) {
+  return { ...alike[0]?.tally, records: alike.length, bytes: alike.reduce((sum, { bytes }) => sum + bytes, 0) };
+}
+
+const ADD_LEAF = 'INSERT INTO search_leaves (leaf_index, time_ms, bytes) VALUES (:index, :timeMs, :bytes)';
+const ADD_TERM = 'INSERT INTO search_terms (term, leaf_index) VALUES (:term, :index)';
 const WIDEN_BLOCK = `
-  INSERT INTO search_blocks (block, first_ms, last_ms, max_bytes) VALUES (:block, :timeMs, :timeMs, :bytes)
+  INSERT INTO search_blocks (block, first_ms, last_ms, max_bytes) VALUES (:block, :firstMs, :lastMs, :bytes)
   ON CONFLICT (block) DO UPDATE SET first_ms = min(first_ms, excluded.first_ms), last_ms = max(last_ms, excluded.last_ms),
                                     max_bytes = max(max_bytes, excluded.max_bytes)`;
 const COUNT = `
   INSERT INTO search_tallies (day, namespace, type, outcome, reason, records, bytes)
-  VALUES (:day, :namespace, :type, :outcome, :reason, 1, :bytes)
-  ON CONFLICT (day, namespace, type, outcome, reason) DO UPDATE SET records = records + 1, bytes = bytes + excluded.bytes`;
+  VALUES (:day, :namespace, :type, :outcome, :reason, :records, :bytes)
+  ON CONFLICT (day, namespace, type, outcome, reason)
+  DO UPDATE SET records = records + excluded.records, bytes = bytes + excluded.bytes`;
 
 interface Candidate {
   readonly index: number;

@@ -42,6 +42,12 @@ export class SqliteTx implements Tx {
     return this.#prepared(sql).run(bindable(params)).changes;
   }
 
+  /** One statement for many rows, looked up once. */
+  runEach(sql: string, rows: readonly SqlParams[]): void {
+    const statement = this.#prepared(sql);
+    for (const row of rows) statement.run(bindable(row));
+  }
+
   /** `Row` is what the SELECT beside the call names; the STRICT schema holds its types. */
   get<Row>(sql: string, params: SqlParams = {}): Row | undefined {
     return this.#prepared(sql).get(bindable(params)) as Row | undefined;
