@@ -131,12 +131,12 @@ function find(tx: SqliteTx, step: SearchStep): FoundStep {
   const stretch = nextStretch(tx, step);
   if (stretch === undefined) return { indexes: [] };
   const [rarest, ...others] = byRarity(tx, step.terms, stretch);
-  const sql = statement({ driven: rarest !== undefined, others: others.length, order: step.order });
+  const sql = statement({ driven: rarest !== undefined, others: others.length, narrowed: narrowed(step), order: step.order });
   const named = Object.fromEntries(others.map((term, at) => [`term${at}`, term]));
   const { fromMs = 0, toMs = Number.MAX_SAFE_INTEGER, minBytes = 0, limit } = step;
   const candidates = others.length === 0 && !narrowed(step) ? limit : CANDIDATES;
-  const rows = tx.all<Candidate>(sql, { ...stretch, ...named, term: rarest, candidates, fromMs, toMs, minBytes });
-  return pageOf(rows, { ...stretch, more: rows.length === candidates }, step);
+  const rows = tx.each<Candidate>(sql, { ...stretch, ...named, term: rarest, candidates, fromMs, toMs, minBytes });
+  return pageOf(rows, { ...stretch, candidates }, step);
 }
 
 /** Where the first run of blocks that can hold something lies. Without conditions on time and bytes: all that is left. */
@@ -177,33 +177,44 @@ function byRarity(tx: SqliteTx, terms: readonly SearchTerm[], { low, high }: Str
 const COUNT_TERM = `
   SELECT count(*) AS count FROM (SELECT 1 FROM search_terms WHERE term = :term AND leaf_index BETWEEN :low AND :high LIMIT :most)`;
 
-function statement({ driven, others, order }: { driven: boolean; others: number; order: SearchStep['order'] }): string {
-  const also = Array.from(
-    { length: others },
-    (_, at) => `AND EXISTS (SELECT 1 FROM search_terms WHERE term = :term${at} AND leaf_index = l.leaf_index)`,
-  );
-  const source = driven ? 'search_terms WHERE term = :term AND' : 'search_leaves WHERE';
-  const direction = order === 'newest' ? 'DESC' : 'ASC';
+interface Shape {
+  /** By a term: its records are gone through; else all. */
+  readonly driven: boolean;
+  readonly others: number;
+  readonly narrowed: boolean;
+  readonly order: SearchStep['order'];
+}
+
+/** Without a sort, so that whoever has a page of it leaves the other candidates alone: each costs some pages that lie far apart. */
+function statement({ driven, others, narrowed, order }: Shape): string {
+  const within = 'time_ms BETWEEN :fromMs AND :toMs AND bytes >= :minBytes';
+  const fits = [
+    ...(narrowed ? [driven ? `(SELECT ${within} FROM search_leaves WHERE leaf_index = c.leaf_index)` : within] : []),
+    ...Array.from(
+      { length: others },
+      (_, at) => `EXISTS (SELECT 1 FROM search_terms WHERE term = :term${at} AND leaf_index = c.leaf_index)`,
+    ),
+  ];
   return `
-    SELECT l.leaf_index AS "index", (l.time_ms BETWEEN :fromMs AND :toMs AND l.bytes >= :minBytes ${also.join(' ')}) AS fits
-    FROM (SELECT leaf_index FROM ${source} leaf_index BETWEEN :low AND :high ORDER BY leaf_index ${direction} LIMIT :candidates) AS c
-    JOIN search_leaves AS l ON l.leaf_index = c.leaf_index ORDER BY l.leaf_index ${direction}`;
+    SELECT leaf_index AS "index", (${fits.join(' AND ') || 'true'}) AS fits
+    FROM ${driven ? 'search_terms AS c WHERE term = :term AND' : 'search_leaves AS c WHERE'} leaf_index BETWEEN :low AND :high
+    ORDER BY leaf_index ${order === 'newest' ? 'DESC' : 'ASC'} LIMIT :candidates`;
 }
 
 function pageOf(
-  rows: readonly Candidate[],
-  { low, high, more }: Stretch & { readonly more: boolean },
+  rows: Iterable<Candidate>,
+  { low, high, candidates }: Stretch & { readonly candidates: number },
   { order, limit }: SearchStep,
 ): FoundStep {
   const indexes: number[] = [];
   const beyond = (index: number) => (order === 'newest' ? index - 1 : index + 1);
   const going = (next: number): FoundStep => (next < 0 ? { indexes } : { indexes, next });
+  let seen = 0;
   for (const { index, fits } of rows) {
     if (fits === 1) indexes.push(index);
-    if (indexes.length === limit) return going(beyond(index));
+    seen++;
+    if (indexes.length === limit || seen === candidates) return going(beyond(index));
   }
-  const last = rows.at(-1);
-  if (more && last !== undefined) return going(beyond(last.index));
   if (order === 'newest' ? low === 0 : high === Number.MAX_SAFE_INTEGER) return { indexes };
   return going(beyond(order === 'newest' ? low : high));
 }
