@@ -20,6 +20,7 @@ import type {
 } from '../domain/ids.ts';
 import type { OperationKind } from '../domain/operation.ts';
 import type { StopKind, StopScope } from '../domain/stop.ts';
+import { SINCE_2 } from './leaf-version.ts';
 import type { Loggable } from './loggable.ts';
 import type { PrunedBundles } from './pruned.ts';
 
@@ -55,34 +56,7 @@ export const RECORD_TYPES = [
   'stop.placed',
   'stop.lifted',
   'log.read',
-  // Since schema v2 (leaf-version.ts).
-  'key.created',
-  'key.compromised',
-  'rewrap.requested',
-  'collateral.imported',
-  'version.erased',
-  'version.destroyed',
-  'vault.recovered',
-  'alert.raised',
-  'alert.undelivered',
-  'release.noticed',
-  'decoy.touched',
-  'log.halted',
-  'log.conflict',
-  'log.lagging',
-  'log.heartbeat',
-  'clock.anomaly',
-  'hsm.event',
-  'expiry.near',
-  'person.erased',
-  'log.pruned',
-  'log.refusing',
-  'log.accepting',
-  'vault.stopped',
-  'metadata.read',
-  'admin.logout',
-  'version.started',
-  'object.uploaded',
+  ...SINCE_2.type,
 ] as const;
 export type RecordType = (typeof RECORD_TYPES)[number];
 

@@ -169,9 +169,19 @@ async function submit(one: Watched, head: PublishedHead, options: WitnessesOptio
   if (first.status !== 409) return judge(first, one, head);
   const size = sizeIn(first);
   if (size === undefined) return { state: 'failing', detail: '409 without a size' };
-  if (size > head.size) return { state: 'conflict', detail: `it has cosigned ${size} records, and this log has ${head.size}` };
+  if (size > head.size) return ahead(size, options);
   one.size = size;
-  return judge(await options.post(one.url, await requestFor(size, head, options)), one, head);
+  const second = await options.post(one.url, await requestFor(size, head, options));
+  // tlog-witness: of the very size that it cosigned, 409 says that the roots differ.
+  if (second.status === 409 && size === head.size) return { state: 'conflict', detail: `it has cosigned another root of ${size} records` };
+  return judge(second, one, head);
+}
+
+/** It cosigned more than we showed it. Unless another process of this vault has published as much meanwhile, it was no log of ours. */
+async function ahead(size: number, { unitOfWork, log }: WitnessesOptions): Promise<Said> {
+  const stored = (await unitOfWork.run((tx) => log.head(tx)))?.size ?? 0;
+  if (stored >= size) return { state: 'failing', detail: 'another process has shown it more' };
+  return { state: 'conflict', detail: `it has cosigned ${size} records, and this log has ${stored}` };
 }
 
 function judge({ status, body }: WitnessAnswer, one: Watched, head: PublishedHead): Said {

@@ -40,8 +40,9 @@ export async function addCheckpoint(body: Uint8Array, options: AnswerOptions): P
   if (request.oldSize > size) return plain(400, 'the old size is larger than the new one');
   const known = options.heads.head(origin);
   if (request.oldSize !== (known?.size ?? 0)) return conflict(known?.size ?? 0);
-  if (!continues(request, checkpoint, known && parseCheckpoint(parseNote(known.checkpoint).text)))
-    return plain(422, 'the checkpoint does not continue the one cosigned before');
+  const before = known && parseCheckpoint(parseNote(known.checkpoint).text);
+  if (before?.size === size && !equalBytes(before.root, checkpoint.root)) return plain(409, 'another root of this size was cosigned');
+  if (!continues(request, checkpoint, before)) return plain(422, 'the checkpoint does not continue the one cosigned before');
 
   const line = await cosign(note, options.identity.key, Math.floor(options.now().getTime() / 1000), options.identity.sign);
   // Kept before it is given: of two requests at once the slower one finds that the size has moved, and gets nothing.

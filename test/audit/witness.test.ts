@@ -122,11 +122,15 @@ describe('a witness', () => {
       [409, await add(url, 0, [], second)],
       [409, await add(url, 2, await proof(2), second)],
       [422, await add(url, 3, (await proof(3)).slice(1), second)],
-      [422, await add(url, 3, [], fork)],
+      [409, await add(url, 3, [], fork)], // of the very size that it cosigned
       [422, await add(url, 3, await proof(3), forked)],
     ];
     expect(asked.map(([, { status }]) => status)).toEqual(asked.map(([status]) => status));
-    expect(asked.filter(([status]) => status === 409).map(([, { text: size }]) => size)).toEqual(['3\n', '3\n']);
+    expect(asked.filter(([status]) => status === 409).map(([, { text: size }]) => size)).toEqual([
+      '3\n',
+      '3\n',
+      'another root of this size was cosigned\n',
+    ]);
     expect((await add(url, 3, await proof(3), second)).status).toBe(200);
     expect((await fetch(`${url}/add-checkpoint`)).status).toBe(405);
     expect((await fetch(`${url}/${'0'.repeat(64)}/checkpoint`)).status).toBe(404);
@@ -259,7 +263,10 @@ describe('a log with witnesses', () => {
     const fork = await watching(key, 1, one);
     await fork.grow(9);
     await fork.witnesses.round();
-    for (const { events, memory } of [older, fork]) {
+    const same = await watching(key, 1, one);
+    await same.grow(5);
+    await same.witnesses.round();
+    for (const { events, memory } of [older, fork, same]) {
       expect(events).toMatchObject([{ state: 'conflict', severity: 'critical' }]);
       expect(memory.state.witnessed).toBeUndefined();
     }
@@ -294,6 +301,35 @@ describe('a log with witnesses', () => {
     await witnesses.round();
     expect(memory.state.witnessed?.size).toBe(4);
     expect(events.filter((event) => event.witness === bad.key.name)).toHaveLength(1); // said once, not each second
+  });
+
+  test('a witness that answers 409 for the very size that it names has cosigned another root', async () => {
+    const liar = await scripted(() => ({ status: 409, type: 'text/x.tlog.size', body: '3\n' }));
+    const { witnesses, grow, events } = await watching(createLogKey(), 1, liar);
+    await grow(3);
+    await witnesses.round();
+    expect(events).toMatchObject([{ state: 'conflict', severity: 'critical', detail: 'it has cosigned another root of 3 records' }]);
+  });
+
+  test('a witness that another process of the vault showed more in the meantime is no conflict', async () => {
+    const one = await witness();
+    const { memory, grow } = await watching(createLogKey(), 1);
+    await grow(3);
+    const events: WitnessEvent[] = [];
+    const witnesses = createWitnesses({
+      ...memory,
+      quorum: 1,
+      witnesses: [{ url: one.url, key: parseWitnessVkey(one.vkey) }],
+      post: async () => {
+        await grow(2);
+        return { status: 409, type: 'text/x.tlog.size', body: utf8('5\n') };
+      },
+      monotonicMs: () => performance.now(),
+      onEvent: (event) => events.push(event),
+    });
+    witnesses.published(3 as TreeSize);
+    await witnesses.round();
+    expect(events).toMatchObject([{ state: 'failing', detail: 'another process has shown it more' }]);
   });
 
   test('a witness that hangs is asked no second time meanwhile, and holds up neither the log nor the others', async () => {
