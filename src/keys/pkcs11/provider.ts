@@ -13,6 +13,7 @@ import type { Operation, Results } from './operation.ts';
 import { checkPinSource } from './pin-source.ts';
 import { vaultErrorOf } from './result-codes.ts';
 import { linkConfigOf, type Pkcs11Settings } from './settings.ts';
+import { keyName } from './templates.ts';
 
 /** Facts about the request, or about our own queue; a lost token cannot cause them, so they need no probe. */
 const CERTAIN: ReadonlySet<ErrorCode> = new Set([
@@ -38,11 +39,12 @@ export function createPkcs11KeyProvider(settings: Pkcs11Settings, options: Pkcs1
   const limits = { ...config.limits, onStuck };
   const link = createLink(loadModule(config.module), { ...config, limits }, options.clock ?? systemClock, onEvent);
   const operate = operateOn(link);
+  const inTurn = turns();
 
   return {
     async generate(ref, purpose) {
       checkRef(ref);
-      return operate({ verb: 'generate', ref, purpose });
+      return inTurn(keyName(ref), () => operate({ verb: 'generate', ref, purpose }));
     },
     async describe(ref) {
       checkRef(ref);
@@ -110,6 +112,23 @@ function operateOn(link: Link) {
       if (CERTAIN.has(error.code)) throw error;
       throw (await link.check(connection)) ?? error;
     }
+  };
+}
+
+/**
+ * Two threads that make one ref at once would each find the other's key beside their own, and each take its own away again: none would be
+ * left. Makers of one ref wait for each other here. Another process stays a stranger: then both refuse, and asking again is safe.
+ */
+function turns() {
+  const last = new Map<string, Promise<unknown>>();
+  return <T>(name: string, act: () => Promise<T>): Promise<T> => {
+    const mine = (last.get(name) ?? Promise.resolve()).then(act, act);
+    const leave = () => {
+      if (last.get(name) === mine) last.delete(name);
+    };
+    last.set(name, mine);
+    void mine.then(leave, leave);
+    return mine;
   };
 }
 
