@@ -65,14 +65,19 @@ export function registerLogExport(log: Command): void {
     .action((file: string, options: CopyOptions) => verifyFile(file, options));
 }
 
-/** The checkpoint is written last: tiles never change, so a copy that has one is whole at that size. */
-async function exportTo(kit: Kit, folder: string, options: ExportOptions): Promise<void> {
+/**
+ * At one checkpoint, asked for once: what the log gains meanwhile is in no part of the copy. It is written last: tiles never change, so a copy that
+ * has one is whole at that size.
+ */
+export async function exportTo(kit: Kit, folder: string, options: ExportOptions): Promise<void> {
   const { namespace, format = namespace === undefined ? undefined : 'jsonl' } = options;
-  const source = await logThrough(kit, logPath(options), options.witnessed === true ? 'checkpoint/witnessed' : 'checkpoint');
+  const growing = await logThrough(kit, logPath(options), options.witnessed === true ? 'checkpoint/witnessed' : 'checkpoint');
+  const checkpoint = await growing.checkpoint();
+  const source: LogSource = { ...growing, checkpoint: async () => checkpoint };
+  const { origin, size: end } = parseCheckpoint(parseNote(checkpoint).text);
   const copied = await intoFolder(folder, async (writer) => {
     const whole = namespace === undefined;
-    const records = whole ? 0 : await writeOwn(kit, writer, { ...options, format: format ?? 'jsonl' }, await originOf(source));
-    const origin = whole && format !== undefined ? await originOf(source) : '';
+    const records = whole ? 0 : await writeOwn(kit, writer, { ...options, format: format ?? 'jsonl', origin, end });
     const write = async (path: string, bytes: Uint8Array) => {
       await writer.write(path, bytes);
       if (format !== undefined && path.startsWith('tile/entries/'))
@@ -85,10 +90,6 @@ async function exportTo(kit: Kit, folder: string, options: ExportOptions): Promi
   print(options, copied, [`${copied.size} records in ${copied.tiles} files at ${folder}${lines}.`]);
 }
 
-async function originOf(source: LogSource): Promise<string> {
-  return parseCheckpoint(parseNote(await source.checkpoint()).text).origin;
-}
-
 function linesOf(path: string, bundle: Uint8Array, format: LogFormatName, origin: string): string {
   const { index, width } = parseTilePath(path);
   const { entries, wellFormed } = decodeEntries(bundle, width);
@@ -98,17 +99,20 @@ function linesOf(path: string, bundle: Uint8Array, format: LogFormatName, origin
 
 const page = z.object({ records: z.array(z.object({ index: z.int(), leaf: z.string() })), next: z.int().optional() });
 
-async function writeOwn(
-  kit: Kit,
-  writer: FolderWriter,
-  options: LogOptions & { readonly format: LogFormatName },
-  origin: string,
-): Promise<number> {
-  const { format } = options;
+interface OwnOptions extends LogOptions {
+  readonly format: LogFormatName;
+  readonly origin: string;
+  /** Records from here on are not under the checkpoint of the copy. */
+  readonly end: number;
+}
+
+async function writeOwn(kit: Kit, writer: FolderWriter, options: OwnOptions): Promise<number> {
+  const { format, origin, end } = options;
   let records = 0;
-  for (let at: number | undefined = 0; at !== undefined; ) {
+  for (let at: number | undefined = 0; at !== undefined && at < end; ) {
     const found: z.output<typeof page> = page.parse(await kit.call('GET', `${logPath(options)}/records?order=oldest&at=${at}`));
-    const lines = found.records.map(({ index, leaf }) => `${LOG_FORMATS[format].write(copyOf(origin, index, utf8(leaf)))}\n`);
+    const covered = found.records.filter(({ index }) => index < end);
+    const lines = covered.map(({ index, leaf }) => `${LOG_FORMATS[format].write(copyOf(origin, index, utf8(leaf)))}\n`);
     await writer.append(RECORD_FILES[format], lines.join(''));
     records += lines.length;
     at = found.next;

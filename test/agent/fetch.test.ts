@@ -15,7 +15,7 @@ import { lastingRelease } from '../../src/agent/lasting-release.ts';
 import { createRetries } from '../../src/agent/retry.ts';
 import { codeOf, VaultError } from '../../src/domain/errors.ts';
 import { type IssuedCertificate, issueSelfSigned } from '../../src/identity/certificates.ts';
-import { filesBelow } from '../e2e/real-vault.ts';
+import { filesBelow, until } from '../e2e/real-vault.ts';
 
 const MIB = 1024 * 1024;
 const ID = '01890000-0000-7000-8000-000000000000';
@@ -109,6 +109,7 @@ describe('an honest vault', () => {
     let [open, most] = [0, 0];
     answer = async (request, response) => {
       most = Math.max(most, ++open);
+      await until(() => most >= 3); // held until all are open at once
       await sleep(100);
       open--;
       serving(bytes)(request, response);
@@ -206,11 +207,11 @@ describe('a lying answer leaves nothing under a name', () => {
     answer = (request, response) => {
       const [start] = rangeOf(request);
       response.on('close', () => closed.push(response.writableEnded ? 'ended' : 'broken off'));
-      if (start === 0) setTimeout(() => response.writeHead(403).end('{"code":"release_cut"}'), 200);
+      if (start === 0) void until(() => seen.length === 2).then(() => response.writeHead(403).end('{"code":"release_cut"}'));
       else response.writeHead(206).write(Buffer.alloc(1000)); // and never the rest
     };
     expect(await failure(receive(granted({ 'model.bin': bytes })))).toBe('release_cut');
-    await sleep(100);
+    await until(() => closed.length === 2);
     expect(closed.sort()).toEqual(['broken off', 'ended']);
   });
 });
@@ -298,10 +299,10 @@ describe('the connection', () => {
       }
     })();
     expect(await failure(https.send({ method: 'PUT', path: '/', body: endless }))).toBe('session_expired');
-    await sleep(300);
+    expect(await until(() => ended)).toBe(true);
     const before = sent;
     await sleep(300);
-    expect([ended, sent]).toEqual([true, before]);
+    expect(sent).toBe(before);
   });
 
   test('an upload whose source fails is an error of the source, and not a whole', async () => {

@@ -165,11 +165,9 @@ describe('a connection that breaks', () => {
 
   test('by us, is `interrupted`, with what came kept', async () => {
     const abort = new AbortController();
-    vault.answer = (request, response) => {
-      breakingAfter(bytes, MIB)(request, response);
-      setTimeout(() => abort.abort(new VaultError('interrupted')), 50);
-    };
-    expect(await failure(fetched(release, { streams: 1, retries: patient(), signal: abort.signal }))).toBe('interrupted');
+    vault.answer = breakingAfter(bytes, MIB);
+    const onBytes = () => abort.abort(new VaultError('interrupted'));
+    expect(await failure(fetched(release, { streams: 1, retries: patient(), signal: abort.signal, onBytes }))).toBe('interrupted');
     vault.asked.length = 0;
     vault.answer = serving(bytes);
     await fetched();
@@ -190,7 +188,7 @@ describe('streams', () => {
     let [open, most] = [0, 0];
     vault.answer = async (request, response) => {
       most = Math.max(most, ++open);
-      await until(() => most >= 5, 5_000); // held until as many are open as may be
+      await until(() => most >= 5); // held until as many are open as may be
       await sleep(50);
       open--;
       serving(files[request.url?.split('/').at(-1) ?? ''] ?? Buffer.alloc(0))(request, response);
@@ -288,16 +286,18 @@ describe('the target folder', () => {
   });
 
   test('two fetches at once: the second is refused; a lock whose process died is no lock', async () => {
+    const secondDone = Promise.withResolvers<void>();
     vault.answer = async (request, response) => {
-      await sleep(300);
+      await secondDone.promise;
       serving(bytes)(request, response);
     };
     const first = fetched();
-    await sleep(100);
+    await until(() => vault.asked.length > 0);
     expect(JSON.stringify(readFileSync(at('.wv-part/lock'), 'utf8'))).toContain(hostname());
     // The lock names this very process; another one that lives stands in for it.
     writeFileSync(at('.wv-part/lock'), `${process.ppid} ${hostname()}\n`);
     expect(await failure(fetched())).toBe('usage');
+    secondDone.resolve();
     await first;
     mkdirSync(at('.wv-part'), { recursive: true });
     writeFileSync(at('.wv-part/lock'), `4194304 ${hostname()}\n`); // beyond the largest pid there can be

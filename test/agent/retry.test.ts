@@ -57,8 +57,9 @@ describe('retrying', () => {
   test('stops waiting at once when told to', async () => {
     const abort = new AbortController();
     const retries = createRetries({
-      firstMs: 60_000,
-      mostMs: 60_000,
+      firstMs: 2_000_000_000, // of which it waits a random part
+      mostMs: 2_000_000_000,
+      giveUpSeconds: 4_000_000,
       onWait: () => setTimeout(() => abort.abort(new VaultError('interrupted')), 20),
     });
     expect(await failure(retrying(failing('vault_unreachable'), retries, abort.signal))).toBe('interrupted');

@@ -63,5 +63,5 @@ describe('from a program', () => {
       await expect(failed).rejects.toEqual(usage);
       await expect(failed).rejects.not.toThrow(secret);
     }
-  }, 60_000);
+  });
 });

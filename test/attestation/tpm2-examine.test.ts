@@ -383,31 +383,27 @@ describe('whatever the bytes', () => {
 
   describeShared('real quotes', () => {
     const genuine = sharedEntries('tpm2-quote').filter(({ expected }) => expected.valid);
-    test.each(genuine.map((entry) => [entry.id, entry] as const))(
-      '%s: every byte damaged, never authentic',
-      async (_, entry) => {
-        const given = with_(inputsOf(entry), { eventlog: undefined }); // replaying it two thousand times finds nothing here
-        const memo = new TwinsMemo();
-        const reports = {
-          snp: (one: ExaminationInputs) => examineSnpReport(one, memo),
-          tdx: (one: ExaminationInputs) => examineTdxQuote(one, memo),
+    test.each(genuine.map((entry) => [entry.id, entry] as const))('%s: every byte damaged, never authentic', async (_, entry) => {
+      const given = with_(inputsOf(entry), { eventlog: undefined }); // replaying it two thousand times finds nothing here
+      const memo = new TwinsMemo();
+      const reports = {
+        snp: (one: ExaminationInputs) => examineSnpReport(one, memo),
+        tdx: (one: ExaminationInputs) => examineTdxQuote(one, memo),
+      };
+      const examine = createTpmQuoteExamination(reports);
+      const accepted: string[] = [];
+      await flipEachByte(given.evidence, 1, async (bytes, at) => {
+        if ((await examine({ ...given, evidence: bytes })).valid) accepted.push(`quote ${at}`);
+      });
+      for (const name of ['signature', 'ak_public_key', 'pcrs']) {
+        const whole = given.companions[name];
+        if (whole === undefined) continue;
+        const visit = async (bytes: Uint8Array, at: number) => {
+          if ((await examine(with_(given, { [name]: bytes }))).valid) accepted.push(`${name} ${at}`);
         };
-        const examine = createTpmQuoteExamination(reports);
-        const accepted: string[] = [];
-        await flipEachByte(given.evidence, 1, async (bytes, at) => {
-          if ((await examine({ ...given, evidence: bytes })).valid) accepted.push(`quote ${at}`);
-        });
-        for (const name of ['signature', 'ak_public_key', 'pcrs']) {
-          const whole = given.companions[name];
-          if (whole === undefined) continue;
-          const visit = async (bytes: Uint8Array, at: number) => {
-            if ((await examine(with_(given, { [name]: bytes }))).valid) accepted.push(`${name} ${at}`);
-          };
-          await flipEachByte(whole, 1, visit, name === 'pcrs' ? 3 : 1); // hex digits in JSON
-        }
-        expect(accepted).toEqual([]);
-      },
-      180_000,
-    );
+        await flipEachByte(whole, 1, visit, name === 'pcrs' ? 3 : 1); // hex digits in JSON
+      }
+      expect(accepted).toEqual([]);
+    });
   });
 });

@@ -36,7 +36,7 @@ beforeAll(async () => {
   root = await issue({ name: 'cloud root' });
   intermediate = await issue({ name: 'cloud tpm ca', issuer: root, extensions: [ca(0)] });
   lookalike = await issue({ name: 'cloud root' });
-}, 60_000);
+});
 
 const anchorOf = (issued: Issued, keys: 'attestation-keys' | 'endorsement-keys' = 'attestation-keys'): TrustAnchor => ({
   kind: 'tpm2',

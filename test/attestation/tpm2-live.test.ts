@@ -34,7 +34,7 @@ if (missing.length > 0) {
   beforeAll(async () => {
     tpm = await startSwtpm();
     home = await mkdtemp(join(tmpdir(), 'wv-attester-'));
-  }, 60_000);
+  });
   afterAll(async () => {
     await tpm?.stop();
     if (home !== undefined) await rm(home, { recursive: true, force: true });
@@ -53,7 +53,7 @@ if (missing.length > 0) {
       const claims = await verify(await machine.attest(binding), activation.akName);
       if (isRefusal(claims)) throw new Error(claims.detail);
       expect(claims.pcrs).toEqual(await machine.readPcrs());
-    }, 60_000);
+    });
 
     test('keeps its key over a restart of the process and of the TPM', async () => {
       const before = await attester(algorithm, algorithm).attest(binding);
@@ -61,7 +61,7 @@ if (missing.length > 0) {
       const after = attester(algorithm, algorithm);
       await after.prepare();
       expect((await after.attest(binding)).akPublic).toBe(before.akPublic);
-    }, 60_000);
+    });
   });
 
   test('a boot log goes along and is compared with what the TPM holds', async () => {
@@ -84,7 +84,7 @@ if (missing.length > 0) {
     expect(await verify(await machine.attest(binding), activation.akName)).toMatchObject({ code: 'evidence_signature_invalid' });
     await writeFile(file, new Uint8Array(131_073));
     await expect(machine.attest(binding)).rejects.toThrow('longer than');
-  }, 60_000);
+  });
 
   test('a key that its cloud put there and certified quotes without being activated', async () => {
     const [handle, index] = ['0x81000003', '0x1c101d0'];
@@ -118,7 +118,7 @@ if (missing.length > 0) {
     const context = { ...workloadContext({ ...wanted, now: new Date() }), binding };
     const claims = await createTpm2Verifier(createSnpReportCheck()).verify(await machine.attest(binding), context);
     expect(claims).toMatchObject({ attester: { name: 'guest-1' }, facts: { akTrust: 'certificate' } });
-  }, 60_000);
+  });
 
   test('an ECC P-384 endorsement key (SHA-384, AES-256) opens the credentials made for it', async () => {
     const file = (name: string) => join(home, name);
@@ -139,7 +139,7 @@ if (missing.length > 0) {
     await tpm.tool('tpm2_activatecredential', '-Q', '-c', file('p.ctx'), '-C', '0x81010016', '-i', file('cred'), '-o', file('opened'));
     await tpm.tool('tpm2_flushcontext', '-t');
     expect(toHex(await readFile(file('opened')))).toBe(activation.secret.expose(toHex));
-  }, 60_000);
+  });
 
   describe('a machine that is not the one', () => {
     test('cannot open a credential made for another TPM, nor for another key of its own', async () => {
@@ -162,7 +162,7 @@ if (missing.length > 0) {
       } finally {
         await elsewhere.stop();
       }
-    }, 120_000);
+    });
 
     test('cannot pass off an endorsement of one TPM with a key of another as a pair that activates', async () => {
       const { request } = await enrol(attester('ecc'), tpm);
@@ -171,7 +171,7 @@ if (missing.length > 0) {
       const mixed = beginActivation({ ...request, akPublic }, { anchors: [await anchorOf(tpm)], now: new Date() });
       if (isRefusal(mixed)) throw new Error(mixed.detail);
       await expect(attester('ecc').activate(mixed.credential)).rejects.toThrow('tpm2_activatecredential failed');
-    }, 60_000);
+    });
   });
 
   describe('the attester', () => {
@@ -188,7 +188,7 @@ if (missing.length > 0) {
       const machine = attester('ecc');
       const bodies = await Promise.all([1, 2, 3, 4].map((i) => machine.attest(Uint8Array.of(i))));
       expect(new Set(bodies.map(({ quote }) => quote)).size).toBe(4);
-    }, 60_000);
+    });
 
     test('leaves no work files and keeps its folder to itself', async () => {
       expect(await readdir(join(home, 'ecc'))).toEqual(['ak']);
@@ -208,7 +208,7 @@ if (missing.length > 0) {
       await expect(away.prepare()).rejects.toThrow('tpm2_flushcontext failed');
       const banks = createTpm2Attester({ tcti: tpm.tcti, stateFolder: join(home, 'ecc'), pcrs: { sha384: [0] }, akAlgorithm: 'ecc' });
       await expect(banks.attest(binding)).rejects.toThrow(/sha384/);
-    }, 60_000);
+    });
   });
 }
 

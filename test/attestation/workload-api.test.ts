@@ -42,7 +42,7 @@ if (!existsSync(AGENT)) {
       const { authority, jwk } = JSON.parse(line) as { authority: string; jwk: PublicJwk };
       const bundle = { x509Authorities: [authority], jwtAuthorities: { keys: [jwk] }, audience: 'vault' };
       anchor = { kind: 'spiffe', name: 'prod', trustDomain: 'prod.example', ...bundle };
-    }, 20_000);
+    });
     afterAll(() => {
       agent?.stdin?.end();
     });

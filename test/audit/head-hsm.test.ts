@@ -27,7 +27,7 @@ const clients: KeyProvider[] = [];
 const folder = mkdtempSync(join(tmpdir(), 'wv-head-hsm-'));
 beforeAll(async () => {
   keeper = await startTestKeeper();
-}, 60_000);
+});
 afterAll(async () => {
   for (const client of clients) await client.close();
   await keeper?.stop();
@@ -224,7 +224,7 @@ test('a keeper that serves forgets nothing: only a ceremony begins anew', async 
   } finally {
     await serving.stop();
   }
-}, 60_000);
+});
 
 test('a provider that keeps no data says so by its keeper, and the log then knows of no checkpoint there', async () => {
   const socket = join(folder, 'none', 'socket');

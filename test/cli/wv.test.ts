@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { createLogKey, publishedFiles } from '../audit/small-log.ts';
 import { filesBelow, wv } from '../e2e/real-vault.ts';
 
@@ -25,8 +25,6 @@ async function each<T>(rows: readonly T[], work: (row: T) => Promise<void>): Pro
   };
   await Promise.all([worker(), worker()]);
 }
-
-jest.setTimeout(120_000); // each process is quick on an idle machine, and there are many
 
 describe('help', () => {
   test('lists every command, on standard output, with exit 0', async () => {

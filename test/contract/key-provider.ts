@@ -53,7 +53,7 @@ export function keyProviderContract(name: string, make: () => Promise<MadeKeyPro
       provider = made.provider;
       await provider.generate(kek, 'kek');
       await provider.generate(ref('contract-kek', 2), 'kek');
-    }, 120_000);
+    });
     afterAll(async () => {
       await provider?.close();
       await made?.cleanUp?.();

@@ -17,12 +17,12 @@ import {
   statSync,
   writeFileSync,
 } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { KEEPER_UID, prepareImage, SOCKET_GID, VAULT_UID } from '../../deploy/container/prepare-image.ts';
 import { LARGE, MODEL, type RealVault, startRealVault, until, wv } from '../e2e/real-vault.ts';
+import { freePort } from '../harness/free-port.ts';
 import { layImage } from './image.ts';
 import { canChangeUser, type Ended, type Running, runAs, startAs, type User } from './users.ts';
 
@@ -93,15 +93,6 @@ async function access(user: User, path: string): Promise<string> {
   return (await runAs(user, node('vault'), '-e', script, path)).out.trim();
 }
 
-function freePort(): Promise<number> {
-  return new Promise((done) => {
-    const server = createServer().listen(0, '127.0.0.1', () => {
-      const address = server.address();
-      server.close(() => done(typeof address === 'object' && address !== null ? address.port : 0));
-    });
-  });
-}
-
 const withUsers = canChangeUser ? describe : describe.skip;
 
 withUsers('vault and keeper as two users (needs root and setpriv)', () => {
@@ -112,11 +103,11 @@ withUsers('vault and keeper as two users (needs root and setpriv)', () => {
       layImage(target, image(target));
       prepareImage(target, image(target));
     }
-  }, 120_000);
+  });
   afterAll(async () => {
     for (const one of running) if (one.process.exitCode === null && one.process.signalCode === null) await end(one, 'SIGKILL');
     rmSync(root, { recursive: true, force: true });
-  }, 60_000);
+  });
 
   describe('the first start', () => {
     test('the keeper makes token, keys and administrators; the vault takes its part over; no owner is changed', async () => {
@@ -134,7 +125,7 @@ withUsers('vault and keeper as two users (needs root and setpriv)', () => {
       expect([settled.exit, settled.err]).toEqual([0, '']);
       expect(readdirSync(handover)).toEqual([]);
       expect((await asVault(...settle)).err).toContain('there is a vault in');
-    }, 60_000);
+    });
 
     test('each has its own files, for itself alone, and the vault knows of no token', () => {
       const below = (folder: string) => (readdirSync(folder, { recursive: true }) as string[]).map((name) => join(folder, name));
@@ -159,7 +150,7 @@ withUsers('vault and keeper as two users (needs root and setpriv)', () => {
       }
       for (const path of [socketFolder, handover, keys, vaultFolder])
         expect([path, await access(STRANGER, path)]).toEqual([path, 'EACCES']);
-    }, 60_000);
+    });
   });
 
   describe('serving', () => {
@@ -169,7 +160,7 @@ withUsers('vault and keeper as two users (needs root and setpriv)', () => {
     test('without a keeper the vault does not start, and says that it may later', async () => {
       expect(code(await asVault(...wvOf('vault'), 'serve', '--folder', vaultFolder))).toBe('4 keeper_unavailable');
       expect(code(await keeperReady())).toBe('4 keeper_unavailable');
-    }, 60_000);
+    });
 
     test('with one it does; the socket is for the group, its folder the keeper’s', async () => {
       keeper = await startKeeper();
@@ -180,7 +171,7 @@ withUsers('vault and keeper as two users (needs root and setpriv)', () => {
       expect([folder.mode & 0o777, folder.uid, folder.gid]).toEqual([0o750, KEEPER_UID, SOCKET_GID]);
       vault = await startVault();
       expect((await ready()).exit).toBe(0);
-    }, 60_000);
+    });
 
     test('the vault process has no child, no PKCS#11 library, no capability, and nothing of the keeper open', () => {
       expect(childrenOf(vault.pid)).toEqual([]);
@@ -202,18 +193,18 @@ withUsers('vault and keeper as two users (needs root and setpriv)', () => {
         "require('node:net').connect(process.argv[1]).on('connect', () => { console.log('in'); process.exit() }).on('error', (e) => console.log(e.code))";
       expect((await runAs(STRANGER, node('vault'), '-e', script, socket)).out.trim()).toBe('EACCES');
       expect((await runAs(VAULT, node('vault'), '-e', script, socket)).out.trim()).toBe('in');
-    }, 60_000);
+    });
 
     test('the keeper killed and started again: the vault says so meanwhile and goes on by itself', async () => {
       const holder = childrenOf(keeper.pid)[0] ?? 0;
       process.kill(holder, 'SIGKILL'); // the watcher starts another
-      expect(await until(async () => (await keeperReady()).exit === 0 && childrenOf(keeper.pid)[0] !== holder, 20_000)).toBe(true);
+      expect(await until(async () => (await keeperReady()).exit === 0 && childrenOf(keeper.pid)[0] !== holder)).toBe(true);
       await end(keeper, 'SIGKILL');
-      expect(await until(async () => (await ready()).exit === 4, 20_000)).toBe(true);
+      expect(await until(async () => (await ready()).exit === 4)).toBe(true);
       keeper = await startKeeper();
-      expect(await until(async () => (await ready()).exit === 0, 20_000)).toBe(true);
+      expect(await until(async () => (await ready()).exit === 0)).toBe(true);
       expect(vault.process.exitCode).toBeNull();
-    }, 90_000);
+    });
 
     test('the doctor, as the vault’s user, finds the keys apart and nothing critical', async () => {
       const { exit, out } = await asVault(...wvOf('vault'), 'doctor', '--config', config, '--json');
@@ -223,13 +214,13 @@ withUsers('vault and keeper as two users (needs root and setpriv)', () => {
       const of = (id: string) => findings.filter((one) => one.id === id).map(({ severity }) => severity);
       expect([of('keys_apart'), of('keeper'), of('run_as_root'), of('file_modes')]).toEqual([['ok'], ['ok'], ['ok'], ['ok']]);
       expect(of('software_keys')).toEqual(['unknown']);
-    }, 60_000);
+    });
 
     test('both end on SIGTERM, and the socket is gone', async () => {
       expect(await end(vault)).toBe(0);
       expect(await end(keeper)).toBe(0);
       expect(existsSync(socket)).toBe(false);
-    }, 60_000);
+    });
   });
 
   describe('a keeper that must not start, or must not try again', () => {
@@ -252,13 +243,13 @@ withUsers('vault and keeper as two users (needs root and setpriv)', () => {
       expect(code(await keeperReady())).toBe('3 pin_incorrect');
       expect(code(await asVault(...wvOf('vault'), 'serve', '--folder', vaultFolder))).toBe('3 pin_incorrect');
       process.kill(childrenOf(keeper.pid)[0] ?? 0, 'SIGKILL');
-      expect(await until(() => keeper.log.some((line) => line.includes('exited')), 5_000)).toBe(true);
+      expect(await until(() => keeper.log.some((line) => line.includes('exited')))).toBe(true);
       await new Promise((done) => setTimeout(done, 1_500));
       expect([keeper.process.exitCode, childrenOf(keeper.pid)]).toEqual([null, []]);
       expect(keeper.log.filter((line) => line.includes('attempt'))).toHaveLength(1);
       expect(keeper.log.join('\n')).not.toContain('not-the-pin');
       expect(await end(keeper)).toBe(0);
-    }, 60_000);
+    });
 
     test('its file is its own, and complete', async () => {
       expect(await refused(file({}, 0o660))).toBe('3 configuration_invalid');
@@ -266,7 +257,7 @@ withUsers('vault and keeper as two users (needs root and setpriv)', () => {
       expect(await refused(file({ ceremony: true }))).toBe('3 configuration_invalid');
       expect(await refused(file({ softhsmConf: 'relative' }))).toBe('3 configuration_invalid');
       expect(await refused(join(keys, 'absent.json'))).toBe('2 usage');
-    }, 60_000);
+    });
 
     test('the socket goes to one group it is a member of, in a folder closed to all others', async () => {
       expect(await refused(file({ socketGroup: 0 }))).toBe('3 configuration_invalid');
@@ -276,7 +267,7 @@ withUsers('vault and keeper as two users (needs root and setpriv)', () => {
       chmodSync(socketFolder, 0o770);
       expect(await refused(keeperFile)).toBe('3 configuration_invalid');
       chmodSync(socketFolder, 0o750);
-    }, 60_000);
+    });
   });
 
   describe('a vault that was made with a child keeper moves to two users', () => {
@@ -287,8 +278,8 @@ withUsers('vault and keeper as two users (needs root and setpriv)', () => {
       machine = await real.enrolled('gpu-node-1');
       await real.promote();
       expect(await real.server.stop()).toBe(0);
-    }, 120_000);
-    afterAll(async () => real?.stop(), 60_000);
+    });
+    afterAll(async () => real?.stop());
 
     test('and releases the same weights, also after its keeper was killed', async () => {
       const [moved, token] = [at('moved'), at('moved-token')];
@@ -331,7 +322,7 @@ withUsers('vault and keeper as two users (needs root and setpriv)', () => {
       for (const plane of planes) expect(JSON.parse(await plane.firstLine)).toMatchObject({ serving: true });
       for (const plane of planes) expect(await end(plane)).toBe(0);
       expect(await end(keeper)).toBe(0);
-    }, 120_000);
+    });
 
     function giveAll(folder: string, uid: number): void {
       for (const one of ['.', ...(readdirSync(folder, { recursive: true }) as string[])]) chownSync(join(folder, one), uid, uid);

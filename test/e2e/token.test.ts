@@ -26,11 +26,11 @@ beforeAll(async () => {
   [vault, issuer] = await Promise.all([startRealVault(), startIssuer()]);
   await vault.promote();
   machine = vault.at('token-machine');
-}, 240_000);
+});
 afterAll(async () => {
   issuer?.close();
   await vault?.stop();
-}, 60_000);
+});
 
 /** alice with `wv`, and another person. */
 async function trust(over: object): Promise<void> {
@@ -56,7 +56,7 @@ test('an issuer nobody trusts cannot have anyone enrolled', async () => {
   const args = ['enrol', 'token', '--kit', vault.kit('alice'), '--name', 'web', '--issuer', issuer.url, '--subject', SUBJECT];
   const { exit, err } = await wv(...args);
   expect([exit, err]).toEqual([3, expect.stringContaining('endorsement_untrusted')]);
-}, 60_000);
+});
 
 test('a requester is enrolled, attests, and is told that its token is not enough for this class', async () => {
   await trust({});
@@ -76,7 +76,7 @@ test('a requester is enrolled, attests, and is told that its token is not enough
   const { exit, err } = await wv(...fetchArgs('too-little'));
   expect([exit, err]).toEqual([3, expect.stringContaining('class_demands_unmet')]);
   expect(issuer.reads).toBeGreaterThan(0);
-}, 240_000);
+});
 
 test('once two people have said that the issuer vouches for hardware, it receives every byte', async () => {
   await trust({ hardware: true });
@@ -87,7 +87,7 @@ test('once two people have said that the issuer vouches for hardware, it receive
     const { releaseId } = await newRelease(one, vault.versionId);
     expect((await one.client.object(releaseId, LARGE, { start: 0, end: 1 })).resume().statusCode).toBe(206);
   });
-}, 240_000);
+});
 
 test('evidence made for another challenge is refused over the wire too', async () => {
   await withRequester(machine, async ({ client, attester }) => {
@@ -98,4 +98,4 @@ test('evidence made for another challenge is refused over the wire too', async (
       'evidence_malformed',
     );
   });
-}, 60_000);
+});

@@ -58,7 +58,7 @@ input(type="imtcp" address="127.0.0.1" port="${port}" ruleset="sink")
 }
 
 async function listens(port: number, process: ChildProcess, said: () => string): Promise<void> {
-  for (let tries = 0; tries < 200; tries++) {
+  for (let tries = 0; tries < 1_200; tries++) {
     if (process.exitCode !== null) throw new Error(`rsyslogd ended: ${said()}`);
     const open = await new Promise<boolean>((resolve) => {
       const socket = connect(port, '127.0.0.1', () => resolve(true)).on('error', () => resolve(false));

@@ -4,11 +4,11 @@ import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { randomInt } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
+import { isFree } from './free-port.ts';
 
 export interface Swtpm {
   /** For TPM2TOOLS_TCTI and `--tcti`. Read it anew after `reboot`: a port taken meanwhile is replaced. */
@@ -204,12 +204,4 @@ async function freePortPair(): Promise<number> {
     if ((await isFree(port)) && (await isFree(port + 1))) return port;
   }
   throw new Error('no two neighbouring loopback ports are free');
-}
-
-function isFree(port: number): Promise<boolean> {
-  return new Promise((answer) => {
-    const server = createServer();
-    server.once('error', () => answer(false));
-    server.listen({ host: '127.0.0.1', port, exclusive: true }, () => server.close(() => answer(true)));
-  });
 }

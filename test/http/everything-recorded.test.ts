@@ -156,7 +156,7 @@ beforeAll(async () => {
   there['tile'] = String(tile['path']).slice('tile/'.length);
   for (const operation of ['changeAdministrator', 'removeAdministrator', 'resetAuthenticator']) thereFor[operation] = { name: 'carol' };
   for (const operation of ['putObject', 'readUploaded', 'finishVersion']) thereFor[operation] = { version: begun };
-}, 120_000);
+});
 afterAll(() => served.stop());
 
 async function startedVersion() {
@@ -247,7 +247,7 @@ test('every route that somebody who may asks leaves the record of its type, and 
       expect(fresh.filter(({ type: other }) => other.startsWith('release.'))).toEqual([]);
   }
   expect(missing).toEqual([]);
-}, 60_000);
+});
 
 /** Where the record of a command comes from: routes it calls, or a record that it writes itself; or why there is none. */
 const HERE = { none: 'it works on files of whoever runs it' };

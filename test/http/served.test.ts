@@ -36,7 +36,7 @@ beforeAll(async () => {
   expect(answer.status).toBe(201);
   releaseId = String(answer.json['id']);
   dripped = drip();
-}, 120_000);
+});
 afterAll(() => served?.stop());
 
 /** A body that comes a byte at a time, to a route that is not there. Takes ten seconds, so it begins first and is looked at last. */
@@ -397,7 +397,7 @@ test('the rest of a refused body is not waited for', async () => {
   const { heard, milliseconds } = await dripped;
   expect(heard).toContain('"route_unknown"');
   expect(milliseconds).toBeLessThan(15_000);
-}, 25_000);
+});
 
 test('nothing here was an unforeseen error', () => {
   expect(faults).toEqual([]);
@@ -444,5 +444,5 @@ describe('a draining node', () => {
     await stopping;
     await slow.ended;
     expect(slow.said().subarray(-LARGE.length).equals(LARGE)).toBe(true);
-  }, 30_000);
+  });
 });

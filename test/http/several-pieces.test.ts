@@ -13,7 +13,7 @@ import { ConfidentialServing, elsewhere, KUBERNETES, NS, PLAIN, type Shows } fro
 let serving: ConfidentialServing;
 beforeAll(async () => {
   serving = await ConfidentialServing.start();
-}, 120_000);
+});
 afterAll(() => serving?.served.stop());
 
 const tdxWithGpu: Shows = async (to) => {

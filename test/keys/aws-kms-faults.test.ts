@@ -76,7 +76,7 @@ const refuses = (work: Promise<unknown>, code: ErrorCode) => expect(work).reject
       expect(await opened(provider.unwrap(wrapped, aad))).toEqual(whole);
       kms.fail('Decrypt', { delayMs: 30_000 });
       await refuses(provider.unwrap(wrapped, aad), 'hsm_unavailable');
-    }, 15_000);
+    });
 
     test.each<[string, string, number, ErrorCode]>([
       ['access denied', 'AccessDeniedException', 400, 'kms_access_denied'],

@@ -75,7 +75,7 @@ export async function startTokenKeeper(token: TestToken, options: TestKeeperOpti
 }
 
 /** Tries until `work` fulfils; rejects with its last error after `ms`. */
-export async function eventually<T>(work: () => Promise<T>, ms = 8_000): Promise<T> {
+export async function eventually<T>(work: () => Promise<T>, ms = 60_000): Promise<T> {
   const end = performance.now() + ms;
   for (;;) {
     try {

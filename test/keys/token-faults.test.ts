@@ -28,7 +28,7 @@ beforeAll(async () => {
     await client.generate(kek, 'kek');
     wrapped = await client.wrap(kek, dek(), aad);
   });
-}, 60_000);
+});
 afterAll(() => hsm?.remove());
 
 /** A keeper on the one token, with its own socket. */
@@ -52,15 +52,15 @@ async function secondsFor(client: KeyProvider, unwraps: number): Promise<number>
   return (performance.now() - at) / 1000;
 }
 
-describe('a token that takes 5 ms for each call', () => {
-  const slow = { delayMs: 5 };
+describe('a token that takes 50 ms for each call', () => {
+  const slow = { delayMs: 50 };
   const patient = { deadlineMs: 20_000, client: { deadlineMs: 20_000 } };
 
   test('serves more the more sessions there are, each on its thread', async () => {
-    const one = await using(slow, { calls: 'threads', sessions: 1, ...patient }, ({ client }) => secondsFor(client, 80));
-    const four = await using(slow, { calls: 'threads', sessions: 4, ...patient }, ({ client }) => secondsFor(client, 80));
-    expect(one).toBeGreaterThan(0.8); // 80 times two calls
-    expect(one / four).toBeGreaterThan(1.8); // 4, on a machine with nothing else to do
+    const one = await using(slow, { calls: 'threads', sessions: 1, ...patient }, ({ client }) => secondsFor(client, 8));
+    expect(one).toBeGreaterThan(0.75); // 8 times two calls
+    const four = await using(slow, { calls: 'threads', sessions: 4, ...patient }, ({ client }) => secondsFor(client, 32));
+    expect(four).toBeLessThan(3.2); // 0.8, with nothing else to do; one session cannot do 64 calls sooner, on any machine
   });
 });
 
@@ -69,26 +69,26 @@ describe('a call that does not return', () => {
 
   test('on a thread: its caller hears of the deadline, the others go on, and at last another keeper takes its place', async () => {
     const when = hung('hang-1');
-    await using({ calls: { C_Decrypt: 'hang' }, when }, { calls: 'threads', sessions: 2, deadlineMs: 300 }, async (made) => {
+    await using({ calls: { C_Decrypt: 'hang' }, when }, { calls: 'threads', sessions: 2, deadlineMs: 1_000 }, async (made) => {
       const { client, keeper, events } = made;
-      await client.unwrap(wrapped, aad);
+      await eventually(() => client.unwrap(wrapped, aad));
       const pid = keeper.pid();
       writeFileSync(when, '');
       expect(await codeOfFailure(client.unwrap(wrapped, aad))).toBe('keeper_deadline');
-      expect(await client.random(8)).toHaveLength(8); // the other session
+      expect(await eventually(() => client.random(8))).toHaveLength(8); // the other session
       rmSync(when);
-      const secret = await eventually(() => client.unwrap(wrapped, aad), 15_000);
+      const secret = await eventually(() => client.unwrap(wrapped, aad));
       expect(secret.equals(dek())).toBe(true);
-      await eventually(async () => expect(keeper.pid()).not.toBe(pid), 15_000);
-      expect(events).toContainEqual(expect.objectContaining({ event: 'stuck' }));
+      await eventually(async () => expect(keeper.pid()).not.toBe(pid));
+      await eventually(async () => expect(events).toContainEqual(expect.objectContaining({ event: 'stuck' })));
     });
   });
 
   test('does not let the queue grow without end: one too many is refused, and all are answered', async () => {
     const when = hung('hang-2');
-    const options: TestKeeperOptions = { calls: 'threads', sessions: 1, queue: 3, deadlineMs: 400 };
+    const options: TestKeeperOptions = { calls: 'threads', sessions: 1, queue: 3, deadlineMs: 1_000 };
     await using({ calls: { C_Decrypt: 'hang' }, when }, options, async ({ client }) => {
-      await client.unwrap(wrapped, aad);
+      await eventually(() => client.unwrap(wrapped, aad));
       writeFileSync(when, '');
       const answers = await Promise.all(Array.from({ length: 8 }, () => codeOfFailure(client.unwrap(wrapped, aad))));
       expect(answers.sort()).toEqual([...Array(4).fill('keeper_deadline'), ...Array(4).fill('keeper_queue_full')]);
@@ -114,8 +114,8 @@ test('a keeper whose library crashes under load, on threads, is started again; c
     await eventually(() => client.random(1));
     const killed = keeper.pid();
     process.kill(killed ?? 0, 'SIGSEGV');
-    await eventually(async () => expect(keeper.pid() ?? killed).not.toBe(killed), 15_000);
-    await eventually(() => client.random(1), 15_000);
+    await eventually(async () => expect(keeper.pid() ?? killed).not.toBe(killed));
+    await eventually(() => client.random(1));
     loading = false;
     await Promise.all(load);
     expect([...codes].sort()).toEqual(['ok', 'retry']);

@@ -37,5 +37,5 @@ for (const [kind, keeps] of [
       await stop();
       await token.remove();
     }
-  }, 60_000);
+  });
 }

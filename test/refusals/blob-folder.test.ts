@@ -62,7 +62,7 @@ beforeAll(async () => {
     model: readFileSync(await fileOf(model)),
     tenant: readFileSync(await fileOf(tenant, 'weights.bin', bystander.machine)),
   });
-}, 120_000);
+});
 afterAll(() => vault.remove());
 
 beforeEach(async () => {
@@ -72,7 +72,7 @@ afterEach(async () => {
   rmSync(file, { recursive: true, force: true });
   writeFileSync(file, stored, { mode: 0o600 });
   expect(Buffer.compare(await vault.fetch(machine, granted), text)).toBe(0); // the same release goes on once the file is back
-}, 60_000);
+});
 
 function fileFor(object: ManifestObject): string {
   const name = object.units[0]?.ciphertextSha256 ?? '';

@@ -101,7 +101,7 @@ beforeAll(async () => {
     document_slots: { own: ['prod', 'policy-set'], twin: ['prod', 'reference-values'], tenant: ['research', 'policy-set'] },
   });
   vault.database.pragma('foreign_keys = OFF');
-}, 120_000);
+});
 afterAll(() => vault.remove());
 
 function slotOf(slot: string): unknown {

@@ -75,7 +75,7 @@ beforeAll(async () => {
   await vault.stepUp('bob', waiting.operationDigest);
   vault.dropTriggers();
   vault.database.pragma('foreign_keys = OFF');
-}, 120_000);
+});
 afterAll(() => vault.remove());
 
 /** Where the document of a kind that the use below needs is pointed at. */

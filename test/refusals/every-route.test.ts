@@ -61,7 +61,7 @@ beforeAll(async () => {
     record: String(vault.lastRecord().recordId),
   });
   thereFor['confirmEnrolment'] = { request: await begunEnrolment() };
-}, 120_000);
+});
 afterAll(() => served.stop());
 
 /** nina is let in by two people, with no role, sets up her authenticator and logs in. */
@@ -208,40 +208,32 @@ describe('every route', () => {
     expect(Object.keys(FOR_ANY_KEY).toSorted()).toEqual(anyKey.toSorted());
   });
 
-  test.each(['data', 'admin'] as const)(
-    'of the %s plane without a client certificate: 401, whatever session is shown',
-    async (plane) => {
-      for (const headers of [{}, await served.session()]) {
-        for (const route of routesOf(plane, 'machine', 'workstation', 'session'))
-          expectRefused(route, await ask(plane, route, { withoutCertificate: true, headers }), 'client_certificate_missing');
-      }
-      await expectServed();
-    },
-    60_000,
-  );
+  test.each(['data', 'admin'] as const)('of the %s plane without a client certificate: 401, whatever session is shown', async (plane) => {
+    for (const headers of [{}, await served.session()]) {
+      for (const route of routesOf(plane, 'machine', 'workstation', 'session'))
+        expectRefused(route, await ask(plane, route, { withoutCertificate: true, headers }), 'client_certificate_missing');
+    }
+    await expectServed();
+  });
 
-  test.each(['data', 'admin'] as const)(
-    'of the %s plane that asks for a TLS key alone tells nobody’s key nothing',
-    async (plane) => {
-      const before = rows().filter(([table]) => table !== 'documents');
-      for (const headers of [{}, await served.session()]) {
-        for (const route of routesOf(plane, 'machine', 'workstation')) {
-          const answer = await ask(plane, route, { as: stranger, headers });
-          expect([route.operationId, answer.status, answer.code]).toEqual([route.operationId, ...(FOR_ANY_KEY[route.operationId] ?? [])]);
-        }
+  test.each(['data', 'admin'] as const)('of the %s plane that asks for a TLS key alone tells nobody’s key nothing', async (plane) => {
+    const before = rows().filter(([table]) => table !== 'documents');
+    for (const headers of [{}, await served.session()]) {
+      for (const route of routesOf(plane, 'machine', 'workstation')) {
+        const answer = await ask(plane, route, { as: stranger, headers });
+        expect([route.operationId, answer.status, answer.code]).toEqual([route.operationId, ...(FOR_ANY_KEY[route.operationId] ?? [])]);
       }
-      expect(rows().filter(([table]) => table !== 'documents')).toEqual(before);
-      await expectServed();
-    },
-    60_000,
-  );
+    }
+    expect(rows().filter(([table]) => table !== 'documents')).toEqual(before);
+    await expectServed();
+  });
 
   test('of a session without one, with a wrong one, or with the scheme of another: 401', async () => {
     const wrong = [{}, bearer('A'.repeat(43)), bearer(''), { Authorization: 'Basic YTpi' }];
     for (const headers of wrong)
       for (const route of routesOf('admin', 'session')) expectRefused(route, await ask('admin', route, { headers }), 'session_missing');
     await expectServed();
-  }, 60_000);
+  });
 
   test('of a session with one of another workstation: 403', async () => {
     const alices = await served.session();
@@ -254,7 +246,7 @@ describe('every route', () => {
       for (const route of routesOf('admin', 'session')) expectRefused(route, await ask('admin', route, who), 'workstation_unknown');
     }
     await expectServed();
-  }, 60_000);
+  });
 
   test('of a session by a person without any role: 403, nothing changes, and each denial is on record', async () => {
     const before = rows();
@@ -278,7 +270,7 @@ describe('every route', () => {
     expect((await ask('admin', last, who)).status).toBe(204);
     expectRefused(last, await ask('admin', last, who), 'session_missing');
     await expectServed();
-  }, 60_000);
+  });
 });
 
 test('a slot that nothing can be in force in is document_unknown, to who may read the others', async () => {

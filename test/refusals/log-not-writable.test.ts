@@ -44,7 +44,7 @@ describe('the database', () => {
   let scene: Scene;
   beforeEach(async () => {
     scene = await sceneIn(await TestVault.ready());
-  }, 60_000);
+  });
   afterEach(() => scene.vault.remove());
 
   test('whose log takes no record: nothing is released, and nothing that must be on record happens', async () => {
@@ -56,7 +56,7 @@ describe('the database', () => {
     const codes = await nothingHappens(scene, refusing, ['read', 'challenge', 'new version', 'upload']);
     expect(new Set(Object.values(codes))).toEqual(new Set(['SQLITE_CONSTRAINT_TRIGGER'])); // no code of ours: over HTTP it is `internal`
     await expectWell(scene);
-  }, 120_000);
+  });
 
   test('locked by another process past the deadline: everything is refused as retryable', async () => {
     // Each waits 5 s for the lock, so these stand for the others.
@@ -85,7 +85,7 @@ test('without being root: files that may grow no further (RLIMIT_FSIZE) tear not
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
-}, 60_000);
+});
 
 const mountable = canMount();
 const onSmallDisk = mountable ? test : test.skip;
@@ -104,57 +104,45 @@ describe('a full disk', () => {
     rmSync(disk, { recursive: true, force: true });
   });
 
-  onSmallDisk(
-    `of the database: everything is refused as retryable, and goes on in the same process when there is room${why}`,
-    async () => {
-      scene = await sceneIn(await moved({ file: join(disk, 'vault.db') }));
-      const codes = await nothingHappens(scene, async ({ vault }) => {
-        emptyWal(vault);
-        return filled(disk);
-      });
-      expectAllRetryable(codes);
-      expect(new Set(Object.values(codes))).toEqual(new Set(['store_unavailable']));
-      await expectWell(scene);
-    },
-    180_000,
-  );
+  onSmallDisk(`of the database: everything is refused as retryable, and goes on in the same process when there is room${why}`, async () => {
+    scene = await sceneIn(await moved({ file: join(disk, 'vault.db') }));
+    const codes = await nothingHappens(scene, async ({ vault }) => {
+      emptyWal(vault);
+      return filled(disk);
+    });
+    expectAllRetryable(codes);
+    expect(new Set(Object.values(codes))).toEqual(new Set(['store_unavailable']));
+    await expectWell(scene);
+  });
 
-  onSmallDisk(
-    `of the blobs: only uploads are refused, blob_unavailable, and leave no part of a blob${why}`,
-    async () => {
-      scene = await sceneIn(await moved({ folder: disk }));
-      const { upload, ...others } = await attempts(scene);
-      const before = blobsBelow(disk);
-      const free = filled(disk);
-      expect(await upload?.()).toBe('blob_unavailable');
-      expect(retryable('blob_unavailable')).toBe(true);
-      expect(blobsBelow(disk)).toEqual(before);
-      expect(await others['release']?.()).toBe('granted');
-      expect(await others['read']?.()).toBe('done');
-      expect(await others['login']?.()).toBe('done');
-      await scene.bystander.served();
-      free();
-      await expectWell(scene);
-    },
-    180_000,
-  );
+  onSmallDisk(`of the blobs: only uploads are refused, blob_unavailable, and leave no part of a blob${why}`, async () => {
+    scene = await sceneIn(await moved({ folder: disk }));
+    const { upload, ...others } = await attempts(scene);
+    const before = blobsBelow(disk);
+    const free = filled(disk);
+    expect(await upload?.()).toBe('blob_unavailable');
+    expect(retryable('blob_unavailable')).toBe(true);
+    expect(blobsBelow(disk)).toEqual(before);
+    expect(await others['release']?.()).toBe('granted');
+    expect(await others['read']?.()).toBe('done');
+    expect(await others['login']?.()).toBe('done');
+    await scene.bystander.served();
+    free();
+    await expectWell(scene);
+  });
 
-  onSmallDisk(
-    `of the blobs that fills up in the middle of a unit: what was written of it is removed${why}`,
-    async () => {
-      scene = await sceneIn(await moved({ folder: disk }));
-      const { vault } = scene;
-      const before = blobsBelow(disk);
-      const free = filled(disk, 2 * MIB);
-      const large = { 'weights.bin': new Uint8Array(5 * MIB) };
-      await expect(vault.upload('large', 'internal', large)).rejects.toMatchObject({ code: 'blob_unavailable' });
-      expect(blobsBelow(disk)).toEqual(before);
-      free();
-      await vault.publish('large', 'internal', large);
-      await expectWell(scene);
-    },
-    180_000,
-  );
+  onSmallDisk(`of the blobs that fills up in the middle of a unit: what was written of it is removed${why}`, async () => {
+    scene = await sceneIn(await moved({ folder: disk }));
+    const { vault } = scene;
+    const before = blobsBelow(disk);
+    const free = filled(disk, 2 * MIB);
+    const large = { 'weights.bin': new Uint8Array(5 * MIB) };
+    await expect(vault.upload('large', 'internal', large)).rejects.toMatchObject({ code: 'blob_unavailable' });
+    expect(blobsBelow(disk)).toEqual(before);
+    free();
+    await vault.publish('large', 'internal', large);
+    await expectWell(scene);
+  });
 });
 
 /** A vault whose database file, or whose folder of blobs, lies somewhere else. */

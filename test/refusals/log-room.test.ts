@@ -93,5 +93,5 @@ const RESERVE = 2 * MIB;
     await vault.fetch(machine, await vault.granted({ machine, version, node }), 'weights.bin', node);
     while ((await node.sequencer.tick()) === 'published');
     expect(node.sequencer.halted()).toBeUndefined();
-  }, 60_000);
+  });
 });

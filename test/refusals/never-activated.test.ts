@@ -60,7 +60,7 @@ suite(missing.length > 0 ? `evidence of a TPM (not run: ${missing.join(', ')} no
     await vault.publish('falcon', 'restricted', undefined, RESEARCH);
     machine = await vault.machine('tls-key'); // its TLS key is used; its attestation key is nobody's
     await enrol(honest, 'gpu-1');
-  }, 120_000);
+  });
   afterAll(async () => {
     await vault?.remove();
     await tpm?.stop();
@@ -68,7 +68,7 @@ suite(missing.length > 0 ? `evidence of a TPM (not run: ${missing.join(', ')} no
   });
   afterEach(async () => {
     expect(await ask((binding) => honest.attest(binding))).toMatchObject({ refused: false }); // the next honest request
-  }, 60_000);
+  });
 
   type Body = Awaited<ReturnType<Tpm2Attester['attest']>>;
   async function ask(prove: (binding: Uint8Array) => Promise<Body>, namespace: Namespace = PROD, wanted = version) {
@@ -99,7 +99,7 @@ suite(missing.length > 0 ? `evidence of a TPM (not run: ${missing.join(', ')} no
   test('by a genuine key that was never enrolled: attester_key_unknown', async () => {
     const stranger = await fresh('stranger');
     await expectRefused('attester_key_unknown', (binding) => stranger.attest(binding));
-  }, 60_000);
+  });
 
   test('by a key whose enrolment was begun and not confirmed: attester_key_unknown, also after the credential expired', async () => {
     const begun = await fresh('begun');
@@ -110,7 +110,7 @@ suite(missing.length > 0 ? `evidence of a TPM (not run: ${missing.join(', ')} no
     const answer = secret.expose((bytes) => Uint8Array.from(bytes));
     expect(await confirm(requestId, answer)).toBe('approval_settled');
     await expectRefused('attester_key_unknown', (binding) => begun.attest(binding));
-  }, 60_000);
+  });
 
   test('by a key whose enrolment was answered wrongly: activation_failed, and attester_key_unknown from then on', async () => {
     const wrong = await fresh('wrong');
@@ -118,7 +118,7 @@ suite(missing.length > 0 ? `evidence of a TPM (not run: ${missing.join(', ')} no
     expect(await confirm(requestId, new Uint8Array(randomBytes(32)))).toBe('activation_failed');
     expect(vault.lastRecord()).toMatchObject({ type: 'admin.denied', reason: 'activation_failed' });
     await expectRefused('attester_key_unknown', (binding) => wrong.attest(binding));
-  }, 60_000);
+  });
 
   test('by a key that was activated for another namespace: attester_key_unknown here, granted there', async () => {
     const theirs = await fresh('theirs');
@@ -126,7 +126,7 @@ suite(missing.length > 0 ? `evidence of a TPM (not run: ${missing.join(', ')} no
     await expectRefused('attester_key_unknown', (binding) => theirs.attest(binding));
     const there = vault.row("SELECT version_id AS v FROM versions WHERE namespace = 'research'")['v'] as Published['versionId'];
     expect(await ask((binding) => theirs.attest(binding), RESEARCH, { ...version, versionId: there })).toMatchObject({ refused: false });
-  }, 60_000);
+  });
 
   test('by a software key that says it is a TPM’s: attester_key_unknown, and it cannot be activated', async () => {
     const key = softwareKey();
@@ -136,14 +136,14 @@ suite(missing.length > 0 ? `evidence of a TPM (not run: ${missing.join(', ')} no
     await expect(honest.activate(credential)).rejects.toThrow('tpm2_activatecredential failed');
     expect(await confirm(requestId, new Uint8Array(32))).toBe('activation_failed');
     await expectRefused('attester_key_unknown', async (binding) => signedAgain(await honest.attest(binding), key, await akPublic()));
-  }, 60_000);
+  });
 
   test('by a key that may sign anything: attester_key_unsuitable, at enrolment too', async () => {
     const key = softwareKey();
     const loose = async () => unrestricted(pretending((await honest.attest(new Uint8Array(32))).akPublic, key));
     await expectRefused('attester_key_unsuitable', async (binding) => signedAgain(await honest.attest(binding), key, await loose()));
     expect(await codeFrom(begin(honest, 'gpu-6', PROD, await loose()))).toBe('attester_key_unsuitable');
-  }, 60_000);
+  });
 
   test('that shows the enrolled key and was signed by another, of software or of the same TPM: evidence_signature_invalid', async () => {
     const stranger = await fresh('stranger');
@@ -151,12 +151,12 @@ suite(missing.length > 0 ? `evidence of a TPM (not run: ${missing.join(', ')} no
     const key = softwareKey();
     await expectRefused('evidence_signature_invalid', async (binding) => signedAgain(await honest.attest(binding), key, akPublic));
     await expectRefused('evidence_signature_invalid', async (binding) => ({ ...(await stranger.attest(binding)), akPublic }));
-  }, 60_000);
+  });
 
   test('of the enrolled key for another binding, another time: evidence_binding_mismatch', async () => {
     const old = await honest.attest(new Uint8Array(randomBytes(32)));
     await expectRefused('evidence_binding_mismatch', async () => old);
-  }, 60_000);
+  });
 });
 
 async function der(pemFile: string): Promise<Uint8Array> {

@@ -26,12 +26,12 @@ beforeEach(async () => {
   version = await vault.publish('falcon', 'restricted', { 'weights.bin': weights });
   granted = await vault.granted({ machine, version });
   other = await vault.addNode();
-}, 60_000);
+});
 afterEach(async () => {
   await bystander.served();
   await bystander.served(other);
   await vault.remove();
-}, 60_000);
+});
 
 const streamOf = (opened: OpenedObject, start = 0) =>
   opened.read({ start, end: opened.object.size }, new AbortController().signal, () => undefined);
@@ -69,14 +69,14 @@ describe('an expired release', () => {
     expect(vault.records('release.end').find(({ release }) => release?.begin === recordId)).toMatchObject({
       release: { outcome: 'expired', bytes: sent, abortedStreams: 2 },
     });
-  }, 60_000);
+  });
 
   test('is served to its last second, and not one more', async () => {
     await pass(HOUR - 1);
     expect(Buffer.compare(await vault.fetch(machine, granted), weights)).toBe(0);
     await pass(1);
     for (const node of [vault.node, other]) expect(await open(node)).toBe('release_expired');
-  }, 60_000);
+  });
 
   test('is not renewed, on any process, and new evidence gets a new release', async () => {
     await pass(HOUR);
@@ -84,7 +84,7 @@ describe('an expired release', () => {
     expect(vault.lastRecord()).toMatchObject({ type: 'release.denied', reason: 'release_expired' });
     expect(vault.records('release.renewed')).toEqual([]);
     expect(Buffer.compare(await vault.fetch(machine, await vault.granted({ machine, version })), weights)).toBe(0);
-  }, 60_000);
+  });
 });
 
 describe('a renewed release', () => {
@@ -96,7 +96,7 @@ describe('a renewed release', () => {
       expect(Buffer.compare(await vault.fetch(machine, granted, 'weights.bin', node), weights)).toBe(0);
     await pass(HOUR);
     for (const node of [vault.node, other]) expect(await open(node)).toBe('release_expired');
-  }, 60_000);
+  });
 
   test('ends the stream that began before at the expiry it began under; the rest is asked for by range', async () => {
     await pass(HOUR - 10);
@@ -107,7 +107,7 @@ describe('a renewed release', () => {
     expect(await codeFrom(stream.next())).toBe('release_expired');
     const rest = await collect(streamOf(await vault.opened(machine, granted, 'weights.bin', other), first.length));
     expect(Buffer.compare(Buffer.concat([first, rest]), weights)).toBe(0);
-  }, 60_000);
+  });
 
   test('that was ended by its requester is neither read nor renewed again', async () => {
     expect(await renewed()).toBe('granted');
@@ -117,5 +117,5 @@ describe('a renewed release', () => {
       expect(await open(node)).toBe('release_ended');
       expect(await renewed(node)).toBe('release_ended');
     }
-  }, 60_000);
+  });
 });

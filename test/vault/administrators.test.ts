@@ -70,7 +70,7 @@ describe('a newcomer', () => {
     await vault.claim('dave');
     expect(vault.lastRecord()).toMatchObject({ type: 'authenticator.claimed', document: { counter: 2, item: administratorId } });
     expect((await logIn('dave')).administrator).toBe('dave');
-    expect(JSON.stringify(vault.records())).not.toContain('dave');
+    expect(JSON.stringify(vault.records())).not.toMatch(/\bdave\b/);
   });
 
   test.each<[string, Partial<SetAdministrator>, string]>([

@@ -38,7 +38,7 @@ async function attempt({ name = 'alice', code, from = 'alice', node = vault.node
 const outcome = (one: Attempt = {}) => codeFrom(attempt(one));
 const use = (token: string | undefined, from = 'alice', node = vault.node) =>
   codeFrom(authenticate({ token, workstation: workstationOf(from), requestId: 'r', remoteAddress: '192.0.2.1' }, node.vault));
-const wrong = async () => String((Number(await vault.code('alice')) + 1) % 1_000_000).padStart(6, '0');
+const wrong = () => vault.wrongCode('alice');
 
 describe('a login', () => {
   test('gives a session that works on its workstation, and is recorded without the name', async () => {
@@ -297,9 +297,9 @@ describe('a stranger', () => {
 
   test('who tries a thousand times with fresh keys from one address neither locks alice out nor makes her wait, nor fills the log', async () => {
     const attempts = Array.from({ length: 1000 }, (_, at) => stranger(at, '192.0.2.1')); // alice's own address: one office, one NAT
-    const began = performance.now();
+    const unwraps = vault.keys.unwraps;
     expect(await outcome()).toBe('nothing thrown');
-    expect(performance.now() - began).toBeLessThan(10_000); // behind all of them, on a busy machine
+    expect(vault.keys.unwraps - unwraps).toBe(1); // hers: of theirs none waits for the HSM before her
     const answers = await Promise.all(attempts);
     expect(answers.filter((answer) => answer === 'login_refused')).toHaveLength(30);
     expect(answers.filter((answer) => answer === 'login_locked')).toHaveLength(970);

@@ -61,7 +61,7 @@ describe('requesters', () => {
     const second = await machines(PROD, first.next);
     expect(second.requesters.map(({ name }) => name)).toEqual(['gpu-0500']);
     expect(second.next).toBeUndefined();
-  }, 60_000);
+  });
 
   test.each([
     ['another name', "UPDATE subjects SET name = 'gpu-9'"],

@@ -63,7 +63,6 @@ afterEach(async () => {
     expect([recorded(), ...(await openAll(vault, plain))]).toEqual([all, plain.size, plain.size]);
     expect(failures).toEqual([]);
   },
-  60_000,
 );
 
 async function insertVersions({ vault }: TestVault, count: number): Promise<ReadonlyMap<string, Uint8Array>> {

@@ -42,7 +42,7 @@ beforeAll(async () => {
   granted = await vault.granted({ machine, version });
   await vault.ask({ machine, version: { ...version, versionId: newId(vault.clock.now()) } }); // refused: no such version
   await index();
-}, 60_000);
+});
 afterAll(() => vault.remove());
 
 describe('searching the log', () => {
@@ -107,7 +107,7 @@ describe('searching the log', () => {
     await vault.publish('condor', 'internal');
     await index();
     expect((await waiting).map((one) => one['type'])).toContain('model.created');
-  }, 20_000);
+  });
 
   it('is the same index after it was dropped and made again', async () => {
     await index();

@@ -24,7 +24,7 @@ afterEach(() => vault.remove());
 const give = async (operationDigest?: Digest, code?: string) =>
   codeFrom(stepUp(bob, { code: code ?? (await vault.code('bob')), operationDigest }, vault.vault));
 const consent = (node = vault.node) => codeFrom(approve(bob, waiting.requestId, waiting.operationDigest, node.vault));
-const wrong = async () => String((Number(await vault.code('bob')) + 1) % 1_000_000).padStart(6, '0');
+const wrong = () => vault.wrongCode('bob');
 
 describe('consenting', () => {
   test('takes a code given for that very operation; it is recorded, and spent by it', async () => {

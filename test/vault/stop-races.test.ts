@@ -24,7 +24,7 @@ let version: Published;
 beforeAll(async () => {
   vault = await TestVault.ready();
   version = await vault.publish('falcon', 'internal', { 'weights.bin': marker(CHUNKS * MIB) });
-}, 60_000);
+});
 afterAll(() => vault.remove());
 beforeEach(async () => {
   machine = await vault.machine(`gpu-${made++}`);
@@ -185,7 +185,7 @@ test('no chunk leaves later than 5 s after a stop was acknowledged, whatever the
     }),
     { numRuns: 40 },
   );
-}, 240_000);
+});
 
 /** What the timer does, without waiting for a read that hangs. */
 async function tick(node: Node): Promise<void> {
@@ -237,18 +237,19 @@ describe('the timer, in real time', () => {
       try {
         const { permit } = await vault.granted({ machine, version });
         await new Promise((done) => setTimeout(done, 1_300));
+        await revocations.refresh();
         gone = true;
-        const goneAt = performance.now();
-        const cutAt = await new Promise<number>((done) => {
-          const guard = revocations.guard(permit, new AbortController().signal, () => done(performance.now()));
+        // A timer beside it, not a clock: on a machine that stands still for a while both are late, and still go off in their order.
+        const first = await new Promise<string>((done) => {
+          setTimeout(done, 4_500, 'the other timer').unref();
+          const guard = revocations.guard(permit, new AbortController().signal, () => done('the cut'));
           expect(() => guard.assertLive()).not.toThrow();
         });
-        expect(cutAt - goneAt).toBeLessThan(4_500);
+        expect(first).toBe('the cut');
         expect(revocations.isStale()).toBe(true);
       } finally {
         revocations.stop();
       }
     },
-    20_000,
   );
 });

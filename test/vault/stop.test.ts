@@ -28,7 +28,7 @@ let version: Published;
 beforeAll(async () => {
   vault = await TestVault.ready();
   await vault.putInForce(RESEARCH);
-}, 60_000);
+});
 afterAll(() => vault.remove());
 
 async function liftAll(): Promise<void> {
@@ -42,7 +42,7 @@ beforeEach(async () => {
   await liftAll();
   machine = await vault.machine(`gpu-${made++}`);
   version = await vault.publish(`falcon-${made}`, 'internal', { 'weights.bin': marker(5 * MIB) });
-}, 60_000);
+});
 
 const as = (name: string) => vault.as(name);
 const noop = () => undefined;

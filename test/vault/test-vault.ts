@@ -363,6 +363,14 @@ export class TestVault {
     return generate({ secret: this.person(name).seed, epoch: Math.floor(this.clock.now().getTime() / 1000) });
   }
 
+  /** Six digits that are not a code of theirs, neither now nor a step early or late. */
+  async wrongCode(name: string): Promise<string> {
+    const now = Math.floor(this.clock.now().getTime() / 1000);
+    const secret = this.person(name).seed;
+    const right = await Promise.all([-30, 0, 30].map((seconds) => generate({ secret, epoch: now + seconds })));
+    return ['111111', '222222', '333333', '444444'].find((one) => !right.includes(one)) ?? '';
+  }
+
   async login(name: string, node = this.node): Promise<string> {
     this.clock.advance(30); // a code is good once
     const { workstation } = this.person(name);
