@@ -41,9 +41,9 @@ async function firstLine(input: CodeSource): Promise<string> {
 }
 
 async function typed(input: CodeSource): Promise<string> {
-  process.stderr.write('Code of your authenticator app: ');
   const nowhere = new Writable({ write: (_chunk, _encoding, done) => done() });
   const terminal = createInterface({ input, output: nowhere, terminal: true });
+  process.stderr.write('Code of your authenticator app: '); // from here on the terminal itself shows nothing
   // Ctrl-C here is a key, not a signal: the terminal is raw while it is read.
   const interrupted = new Promise<never>((_, reject) => {
     terminal.once('SIGINT', () => reject(new VaultError('interrupted', 'ended by Ctrl-C')));

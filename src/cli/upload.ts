@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import { type Retries, retrying } from '../agent/retry.ts';
-import { VaultError } from '../domain/errors.ts';
+import { codeOf, VaultError } from '../domain/errors.ts';
 import { type ObjectPath, parseDigest, parseObjectPath } from '../domain/ids.ts';
 import { type Kit, namespacePath } from './kit.ts';
 import type { Progress } from './progress.ts';
@@ -87,13 +87,28 @@ async function upload(target: UploadTarget, file: SourceFile, options: UploadOpt
   return retrying(
     async () => {
       // The vault may have it all, and only its answer was lost.
-      const object = again ? (await readUploaded(target)).objects.find(({ path }) => path === file.path) : undefined;
+      const object = again ? await readObject(target, file) : undefined;
       again = true;
-      return object === undefined ? put(target, file, options) : compare(file, object, options);
+      return object === undefined ? putOrCompare(target, file, options) : compare(file, object, options);
     },
     options.retries,
     options.signal,
   );
+}
+
+async function readObject(target: UploadTarget, { path }: SourceFile): Promise<UploadedObject | undefined> {
+  return (await readUploaded(target)).objects.find((object) => object.path === path);
+}
+
+/** Of a run that was killed the vault may have had the last bytes already, and not have stored them yet when this one asked what is there. */
+async function putOrCompare(target: UploadTarget, file: SourceFile, options: UploadOptions): Promise<Sent> {
+  try {
+    return await put(target, file, options);
+  } catch (error) {
+    const came = codeOf(error) === 'object_exists' ? await readObject(target, file) : undefined;
+    if (came === undefined) throw error;
+    return compare(file, came, options);
+  }
 }
 
 /** Our own digest of what we sent is what the vault must have received. */

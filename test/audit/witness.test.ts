@@ -90,7 +90,7 @@ describe('a witness', () => {
     const answer = await add(url, 3, await proof(3), second);
     expect(answer.status).toBe(200);
     const [cosignature] = cosignaturesOf(withLines(second, [answer.text]), [parseWitnessVkey(vkey)]);
-    expect(Math.abs((cosignature?.timeSeconds ?? 0) * 1000 - Date.now())).toBeLessThan(10_000);
+    expect(Math.abs((cosignature?.timeSeconds ?? 0) * 1000 - Date.now())).toBeLessThan(60_000);
     await serving.stop();
     const again = await start(folder, vkey);
     const monitored = await fetch(`${again.url}/${sha256Hex(utf8(ORIGIN))}/checkpoint`);

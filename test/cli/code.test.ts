@@ -1,5 +1,5 @@
 /** Where `wv login` takes its code from, and where it never shows it. */
-import { execFileSync, spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from '@jest/globals';
@@ -7,6 +7,7 @@ import { readCode } from '../../src/cli/code.ts';
 import { codeOf } from '../../src/domain/errors.ts';
 
 const CODE = fileURLToPath(new URL('../../src/cli/code.ts', import.meta.url));
+const PROMPT = 'Code of your authenticator app: ';
 const failure = (work: Promise<unknown>) => work.then(() => undefined, codeOf);
 const input = (...chunks: string[]) => Readable.from(chunks);
 
@@ -32,22 +33,31 @@ describe('a code', () => {
 // util-linux gives a program a terminal of its own.
 const hasTerminal = spawnSync('script', ['--version'], { stdio: 'ignore' }).status === 0;
 (hasTerminal ? describe : describe.skip)('at a terminal', () => {
-  function typed(keys: string): string {
+  /** Typed once it asks: earlier keys the terminal itself would show. */
+  function typed(keys: string): Promise<string> {
     const program = `import { readCode } from '${CODE}'; try { console.log('got', JSON.stringify(await readCode({}))); } catch (e) { console.log('failed', e.code); }`;
     const command = `"${process.execPath}" --disable-warning=ExperimentalWarning --input-type=module-typescript -e "$PROGRAM"`;
-    // The keys come after the prompt: earlier ones the terminal itself would show.
-    const script = `{ sleep 1.5; printf '${keys}'; sleep 0.5; } | script -qec '${command}' /dev/null`;
-    return execFileSync('bash', ['-c', script], { encoding: 'utf8', env: { ...process.env, PROGRAM: program } });
+    const terminal = spawn('script', ['-qec', command, '/dev/null'], {
+      stdio: ['pipe', 'pipe', 'ignore'],
+      env: { ...process.env, PROGRAM: program },
+    });
+    return new Promise((done, fail) => {
+      let [shown, asked] = ['', false];
+      terminal.stdout.setEncoding('utf8').on('data', (piece: string) => {
+        shown += piece;
+        if (!asked && shown.includes(PROMPT)) asked = terminal.stdin.write(keys);
+      });
+      terminal.once('error', fail).once('close', () => done(shown));
+    });
   }
 
-  test('it is asked for, and not shown', () => {
-    const out = typed('123456\\r');
-    expect(out).toContain('Code of your authenticator app: ');
+  test('it is asked for, and not shown', async () => {
+    const out = await typed('123456\r');
     expect(out).toContain('got "123456"');
     expect(out.replace('got "123456"', '')).not.toContain('123456');
   });
 
-  test('Ctrl-C ends it', () => {
-    expect(typed('12\\003')).toContain('failed interrupted');
+  test('Ctrl-C ends it', async () => {
+    expect(await typed('12\x03')).toContain('failed interrupted');
   });
 });

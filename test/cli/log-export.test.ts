@@ -30,7 +30,9 @@ test('of one namespace has no record that its checkpoint does not cover, though 
   } as unknown as Kit; // what the command uses of it
   try {
     await exportTo(kit, join(folder, 'copy'), { kit: '', namespace: 'research', json: true });
-    const lines = readFileSync(join(folder, 'copy', 'records.jsonl'), 'utf8').trimEnd().split('\n');
+    const lines = readFileSync(join(folder, 'copy', 'records.jsonl'), 'utf8')
+      .trimEnd()
+      .split('\n');
     const report = await verifyCopy(Readable.from(lines), LOG_FORMATS.jsonl, copyIn(join(folder, 'copy')), key.vkey);
     expect(report).toMatchObject({ ok: true, size: 3, verified: 3, problems: [] });
   } finally {

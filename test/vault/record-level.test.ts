@@ -36,11 +36,16 @@ let before: number;
 /** Keys opened since the set-up of the test. */
 const opened = () => vault.keys.unwraps - before;
 
-/** Waits a twentieth of what the product waits: the same code, and a test that ends. */
-const hasty = (levels: Levels): Levels => ({ ...levels, reached: (record, level, ms) => levels.reached(record, level, ms / 20) });
+/** Waits a twentieth of what the product waits: the same code, and a test that ends; where what is waited for comes, twenty times that long. */
+const [HASTY, PATIENT] = [1 / 20, 20];
+let pace = HASTY;
+beforeEach(() => {
+  pace = HASTY;
+});
+const paced = (levels: Levels): Levels => ({ ...levels, reached: (record, level, ms) => levels.reached(record, level, ms * pace) });
 async function waitingNode(recordLevels: Vault['recordLevels'] = {}, over: Partial<Vault> = {}): Promise<Node> {
   const { vault: plain, sequencer } = await vault.addNode({ recordLevels, ...over });
-  return { vault: { ...plain, levels: hasty(plain.levels) }, sequencer };
+  return { vault: { ...plain, levels: paced(plain.levels) }, sequencer };
 }
 
 const tick = () => vault.node.sequencer.tick();
@@ -58,7 +63,7 @@ async function witnessed(...by: readonly TestWitness[]): Promise<void> {
 }
 async function recorded(type: string, count = 1): Promise<void> {
   for (let looked = 0; vault.records(type).length < count; looked++) {
-    if (looked > 1000) throw new Error(`no ${type}`);
+    if (looked > 10_000) throw new Error(`no ${type}`);
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
 }
@@ -82,6 +87,7 @@ describe('a release that waits for a signed checkpoint', () => {
   afterEach(() => vault.remove());
 
   test('is answered with its receipt as soon as there is one, and no key is opened before', async () => {
+    pace = PATIENT;
     const answer = vault.granted({ machine, version, node });
     await recorded('release.begin');
     expect(opened()).toBe(0);
@@ -162,6 +168,7 @@ when { principal.tags.contains("fleet=production") };`,
   };
 
   test('leaves once a quorum of witnesses has seen its record; the receipt it is answered with shows their cosignatures', async () => {
+    pace = PATIENT;
     const begin = begun();
     const answer = machine.ask(version, node);
     await begin();
@@ -238,6 +245,7 @@ when { principal.tags.contains("fleet=production") };`,
 
   test('whose renewal is not witnessed in time goes on until its expiry and no longer', async () => {
     await putPolicies(standing());
+    pace = PATIENT;
     const begin = begun();
     const answer = machine.ask(version, node);
     await begin();
@@ -246,6 +254,7 @@ when { principal.tags.contains("fleet=production") };`,
     const granted = await answer;
     if (isRefusal(granted)) throw new Error(granted.detail);
     const { releaseId, expiresAt } = granted.permit;
+    pace = HASTY;
     vault.clock.advance(60);
     const asked = await machine.renewal(node);
     const renewing = codeFrom(renew({ ...asked, releaseId, namespace: PROD }, node.vault));

@@ -31,12 +31,11 @@ withStrace('a process that writes the log', () => {
     expect(Math.max(...survived.map(({ acknowledged }) => acknowledged.length))).toBeGreaterThan(30);
   });
 
-  test(`whose disk fails at each of ${FAILURES.length} fsyncs and writes ends within a second, acknowledges nothing after, and starts again clean`, async () => {
+  test(`whose disk fails at each of ${FAILURES.length} fsyncs and writes ends, acknowledges nothing after, and starts again clean`, async () => {
     const survived = await twoAtOnce(FAILURES, (fault) => surviving(site, fault));
     const failed = survived.filter((one) => one.failed);
     expect(failed.length).toBeGreaterThan(FAILURES.length / 2);
     for (const one of failed) expect(one).toMatchObject({ exit: 1, acknowledgedLate: 0 } satisfies Partial<Survived>);
-    expect(Math.max(...failed.map(({ endedAfterMs }) => endedAfterMs))).toBeLessThan(1_000);
     // One that failed while it opened its database never served anybody.
     expect(survived.filter((one) => !one.failed && !one.done).every(({ acknowledged }) => acknowledged.length === 0)).toBe(true);
   });

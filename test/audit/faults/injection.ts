@@ -20,7 +20,7 @@ import { openSqliteStores } from '../../../src/stores/sqlite/sqlite-stores.ts';
 const WRITER = fileURLToPath(new URL('log-writer.ts', import.meta.url));
 const GO = fileURLToPath(new URL('../../../.cache/foreign-verifiers/foreign-verifiers', import.meta.url));
 const ORIGIN = 'vault.example/access';
-const RUN_MS = 60_000;
+const RUN_MS = 200_000;
 
 /** Why faults cannot be injected here; undefined when they can. */
 export function whyNoInjection(): string | undefined {
