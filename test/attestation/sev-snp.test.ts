@@ -197,7 +197,7 @@ describe('a report is refused', () => {
     expect(patched((bytes) => bytes.fill(0, 744, 792))).toEqual(['report_signature_invalid']);
     expect(patched((bytes) => bytes.fill(0, 672))).toEqual(['report_signature_invalid']);
     expect(patched((bytes) => bytes.fill(1, 720, 721))).toEqual(['signature_not_canonical', 'report_signature_invalid']);
-    expect(patched((bytes) => bytes.fill(1, 1183))).toEqual(['signature_not_canonical']);
+    expect(patched((bytes) => bytes.fill(1, 1183))).toEqual(['malformed', 'signature_not_canonical']);
     expect(await reasons({ report: { patch: { 52: 2 } } })).toEqual(['signature_algorithm']);
   });
 

@@ -52,8 +52,8 @@ function examine(inputs: ExaminationInputs, memo: IssuerMemo, findings: Findings
   });
   const signature = readRimSignature(text, root);
   const signer = examineChain(signature.certificates, inputs, memo, findings);
-  // Canonicalizing takes a tenth of a second for the largest: not for strangers, whose word is none whatever they signed.
-  const isWorthIt = text.length <= SMALL_CHARS || !found.has('chain_incomplete');
+  // Canonicalizing takes a tenth of a second for the largest: not for what is no RIM whoever signed it, nor for strangers, whose word is none.
+  const isWorthIt = shown !== undefined && (text.length <= SMALL_CHARS || !found.has('chain_incomplete'));
   const signedText = isWorthIt ? signer && signature.signedText(signer.publicKey) : undefined;
   return signedText === undefined ? undefined : readRim(readXml(signedText));
 }

@@ -124,6 +124,7 @@ export function reportFaults(bytes: Uint8Array, report: SnpReport): readonly str
     [0x1eb, 0x1ec],
     [0x1ef, 0x1f0],
     [0x208, SIGNED_BYTES],
+    [SIGNED_BYTES + 2 * PART_BYTES, REPORT_BYTES],
   ];
   const keysReserved = (bytes[0x48] ?? 0) > 0x1f || !isZero(bytes.subarray(0x49, 0x4c));
   return [
