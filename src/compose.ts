@@ -7,7 +7,7 @@ import { createNitroVerifier } from './attestation/nitro/verifier.ts';
 import { createNvidiaVerifier } from './attestation/nvidia-gpu/verifier.ts';
 import { createSnpReportCheck, createSnpVerifier } from './attestation/sev-snp/verifier.ts';
 import { createSpiffeVerifier } from './attestation/spiffe/verifier.ts';
-import { createTdxVerifier } from './attestation/tdx/verifier.ts';
+import { createTdxReportCheck, createTdxVerifier } from './attestation/tdx/verifier.ts';
 import { createTpm2Verifier } from './attestation/tpm2/verifier.ts';
 import { createAccessLog } from './audit/access-log.ts';
 import { beginHeadFile } from './audit/head-file/head-file.ts';
@@ -233,7 +233,7 @@ async function assemble(config: Config, parts: Parts): Promise<Assembled> {
   const node = newId<Incarnation>(clock.now());
   const deks = createDekLeases({ provider: keys });
   const verifiers = [
-    createTpm2Verifier(createSnpReportCheck()),
+    createTpm2Verifier({ 'sev-snp': createSnpReportCheck(), tdx: createTdxReportCheck() }),
     createJwtVerifier(createKeySets({ fetch: fetchKeySet, clock })),
     createSnpVerifier(),
     createTdxVerifier(),

@@ -1,4 +1,5 @@
 import { createSnpReportCheck } from '../../src/attestation/sev-snp/verifier.ts';
+import { createTdxReportCheck } from '../../src/attestation/tdx/verifier.ts';
 import { parsePublicArea } from '../../src/attestation/tpm2/public-area.ts';
 import { createTpm2Verifier } from '../../src/attestation/tpm2/verifier.ts';
 import { toBase64 } from '../../src/domain/bytes.ts';
@@ -21,7 +22,7 @@ export const tpm2: KindBench = {
     const quote = attest({ pcrs: PCRS, nonce: tpm2ExtraData(context.binding) });
     return {
       kind: 'tpm2',
-      verifier: createTpm2Verifier(createSnpReportCheck()),
+      verifier: createTpm2Verifier({ 'sev-snp': createSnpReportCheck(), tdx: createTdxReportCheck() }),
       body: { quote: toBase64(quote), signature: toBase64(tpmSignature(quote, ak)), akPublic: toBase64(akPublic), pcrs: PCRS },
       context,
       referenceValue: (n) => ({

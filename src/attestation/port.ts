@@ -84,6 +84,9 @@ export interface EvidenceVerifier<Claims extends VerifiedClaims = VerifiedClaims
  */
 export type ReportCheck = (body: Readonly<Record<string, unknown>>, context: VerificationContext) => Promise<VerifiedReport | Refusal>;
 
+/** By the kind of the report. */
+export type ReportChecks = Readonly<Record<'sev-snp' | 'tdx', ReportCheck>>;
+
 export interface VerifiedReport {
   readonly reportData: Uint8Array;
   /** Of the report's own kind. */

@@ -14,6 +14,8 @@ export interface Wanted {
   readonly accepted: readonly string[];
   /** The value does not say it: most values would be filed under the same. */
   readonly implied?: true;
+  /** Evidence that does not state it is not refused for it. */
+  readonly ifStated?: true | undefined;
 }
 
 export interface Entry {
@@ -93,10 +95,10 @@ function namedClaims(claims: Readonly<Record<string, readonly string[]>>): reado
 
 /** What a value means that it does not say: no debug mode, firmware that is up to date. */
 function implied({ kind, claims = {}, atLeast }: Exclude<ReferenceValue, JwtReferenceValue>): readonly Wanted[] {
-  return Object.entries(FACTS[kind]).flatMap(([part, { unlessNamed }]) =>
+  return Object.entries(FACTS[kind]).flatMap(([part, { unlessNamed, optional }]) =>
     unlessNamed === undefined || Object.hasOwn(claims, part) || Object.hasOwn(atLeast ?? {}, part)
       ? []
-      : [{ part, accepted: unlessNamed, implied: true as const }],
+      : [{ part, accepted: unlessNamed, implied: true as const, ifStated: optional }],
   );
 }
 

@@ -1,6 +1,6 @@
 /** Does a machine stand in a state that someone accepted? Exact comparison with reference values; nothing is close enough. */
 import { attesterOf, type FailedClaim, type ReferenceValue, type Refusal, refuse, type VerifiedClaims } from '../domain/evidence.ts';
-import { type Entry, type Source, sourceOf, statedBy } from './reference-index.ts';
+import { type Entry, type Source, sourceOf, statedBy, type Wanted } from './reference-index.ts';
 
 /** A reference value that matched, and the models it is good for; absent: all of the namespace. */
 export interface MatchedValue {
@@ -56,7 +56,11 @@ function failedOf({ wanted, atLeast }: Entry, stated: (part: string) => string |
     const text = stated(part);
     return text === undefined ? {} : { seen: text };
   };
-  const other = wanted.filter(({ part, accepted }) => !accepted.some((one) => one === stated(part)));
+  const holds = ({ part, accepted, ifStated }: Wanted) => {
+    const text = stated(part);
+    return text === undefined ? ifStated === true : accepted.includes(text);
+  };
+  const other = wanted.filter((one) => !holds(one));
   const below = atLeast.filter(([part, least]) => !isAtLeast(stated(part), least));
   return [
     ...other.map(({ part, accepted }) => ({ claim: part, expected: accepted.slice(0, EXPECTED_SHOWN), ...seen(part) })),
@@ -86,6 +90,6 @@ function mismatch(claims: VerifiedClaims, source: Source, candidates: readonly E
   const [closest] = compared.toSorted((a, b) => a.failed.length - b.failed.length);
   const failed = closest?.failed ?? [];
   const detail = `the closest reference value, ${closest?.id}, differs in ${part} ${failed.map(({ claim }) => claim).join(', ')}`;
-  const onlyTcb = failed.length > 0 && failed.every(({ claim }) => claim === 'tcbStatus');
+  const onlyTcb = failed.length > 0 && failed.every(({ claim }) => claim === 'tcbStatus' || claim === 'teeTcbStatus');
   return { ...refuse(onlyTcb ? 'tcb_unacceptable' : 'measurement_mismatch', detail), failed };
 }

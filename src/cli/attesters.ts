@@ -8,6 +8,7 @@ import type { Attester } from '../attestation/port.ts';
 import { createSnpAttester } from '../attestation/sev-snp/attester.ts';
 import { createSpiffeAttester, type SpiffeSource } from '../attestation/spiffe/attester.ts';
 import { createTdxAttester } from '../attestation/tdx/attester.ts';
+import { fetchAzureQuote } from '../attestation/tdx/azure-quote.ts';
 import { createTpm2Attester, type Tpm2Attester } from '../attestation/tpm2/attester.ts';
 import type { Beside, RequesterSettings, TpmSettings } from './requester-settings.ts';
 import { isTpm } from './requester-settings.ts';
@@ -22,7 +23,8 @@ export function machineAttester(folder: string, settings: RequesterSettings, cha
 
 export function tpmAttester(folder: string, { tcti, pcrs, akAlgorithm, eventLog, cloudKey }: TpmSettings): Tpm2Attester {
   const stateFolder = join(folder, 'tpm');
-  return createTpm2Attester({ tcti, stateFolder, pcrs: { sha256: pcrs }, akAlgorithm, eventLogFile: eventLog, cloudKey });
+  const vouched = cloudKey && { ...cloudKey, tdQuote: (report: Uint8Array) => fetchAzureQuote(report, cloudKey.tdQuoteUrl) };
+  return createTpm2Attester({ tcti, stateFolder, pcrs: { sha256: pcrs }, akAlgorithm, eventLogFile: eventLog, cloudKey: vouched });
 }
 
 export function besideOf({ beside = [] }: RequesterSettings): Omit<Attesters, 'machine'> {

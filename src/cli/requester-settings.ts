@@ -22,6 +22,8 @@ const tpm = {
       issuersFile: argument.optional(),
       hclReport: nvIndex.optional(),
       hclIssuersFile: argument.optional(),
+      /** Makes quotes of a TDX guest's reports. Absent: where Azure has it. */
+      tdQuoteUrl: z.url({ protocol: /^http$/ }).optional(),
     })
     .optional(),
 };

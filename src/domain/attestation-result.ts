@@ -31,7 +31,7 @@ export interface VerifiedTpm2 {
   readonly pcrs: PcrBanks;
   readonly facts: Facts;
   /** Where a hardware report vouches for the key, and not a trust anchor for TPMs: the kind of the report's. */
-  readonly anchoredBy?: 'sev-snp';
+  readonly anchoredBy?: 'sev-snp' | 'tdx';
   readonly proved?: Proved;
   readonly endorsements?: readonly Endorsement[];
 }

@@ -18,7 +18,7 @@ export interface FactSpec {
   readonly identifies?: true;
   /** It is of what runs there: a reference value must name at least one of these. */
   readonly measures?: true;
-  /** What a reference value means that does not name the fact. */
+  /** What a reference value means that does not name the fact. Where the fact is optional: when the evidence states it. */
   readonly unlessNamed?: readonly string[];
 }
 
@@ -60,7 +60,7 @@ const TPM2: FactTable = {
   bootApplications: texts('Authenticode digests of what the firmware started, hex; from the boot log', { ...OPTIONAL, measures: true }),
   commandLines: texts('what the boot loader handed to the kernel; from the boot log', OPTIONAL),
   debug: flag('by the hardware report: the host may read the guest', OPTIONAL),
-  teeProduct: text('by the hardware report of the guest, as all that begin with "tee": "Milan", "Genoa" or "Turin"', OPTIONAL),
+  teeProduct: text('by the hardware report of the guest, as all that begin with "tee": "Milan", "Genoa", "Turin" or "TDX"', OPTIONAL),
   teeMeasurement: hex('launch measurement: of the firmware that the TPM is in, 48 bytes', OPTIONAL),
   teeIdKeyDigest: hex('SHA-384 of the key that signed that firmware, zeros without one', OPTIONAL),
   teeChipId: hex('64 bytes, zeros when masked or under a VLEK', OPTIONAL),
@@ -69,7 +69,10 @@ const TPM2: FactTable = {
   teeTcbTee: number('reported security version of the TEE', OPTIONAL),
   teeTcbSnp: number('reported security version of the SNP firmware', OPTIONAL),
   teeTcbMicrocode: number('reported security version of the microcode', OPTIONAL),
-  teeRevocation: text('as revocation of sev-snp', OPTIONAL),
+  teeTcbStatus: text('as tcbStatus of tdx; of a TDX guest alone, as the two below', { ...OPTIONAL, unlessNamed: ['UpToDate'] }),
+  teeAdvisoryIds: texts('as advisoryIds of tdx', OPTIONAL),
+  teeFmspc: hex('as fmspc of tdx', OPTIONAL),
+  teeRevocation: text('as revocation of sev-snp and tdx', OPTIONAL),
   collateralStale: flag('something the verdict needed was past its date: the last known was used', OPTIONAL),
 };
 

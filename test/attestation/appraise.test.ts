@@ -2,13 +2,13 @@ import { describe, expect, test } from '@jest/globals';
 import { type AppraisalInputs, appraise } from '../../src/attestation/appraise.ts';
 import { KINDS } from '../../src/attestation/kinds.ts';
 import type { EvidenceVerifier } from '../../src/attestation/port.ts';
-import { createSnpReportCheck } from '../../src/attestation/sev-snp/verifier.ts';
 import { createTpm2Verifier } from '../../src/attestation/tpm2/verifier.ts';
 import { fromHex, sha256Hex } from '../../src/domain/bytes.ts';
 import { assertEarned, claimStage } from '../../src/domain/earned.ts';
 import { isRefusal, type PcrBanks, type Refusal, type Tpm2ReferenceValue } from '../../src/domain/evidence.ts';
 import type { Digest, SubjectId } from '../../src/domain/ids.ts';
 import { canonicalJson } from '../../src/domain/json.ts';
+import { reportChecks } from './report-checks.ts';
 import { captured, contextWithout, root } from './samples.ts';
 
 const body = captured.genuine.ecc;
@@ -24,7 +24,7 @@ const asQuoted = value('boot-1', { '4': [quoted['4'] ?? ''], '7': ['00'.repeat(3
 
 const inputs: AppraisalInputs = {
   evidence,
-  verifiers: new Map([['tpm2', createTpm2Verifier(createSnpReportCheck())]]),
+  verifiers: new Map([['tpm2', createTpm2Verifier(reportChecks())]]),
   bindingOf: () => fromHex(captured.binding),
   context: contextWithout(),
   referenceValues: [asQuoted],
@@ -87,7 +87,7 @@ describe('starts from no', () => {
   test('refuses a kind without a verifier', () => expectCode({ verifiers: new Map() }, 'evidence_kind_unsupported'));
   test('refuses a verifier that stands under another name', () =>
     expectCode(
-      { verifiers: new Map([['other', createTpm2Verifier(createSnpReportCheck())]]), evidence: [{ kind: 'other', body }] },
+      { verifiers: new Map([['other', createTpm2Verifier(reportChecks())]]), evidence: [{ kind: 'other', body }] },
       'evidence_kind_unsupported',
     ));
 });
@@ -138,7 +138,7 @@ describe('reference values', () => {
 
 describe('a verifier that is wrong', () => {
   test('stands under a kind that is not its own: refused', () => {
-    const stranger = { kind: 'nitro' as 'tpm2', verify: createTpm2Verifier(createSnpReportCheck()).verify };
+    const stranger = { kind: 'nitro' as 'tpm2', verify: createTpm2Verifier(reportChecks()).verify };
     return expectCode({ verifiers: new Map([['tpm2', stranger]]) }, 'evidence_kind_unsupported');
   });
   test('answers about another kind: an error', async () => {

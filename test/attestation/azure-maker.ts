@@ -1,14 +1,16 @@
-/** A virtual TPM of a SEV-SNP guest as Azure's paravisor shows it: HCL report, quote, certificates, from keys of our own. */
+/** A virtual TPM of a SEV-SNP or TDX guest as Azure's paravisor shows it: HCL report, quote, certificates, from keys of our own. */
 import { createHash } from 'node:crypto';
 import type { Tpm2Body } from '../../src/attestation/tpm2/evidence.ts';
 import { concat, fromHex, toBase64 } from '../../src/domain/bytes.ts';
 import { tpm2ExtraData } from '../../src/domain/evidence.ts';
 import { attest, publicArea, type TestAk, tpmSignature } from './quote-maker.ts';
 import { makeReport, type ReportWishes, type SnpLine, TCB } from './snp-maker.ts';
+import { type IntelWorld, makeQuote, type QuoteWishes } from './tdx-maker.ts';
+import type { Issued } from './test-ca.ts';
 
 export interface HclWishes {
   /** Whose key the text names. */
-  readonly ak: TestAk;
+  readonly ak: Pick<TestAk, 'publicKey'>;
   readonly report?: Partial<ReportWishes>;
   /** Over the text after its digest was taken. */
   readonly otherText?: (text: string) => string;
@@ -16,18 +18,39 @@ export interface HclWishes {
 }
 
 /** HCL report and the certificate of its chip. */
-export async function makeHcl(line: SnpLine, { ak, report = {}, otherText = (text) => text, type = 2 }: HclWishes) {
+export async function makeHcl(line: SnpLine, { report = {}, type = 2, ...wishes }: HclWishes) {
   const { raw: tcb, extensions } = TCB.Genoa;
   const { der: certificate, keys } = await line.key({ tcb: extensions });
+  const { reportData, envelope } = textOf(wishes);
+  const signed = makeReport({ tcb, reportData, ...report }, keys.privateKey);
+  return { report: toBase64(envelope(signed, type)), certificate: toBase64(certificate), intermediate: toBase64(line.ask) };
+}
+
+export interface TdHclWishes extends Pick<HclWishes, 'ak' | 'otherText'> {
+  readonly quote?: QuoteWishes;
+}
+
+/** HCL report with a TDREPORT, and a quote with the same report data. */
+export function makeTdHcl(world: IntelWorld, pck: Issued, { quote = {}, ...wishes }: TdHclWishes) {
+  const { reportData, envelope } = textOf(wishes);
+  const tdReport = new Uint8Array(1184);
+  tdReport.set([0x81], 0);
+  tdReport.set(reportData, 128);
+  return { report: toBase64(envelope(tdReport, 4)), quote: toBase64(makeQuote(world, pck, { reportData, ...quote })) };
+}
+
+/** The text that names the key, its digest, and what stands around it. */
+function textOf({ ak, otherText = (text) => text }: Pick<HclWishes, 'ak' | 'otherText'>) {
   const jwk = { kid: 'HCLAkPub', key_ops: ['sign'], ...ak.publicKey.export({ format: 'jwk' }) };
   const text = JSON.stringify({ keys: [jwk], 'vm-configuration': { 'secure-boot': true } });
   const reportData = concat(createHash('sha256').update(text).digest(), new Uint8Array(32));
-  const signed = makeReport({ tcb, reportData, ...report }, keys.privateKey);
   const shown = Buffer.from(otherText(text));
   const u32 = (value: number) => Uint8Array.from(Buffer.from(Uint32Array.of(value).buffer));
-  const header = concat(u32(shown.length + 20), u32(1), u32(type), u32(1), u32(shown.length));
-  const hcl = concat(Buffer.from('HCLA'), new Uint8Array(28), signed, header, shown, new Uint8Array(64));
-  return { report: toBase64(hcl), certificate: toBase64(certificate), intermediate: toBase64(line.ask) };
+  const envelope = (hardware: Uint8Array, type: number) => {
+    const header = concat(u32(shown.length + 20), u32(1), u32(type), u32(1), u32(shown.length));
+    return concat(Buffer.from('HCLA'), new Uint8Array(28), hardware, header, shown, new Uint8Array(64));
+  };
+  return { reportData, envelope };
 }
 
 /** A quote by that key, for that binding. */

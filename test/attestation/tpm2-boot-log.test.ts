@@ -1,7 +1,6 @@
 /** A boot log as part of `tpm2` evidence: optional, believed where it equals the quote, and then facts for policies. */
 import { createHash } from 'node:crypto';
 import { describe, expect, test } from '@jest/globals';
-import { createSnpReportCheck } from '../../src/attestation/sev-snp/verifier.ts';
 import { parsePublicArea } from '../../src/attestation/tpm2/public-area.ts';
 import { createTpm2Verifier } from '../../src/attestation/tpm2/verifier.ts';
 import { concat, toBase64 } from '../../src/domain/bytes.ts';
@@ -10,12 +9,13 @@ import { problemsOfFacts } from '../../src/domain/facts.ts';
 import { evidenceVerifierContract } from '../contract/evidence-verifier.ts';
 import { type Bank, latin, log, opening, variable } from './log-maker.ts';
 import { attest, makeAk, publicArea, tpmSignature } from './quote-maker.ts';
+import { reportChecks } from './report-checks.ts';
 import { contextWithout, enrolled } from './samples.ts';
 
 const ak = makeAk();
 const akPublic = publicArea(ak);
 const { name } = parsePublicArea(akPublic);
-const verifier = createTpm2Verifier(createSnpReportCheck());
+const verifier = createTpm2Verifier(reportChecks());
 const context = { ...contextWithout(), attester: async (key: string) => (key === tpm2AttesterKey(name) ? enrolled(name) : undefined) };
 
 const secureBoot = { register: 7, type: 0x8000_0001, data: variable('SecureBoot', Uint8Array.of(1)) };

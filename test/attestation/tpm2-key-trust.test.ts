@@ -5,7 +5,6 @@ import { beforeAll, describe, expect, test } from '@jest/globals';
 import * as x509 from '@peculiar/x509';
 import type { VerificationContext } from '../../src/attestation/port.ts';
 import { matchReferenceValues } from '../../src/attestation/reference-values.ts';
-import { createSnpReportCheck } from '../../src/attestation/sev-snp/verifier.ts';
 import { parsePublicArea } from '../../src/attestation/tpm2/public-area.ts';
 import { createTpm2Verifier } from '../../src/attestation/tpm2/verifier.ts';
 import { anchorsVersion } from '../../src/documents/anchors.ts';
@@ -16,11 +15,12 @@ import { problemsOfFacts } from '../../src/domain/facts.ts';
 import type { Digest } from '../../src/domain/ids.ts';
 import { GCE_INSTANCE, makeHcl, quoteOf } from './azure-maker.ts';
 import { makeAk, publicArea } from './quote-maker.ts';
+import { reportChecks } from './report-checks.ts';
 import { makeSnpLine, NOW, type SnpLine } from './snp-maker.ts';
 import { type CertificateWishes, ca, digitalSignature, type Issued, issue, notCa, unknownCritical, usage } from './test-ca.ts';
 import { BINDING, enrolledBy, keeping, workloadContext } from './workload-context.ts';
 
-const verifier = createTpm2Verifier(createSnpReportCheck());
+const verifier = createTpm2Verifier(reportChecks());
 const ak = makeAk();
 const other = makeAk();
 const akName = parsePublicArea(publicArea(ak)).name;
@@ -211,7 +211,7 @@ describe('a key that the hardware report of its guest names', () => {
     ['a report that the system of the guest asked for', { ak, report: { patch: { 48: 2 } } }, 'endorsement_untrusted'],
     ['a guest that may be migrated', { ak, report: { policy: 0x70000n } }, 'endorsement_untrusted'],
     ['report data that is padded with more than zeros', { ak, report: { patch: { 143: 1 } } }, 'endorsement_untrusted'],
-    ['a hardware report of another make', { ak, type: 4 }, 'endorsement_untrusted'],
+    ['a report of a TDX guest, it says', { ak, type: 4 }, 'evidence_malformed'],
     ['a report of no known make', { ak, type: 9 }, 'evidence_malformed'],
     [
       'two keys of that name',

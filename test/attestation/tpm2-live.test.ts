@@ -5,17 +5,19 @@ import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promise
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { createSnpReportCheck } from '../../src/attestation/sev-snp/verifier.ts';
 import { createTpm2Attester } from '../../src/attestation/tpm2/attester.ts';
 import { beginActivation, type EnrolmentRequest, parseEnrolmentRequest } from '../../src/attestation/tpm2/enrolment.ts';
-import { parsePublicArea } from '../../src/attestation/tpm2/public-area.ts';
+import { type PublicArea, parsePublicArea } from '../../src/attestation/tpm2/public-area.ts';
 import { createTpm2Verifier } from '../../src/attestation/tpm2/verifier.ts';
 import { concat, fromBase64, sha256, toBase64, toHex } from '../../src/domain/bytes.ts';
 import { type EnrolledTpm2, isRefusal, type TrustAnchor, tpm2AttesterKey } from '../../src/domain/evidence.ts';
 import type { Digest, Namespace, SubjectId } from '../../src/domain/ids.ts';
 import { type Swtpm, startSwtpm } from '../harness/swtpm.ts';
+import { makeTdHcl } from './azure-maker.ts';
 import { latin, log } from './log-maker.ts';
+import { reportChecks } from './report-checks.ts';
 import { pemOf } from './snp-maker.ts';
+import { FMSPC, makeBundle, makeIntelWorld, makePck, NOW as TDX_NOW } from './tdx-maker.ts';
 import { issue, notCa, usage } from './test-ca.ts';
 import { keeping, workloadContext } from './workload-context.ts';
 
@@ -116,8 +118,9 @@ if (missing.length > 0) {
     const anchors: readonly TrustAnchor[] = [{ kind: 'tpm2', name: 'cloud', certificate: toBase64(root.der), use: 'attestation-keys' }];
     const wanted = { kind: 'tpm2' as const, identity: { fact: 'akName', value: ak.name }, anchors, collateral: keeping({}) };
     const context = { ...workloadContext({ ...wanted, now: new Date() }), binding };
-    const claims = await createTpm2Verifier(createSnpReportCheck()).verify(await machine.attest(binding), context);
+    const claims = await createTpm2Verifier(reportChecks()).verify(await machine.attest(binding), context);
     expect(claims).toMatchObject({ attester: { name: 'guest-1' }, facts: { akTrust: 'certificate' } });
+    await vouchedByTdxGuest({ tpm, home, handle, ak });
   });
 
   test('an ECC P-384 endorsement key (SHA-384, AES-256) opens the credentials made for it', async () => {
@@ -247,5 +250,38 @@ function verify(body: Readonly<Record<string, unknown>>, enrolledName: string) {
   const asked = { role: 'primary' as const, binding, challengeNonce: new Uint8Array(32), spki: new Uint8Array(0) };
   const anchors: readonly TrustAnchor[] = [{ kind: 'tpm2', name: 'lab-root', certificate: '' }]; // activation has looked at it
   const context = { ...asked, now: new Date(), namespace, anchors, attester, spendTokenId, collateral };
-  return createTpm2Verifier(createSnpReportCheck()).verify(body, context);
+  return createTpm2Verifier(reportChecks()).verify(body, context);
+}
+
+interface CloudMachine {
+  readonly tpm: Swtpm;
+  readonly home: string;
+  readonly handle: string;
+  readonly ak: PublicArea;
+}
+
+/** As Azure has it: the paravisor's report in an NV index, and somebody who makes quotes of its TDREPORT. */
+async function vouchedByTdxGuest({ tpm, home, handle, ak }: CloudMachine): Promise<void> {
+  const hclReport = '0x1400001';
+  const world = await makeIntelWorld();
+  const { report, quote } = makeTdHcl(world, await makePck(world), { ak: { publicKey: ak.key } });
+  const bytes = fromBase64(report);
+  await writeFile(join(home, 'hcl'), bytes);
+  await tpm.tool('tpm2_nvdefine', '-Q', '-C', 'o', '-s', String(bytes.length), '-a', 'ownerread|ownerwrite', hclReport);
+  await tpm.tool('tpm2_nvwrite', '-Q', '-C', 'o', hclReport, '-i', join(home, 'hcl'));
+  const asked: Uint8Array[] = [];
+  const tdQuote = async (tdReport: Uint8Array) => {
+    asked.push(tdReport);
+    return fromBase64(quote);
+  };
+  const wishes = { tcti: tpm.tcti, stateFolder: join(home, 'td-guest'), pcrs: { sha256: [0, 7] }, akAlgorithm: 'ecc' } as const;
+  const machine = createTpm2Attester({ ...wishes, cloudKey: { handle, hclReport, tdQuote } });
+  const anchors: readonly TrustAnchor[] = [{ kind: 'tdx', name: 'intel', certificate: toBase64(world.root.der) }];
+  const collateral = keeping({ [`tdx-collateral ${FMSPC}`]: await makeBundle(world) });
+  const wanted = { kind: 'tpm2' as const, identity: { fact: 'akName', value: ak.name }, anchors, collateral, now: TDX_NOW };
+  const claims = await createTpm2Verifier(reportChecks()).verify(await machine.attest(binding), { ...workloadContext(wanted), binding });
+  expect(claims).toMatchObject({ attester: { name: 'guest-1' }, facts: { akTrust: 'tee', teeProduct: 'TDX' } });
+  expect(asked).toEqual([bytes.slice(32, 32 + 1024)]);
+  const nobody = createTpm2Attester({ ...wishes, cloudKey: { handle, hclReport } });
+  await expect(nobody.attest(binding)).rejects.toThrow('nobody makes quotes');
 }

@@ -1,5 +1,4 @@
 import { describe, expect, test } from '@jest/globals';
-import { createSnpReportCheck } from '../../src/attestation/sev-snp/verifier.ts';
 import { parsePublicArea } from '../../src/attestation/tpm2/public-area.ts';
 import { parseQuote } from '../../src/attestation/tpm2/quote.ts';
 import { createTpm2Verifier } from '../../src/attestation/tpm2/verifier.ts';
@@ -7,9 +6,10 @@ import { fromBase64, toBase64 } from '../../src/domain/bytes.ts';
 import { isRefusal } from '../../src/domain/evidence.ts';
 import type { Namespace } from '../../src/domain/ids.ts';
 import { evidenceVerifierContract } from '../contract/evidence-verifier.ts';
+import { reportChecks } from './report-checks.ts';
 import { captured, contextWithout, enrolled } from './samples.ts';
 
-const verifier = createTpm2Verifier(createSnpReportCheck());
+const verifier = createTpm2Verifier(reportChecks());
 const { ecc, rsa } = captured.genuine;
 
 evidenceVerifierContract('tpm2 (ECC)', () => ({ verifier, body: ecc, context: contextWithout() }));

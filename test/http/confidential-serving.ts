@@ -6,11 +6,12 @@ import { expect } from '@jest/globals';
 import { createJwtVerifier } from '../../src/attestation/jwt/verifier.ts';
 import { createNitroVerifier } from '../../src/attestation/nitro/verifier.ts';
 import { createNvidiaVerifier } from '../../src/attestation/nvidia-gpu/verifier.ts';
-import { createSnpReportCheck, createSnpVerifier } from '../../src/attestation/sev-snp/verifier.ts';
+import { createSnpVerifier } from '../../src/attestation/sev-snp/verifier.ts';
 import { createTdxVerifier } from '../../src/attestation/tdx/verifier.ts';
 import { createTpm2Verifier } from '../../src/attestation/tpm2/verifier.ts';
 import type { Evidence, ReferenceValue, TrustAnchor } from '../../src/domain/evidence.ts';
 import { type Asked, type ConfidentialMachines, makeConfidentialMachines } from '../attestation/confidential-machines.ts';
+import { reportChecks } from '../attestation/report-checks.ts';
 import { BEARER_ANCHOR, ISSUER, NONCE_ANCHOR, SUBJECT } from '../attestation/token-issuer.ts';
 import { ANCHOR, GOOD_VALUE, PROD, type Published, starterPolicies } from '../vault/test-vault.ts';
 import { type Answer, type Served, startServing } from './serving.ts';
@@ -44,7 +45,7 @@ export class ConfidentialServing {
       createSnpVerifier(),
       createNitroVerifier(),
       createNvidiaVerifier(),
-      createTpm2Verifier(createSnpReportCheck()),
+      createTpm2Verifier(reportChecks()),
       createJwtVerifier({ keysOf: async () => [] }),
     ];
     const served = await startServing(undefined, { verifiers: new Map(verifiers.map((one) => [one.kind, one])) });

@@ -8,7 +8,6 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
-import { createSnpReportCheck } from '../../src/attestation/sev-snp/verifier.ts';
 import { createTpm2Attester, type Tpm2Attester } from '../../src/attestation/tpm2/attester.ts';
 import { createTpm2Verifier } from '../../src/attestation/tpm2/verifier.ts';
 import { fromBase64, toBase64 } from '../../src/domain/bytes.ts';
@@ -17,6 +16,7 @@ import { evidenceBinding } from '../../src/domain/evidence.ts';
 import type { Namespace } from '../../src/domain/ids.ts';
 import { issueChallenge } from '../../src/vault/challenge.ts';
 import { beginEnrolment, confirmEnrolment } from '../../src/vault/enrol.ts';
+import { reportChecks } from '../attestation/report-checks.ts';
 import { type Swtpm, startSwtpm } from '../harness/swtpm.ts';
 import { codeFrom, type Machine, type Node, PROD, type Published, RESEARCH, starterPolicies, TestVault } from '../vault/test-vault.ts';
 
@@ -45,7 +45,7 @@ suite(missing.length > 0 ? `evidence of a TPM (not run: ${missing.join(', ')} no
 
   beforeAll(async () => {
     [tpm, home, vault] = await Promise.all([startSwtpm(), mkdtemp(join(tmpdir(), 'wv-attester-')), TestVault.make()]);
-    node = await vault.addNode({ verifiers: new Map([['tpm2', createTpm2Verifier(createSnpReportCheck())]]) });
+    node = await vault.addNode({ verifiers: new Map([['tpm2', createTpm2Verifier(reportChecks())]]) });
     honest = await fresh('honest');
     const root = toBase64(await der(tpm.rootCertificate));
     intermediate = await der(tpm.issuerCertificate);

@@ -13,7 +13,7 @@ import {
 } from '../../domain/evidence.ts';
 import { certificateEndorsements, endorsementOf } from '../endorsements.ts';
 import type { LogFacts } from '../event-log/facts.ts';
-import type { EvidenceVerifier, VerificationContext } from '../port.ts';
+import type { EvidenceVerifier, ReportCheck, VerificationContext, VerifiedReport } from '../port.ts';
 import { rootsOf } from '../vendor-roots.ts';
 import { findWorkload } from '../workload.ts';
 import { orUndefined } from '../x509/der.ts';
@@ -33,6 +33,12 @@ export function createTdxVerifier(): EvidenceVerifier<VerifiedWorkload<'tdx'>> {
     verify: (body, context) => verify(body, context, memo),
     identifyCollateral: (bytes, _name, roots) => identifyTdxCollateral(bytes, roots),
   };
+}
+
+/** For evidence that carries such a quote inside. */
+export function createTdxReportCheck(): ReportCheck {
+  const memo = new IssuerMemo();
+  return (body, context) => checkReport(body, context, memo);
 }
 
 type CodeTable = Readonly<Partial<Record<TdxWord, ErrorCode>>>;
@@ -73,41 +79,50 @@ const FACTS: readonly TdxWord[] = [
   'tcb_revoked',
 ];
 
-async function verify(
-  body: Readonly<Record<string, unknown>>,
-  context: VerificationContext,
-  memo: IssuerMemo,
-): Promise<VerifiedWorkload<'tdx'> | Refusal> {
+type Body = Readonly<Record<string, unknown>>;
+
+async function verify(body: Body, context: VerificationContext, memo: IssuerMemo): Promise<VerifiedWorkload<'tdx'> | Refusal> {
   const evidence = parseTdxEvidence(body);
   if (isRefusal(evidence)) return evidence;
-  const roots = rootsOf('tdx', 'intel', context.anchors, memo);
-  if (roots.length === 0) return refuse('endorsement_untrusted', 'this vault has no trust anchor for tdx');
-  const inputs = { evidence: evidence.quote, companions: {}, parameters: {}, roots, now: context.now };
-  const quote = examineQuoteAlone(inputs, memo);
-  const [code] = quote.findings.flatMap((word) => OF_QUOTE[word] ?? []);
-  if (code !== undefined)
-    return refuse(code, `the quote: ${quote.findings.join(', ')}`, { failed: failedFindings('quote', quote.findings) });
-  if (quote.claims['trailing_bytes'] !== 0) return refuse('evidence_malformed', 'there are bytes behind the quote');
-  const { reportData } = partsOf(quote).quoted.report;
+  const quote = examineQuote(evidence.quote, context, memo);
+  if (isRefusal(quote)) return quote;
+  const { report } = partsOf(quote).quoted;
   const expected = teeReportData(context.binding);
-  if (!equalBytes(reportData, expected)) {
-    const failed = failedBytes('reportData', expected, reportData);
+  if (!equalBytes(report.reportData, expected)) {
+    const failed = failedBytes('reportData', expected, report.reportData);
     return refuse('evidence_binding_mismatch', 'report data is not SHA-512 of the binding', { failed });
   }
-  const log = evidence.eventLog && checkEventLog(evidence.eventLog, partsOf(quote).quoted.report);
+  const log = evidence.eventLog && checkEventLog(evidence.eventLog, report);
   if (log?.problem === 'event_log_malformed') return refuse('evidence_malformed', 'the event log is none, or has no SHA-384');
   if (log?.problem !== undefined)
     return refuse('measurement_mismatch', 'the event log does not replay to the RTMRs of the quote', {
       failed: failedClaim('event log', 'replays to the RTMRs of the quote', log.problem),
     });
-  return judge(quote, log?.facts, context);
+  const judged = await judge(quote, log?.facts, context);
+  if (isRefusal(judged)) return judged;
+  const attester = await findWorkload('tdx', judged.facts, context);
+  return isRefusal(attester) ? attester : { kind: 'tdx', attester, facts: judged.facts, endorsements: judged.endorsements };
 }
 
-async function judge(
-  quote: ExaminedQuote,
-  log: LogFacts | undefined,
-  context: VerificationContext,
-): Promise<VerifiedWorkload<'tdx'> | Refusal> {
+async function checkReport(body: Body, context: VerificationContext, memo: IssuerMemo): Promise<VerifiedReport | Refusal> {
+  const evidence = parseTdxEvidence(body);
+  if (isRefusal(evidence)) return evidence;
+  const quote = examineQuote(evidence.quote, context, memo);
+  return isRefusal(quote) ? quote : judge(quote, undefined, context);
+}
+
+/** Structure, signatures and chain, under the anchors in force. */
+function examineQuote(evidence: Uint8Array, context: VerificationContext, memo: IssuerMemo): ExaminedQuote | Refusal {
+  const roots = rootsOf('tdx', 'intel', context.anchors, memo);
+  if (roots.length === 0) return refuse('endorsement_untrusted', 'this vault has no trust anchor for tdx');
+  const quote = examineQuoteAlone({ evidence, companions: {}, parameters: {}, roots, now: context.now }, memo);
+  const [code] = quote.findings.flatMap((word) => OF_QUOTE[word] ?? []);
+  if (code !== undefined)
+    return refuse(code, `the quote: ${quote.findings.join(', ')}`, { failed: failedFindings('quote', quote.findings) });
+  return quote.claims['trailing_bytes'] === 0 ? quote : refuse('evidence_malformed', 'there are bytes behind the quote');
+}
+
+async function judge(quote: ExaminedQuote, log: LogFacts | undefined, context: VerificationContext): Promise<VerifiedReport | Refusal> {
   const { fmspc } = pckOf(quote);
   const kept = await context.collateral.find('tdx-collateral', fmspc);
   const missing = { failed: failedClaim('fmspc', 'collateral that is kept', fmspc) };
@@ -115,8 +130,7 @@ async function judge(
   const under = orUndefined(() => examineUnderCollateral(quote, kept.bytes, context.now));
   if (under === undefined) return refuse('collateral_missing', `what is kept of FMSPC ${fmspc} is no collateral`, missing);
   const refusal = refusalOf(under, fmspc);
-  if (refusal !== undefined) return refusal;
-  return claimsOf(quote, { ...under, log, bundle: kept.bytes }, context);
+  return refusal ?? reportOf(quote, { ...under, log, bundle: kept.bytes });
 }
 
 function refusalOf({ findings }: UnderCollateral, fmspc: string): Refusal | undefined {
@@ -133,21 +147,16 @@ function refusalOf({ findings }: UnderCollateral, fmspc: string): Refusal | unde
       });
 }
 
-async function claimsOf(
-  quote: ExaminedQuote,
-  {
-    findings,
-    verdict,
-    collateral,
-    periods,
-    log,
-    bundle,
-  }: UnderCollateral & { readonly log: LogFacts | undefined; readonly bundle: Uint8Array },
-  context: VerificationContext,
-): Promise<VerifiedWorkload<'tdx'> | Refusal> {
+interface Judged extends UnderCollateral {
+  readonly log: LogFacts | undefined;
+  readonly bundle: Uint8Array;
+}
+
+function reportOf(quote: ExaminedQuote, { findings, verdict, collateral, periods, log, bundle }: Judged): VerifiedReport {
   const { info } = collateral;
   if (verdict === undefined || info === undefined) throw new Error('collateral without findings has a verdict');
-  const facts = tdxFacts(partsOf(quote).quoted, {
+  const { quoted, certified } = partsOf(quote);
+  const facts = tdxFacts(quoted, {
     pck: pckOf(quote),
     verdict,
     tcbEvaluationDataNumber: info.tcbEvaluationDataNumber,
@@ -155,14 +164,11 @@ async function claimsOf(
     collateralStale: findings.some((word) => STALE.includes(word)),
     log,
   });
-  const attester = await findWorkload('tdx', facts, context);
-  if (isRefusal(attester)) return attester;
-  const { certificates } = partsOf(quote).certified;
   const endorsements = [
-    ...certificateEndorsements(['PCK', 'PCK CA', 'SGX root CA'], certificates),
+    ...certificateEndorsements(['PCK', 'PCK CA', 'SGX root CA'], certified.certificates),
     endorsementOf('TDX collateral', bundle, overlap(periods)),
   ];
-  return { kind: 'tdx', attester, facts, endorsements };
+  return { reportData: quoted.report.reportData, facts, endorsements };
 }
 
 function partsOf({ parts }: ExaminedQuote): NonNullable<ExaminedQuote['parts']> {

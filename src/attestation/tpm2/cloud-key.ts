@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { toBase64 } from '../../domain/bytes.ts';
 import { derOrPem } from '../x509/pem.ts';
 import { MAX_INTERMEDIATES, type Tpm2Body } from './evidence.ts';
+import { parseHclReport } from './hcl-report.ts';
 import type { TpmTools } from './tools.ts';
 
 export interface CloudKey {
@@ -18,8 +19,10 @@ export interface CloudKey {
   readonly issuersFile?: string | undefined;
   /** NV index of the HCL report: 0x1400001. */
   readonly hclReport?: string | undefined;
-  /** PEM: the chip's certificate, and its issuer. Absent: the vault keeps them. */
+  /** PEM, of a SEV-SNP guest: the chip's certificate, and its issuer. Absent: the vault keeps them. */
   readonly hclIssuersFile?: string | undefined;
+  /** Of a TDX guest: resolves with the quote for the TDREPORT in the HCL report. */
+  readonly tdQuote?: ((tdReport: Uint8Array) => Promise<Uint8Array>) | undefined;
 }
 
 type Vouched = Pick<Tpm2Body, 'akCertificate' | 'akIntermediates' | 'hcl'>;
@@ -29,19 +32,19 @@ export async function readVouched(tools: TpmTools, folder: string, key: CloudKey
   return {
     ...(key.certificate !== undefined && { akCertificate: toBase64(withoutPadding(await readIndex(tools, folder, key.certificate))) }),
     ...(issuers.length > 0 && { akIntermediates: issuers.map(toBase64) }),
-    ...(key.hclReport !== undefined && { hcl: await readHcl(tools, folder, key.hclReport, key.hclIssuersFile) }),
+    ...(key.hclReport !== undefined && { hcl: await readHcl(await readIndex(tools, folder, key.hclReport), key) }),
   };
 }
 
-async function readHcl(
-  tools: TpmTools,
-  folder: string,
-  index: string,
-  issuersFile: string | undefined,
-): Promise<NonNullable<Vouched['hcl']>> {
-  const report = toBase64(await readIndex(tools, folder, index));
-  if (issuersFile === undefined) return { report };
-  const [certificate, intermediate] = derOrPem(await readFile(issuersFile), 'CERTIFICATE', 6);
+async function readHcl(bytes: Uint8Array, { hclIssuersFile, tdQuote }: CloudKey): Promise<NonNullable<Vouched['hcl']>> {
+  const report = toBase64(bytes);
+  const hcl = parseHclReport(bytes);
+  if (hcl.tee === 'tdx') {
+    if (tdQuote === undefined) throw new Error('this is a TDX guest, and nobody makes quotes of its reports');
+    return { report, quote: toBase64(await tdQuote(hcl.report)) };
+  }
+  if (hclIssuersFile === undefined) return { report };
+  const [certificate, intermediate] = derOrPem(await readFile(hclIssuersFile), 'CERTIFICATE', 6);
   return {
     report,
     ...(certificate && { certificate: toBase64(certificate) }),

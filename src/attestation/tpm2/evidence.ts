@@ -26,8 +26,8 @@ export interface Tpm2Body extends Readonly<Record<string, unknown>> {
   readonly akCertificate?: string;
   /** DER certificates between it and the vault's anchor, in any order. */
   readonly akIntermediates?: readonly string[];
-  /** The report of Azure's paravisor, and the certificates of its SEV-SNP report unless the vault keeps them. */
-  readonly hcl?: { readonly report: string; readonly certificate?: string; readonly intermediate?: string };
+  /** The report of Azure's paravisor; of a SEV-SNP guest the certificates of its report, unless the vault keeps them; of a TDX guest the quote. */
+  readonly hcl?: { readonly report: string; readonly certificate?: string; readonly intermediate?: string; readonly quote?: string };
 }
 
 export interface AkCertificateChain {
@@ -39,6 +39,7 @@ export interface HclEvidence {
   readonly report: HclReport;
   readonly certificate?: Uint8Array | undefined;
   readonly intermediate?: Uint8Array | undefined;
+  readonly quote?: Uint8Array | undefined;
 }
 
 export interface Tpm2Evidence {
@@ -56,6 +57,9 @@ export const MAX_EVENT_LOG_BYTES = 131_072;
 
 /** Certificates between a key's own and the vault's anchor that may be sent. Real chains have one to three. */
 export const MAX_INTERMEDIATES = 4;
+
+/** Bytes; real ones have 5 KiB. */
+export const MAX_TD_QUOTE_BYTES = 16_384;
 
 /** Canonical base64 of at most `maximum` bytes; the length is looked at before the text is decoded. */
 export function base64Bytes(maximum: number) {
@@ -79,6 +83,7 @@ const bodySchema = z.strictObject({
       report: base64Bytes(MAX_HCL_BYTES),
       certificate: base64Bytes(MAX_CERTIFICATE_BYTES).optional(),
       intermediate: base64Bytes(MAX_CERTIFICATE_BYTES).optional(),
+      quote: base64Bytes(MAX_TD_QUOTE_BYTES).optional(),
     })
     .optional(),
 });
@@ -104,6 +109,7 @@ export function parseTpm2Evidence(body: Readonly<Record<string, unknown>>): Tpm2
         report: parseHclReport(fromBase64(hcl.report)),
         certificate: hcl.certificate === undefined ? undefined : fromBase64(hcl.certificate),
         intermediate: hcl.intermediate === undefined ? undefined : fromBase64(hcl.intermediate),
+        quote: hcl.quote === undefined ? undefined : fromBase64(hcl.quote),
       },
     }),
   }));

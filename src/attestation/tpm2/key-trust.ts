@@ -14,7 +14,7 @@ import {
   type VerifiedTpm2,
 } from '../../domain/evidence.ts';
 import type { Facts } from '../../domain/facts.ts';
-import type { ReportCheck, VerificationContext } from '../port.ts';
+import type { ReportChecks, VerificationContext } from '../port.ts';
 import { findWorkload } from '../workload.ts';
 import type { IssuerMemo } from '../x509/path.ts';
 import { checkAkCertificate } from './ak-anchors.ts';
@@ -31,12 +31,12 @@ export interface KeyTrust extends Pick<VerifiedTpm2, 'anchoredBy' | 'proved'> {
 export interface TrustInputs {
   readonly evidence: Tpm2Evidence;
   readonly context: VerificationContext;
-  readonly snpReport: ReportCheck;
+  readonly reports: ReportChecks;
   readonly memo: IssuerMemo;
 }
 
 /** A key that was enrolled by activation needs nothing that came along, so nothing of it is looked at. */
-export async function trustKey({ evidence, context, snpReport, memo }: TrustInputs): Promise<KeyTrust | Refusal> {
+export async function trustKey({ evidence, context, reports, memo }: TrustInputs): Promise<KeyTrust | Refusal> {
   const { ak, akCertificate, hcl } = evidence;
   const akName = ak.name;
   const activated = await findActivated(akName, context);
@@ -47,12 +47,12 @@ export async function trustKey({ evidence, context, snpReport, memo }: TrustInpu
   }
   const certified = akCertificate && checkAkCertificate(akCertificate, ak.key, { context, memo });
   if (certified !== undefined && isRefusal(certified)) return certified;
-  const inTee = hcl && (await checkHclReport(hcl, ak.key, { context, snpReport }));
+  const inTee = hcl && (await checkHclReport(hcl, ak.key, { context, reports }));
   if (inTee !== undefined && isRefusal(inTee)) return inTee;
   return {
     facts: { akName, akTrust: inTee === undefined ? 'certificate' : 'tee', ...certified?.facts, ...inTee?.facts },
     endorsements: [...(certified?.endorsements ?? []), ...(inTee?.endorsements ?? [])],
-    ...(inTee && { anchoredBy: 'sev-snp', proved: { fresh: true, keyBound: true, hardware: true, tee: true } }),
+    ...(inTee && { anchoredBy: inTee.reportKind, proved: { fresh: true, keyBound: true, hardware: true, tee: true } }),
   };
 }
 

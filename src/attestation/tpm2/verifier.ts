@@ -2,7 +2,7 @@
 import { failedClaim, isRefusal, type Refusal, refuse, tpm2ExtraData, type VerifiedTpm2 } from '../../domain/evidence.ts';
 import type { Facts } from '../../domain/facts.ts';
 import { bootFacts } from '../event-log/boot-facts.ts';
-import type { EvidenceVerifier, ReportCheck, VerificationContext } from '../port.ts';
+import type { EvidenceVerifier, ReportChecks, VerificationContext } from '../port.ts';
 import { IssuerMemo } from '../x509/path.ts';
 import { compareWithLog, quotedFacts } from './boot-log.ts';
 import { endorsesTpms } from './endorsement.ts';
@@ -12,16 +12,16 @@ import { hasAttributes, type PublicArea } from './public-area.ts';
 import type { Quote } from './quote.ts';
 import { verifyExtraData, verifyPcrs, verifyQuoteSignature } from './verify-quote.ts';
 
-/** `snpReport`: the hardware report that Azure binds a TPM with is another kind's to verify. */
-export function createTpm2Verifier(snpReport: ReportCheck): EvidenceVerifier<VerifiedTpm2> {
+/** `reports`: the hardware reports that Azure binds a TPM with are other kinds' to verify. */
+export function createTpm2Verifier(reports: ReportChecks): EvidenceVerifier<VerifiedTpm2> {
   const memo = new IssuerMemo();
-  return { kind: 'tpm2', verify: (body, context) => verifyTpm2(body, context, { snpReport, memo }) };
+  return { kind: 'tpm2', verify: (body, context) => verifyTpm2(body, context, { reports, memo }) };
 }
 
 async function verifyTpm2(
   body: Readonly<Record<string, unknown>>,
   context: VerificationContext,
-  tools: { readonly snpReport: ReportCheck; readonly memo: IssuerMemo },
+  tools: { readonly reports: ReportChecks; readonly memo: IssuerMemo },
 ): Promise<VerifiedTpm2 | Refusal> {
   const evidence = parseTpm2Evidence(body);
   if (isRefusal(evidence)) return evidence;
