@@ -3,7 +3,7 @@ import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import type { ExaminationInputs, PinnedRoot } from '../../src/attestation/examination.ts';
 import { examineNitroDocument } from '../../src/attestation/nitro/examine.ts';
-import { acceptsNoFlippedBit, hostileBytes, TwinsMemo } from './damaged-evidence.ts';
+import { acceptsNoFlippedBit, hostileBytes } from './damaged-evidence.ts';
 import {
   array,
   bstr,
@@ -21,6 +21,7 @@ import {
 } from './nitro-enclave.ts';
 import { agreesOnEverySharedEntry } from './shared-evidence.ts';
 import { issue } from './test-ca.ts';
+import { TwinsMemo } from './twins-memo.ts';
 
 agreesOnEverySharedEntry('nitro-cose-sign1', examineNitroDocument);
 

@@ -3,7 +3,7 @@ import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import type { ExaminationInputs } from '../../src/attestation/examination.ts';
 import { examineNvidiaReport } from '../../src/attestation/nvidia-gpu/examine.ts';
-import { acceptsNoFlippedBit, hostileBytes, TwinsMemo } from './damaged-evidence.ts';
+import { acceptsNoFlippedBit, hostileBytes } from './damaged-evidence.ts';
 import {
   block,
   buildDevice,
@@ -22,6 +22,7 @@ import {
 } from './nvidia-device.ts';
 import { agreesOnEverySharedEntry } from './shared-evidence.ts';
 import { issue } from './test-ca.ts';
+import { TwinsMemo } from './twins-memo.ts';
 
 agreesOnEverySharedEntry('nvidia-spdm', examineNvidiaReport);
 

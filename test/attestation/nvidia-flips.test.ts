@@ -2,8 +2,9 @@
 import { test } from '@jest/globals';
 import { examineNvidiaReport } from '../../src/attestation/nvidia-gpu/examine.ts';
 import { examineNvidiaRim } from '../../src/attestation/nvidia-gpu/examine-rim.ts';
-import { acceptsNoFlippedBit, TwinsMemo } from './damaged-evidence.ts';
+import { acceptsNoFlippedBit } from './damaged-evidence.ts';
 import { describeShared, inputsOf, sharedEntries } from './shared-evidence.ts';
+import { TwinsMemo } from './twins-memo.ts';
 
 /** Canonicalizing a RIM takes ten milliseconds, and each has more than 20,000 bytes. */
 const RIM_EVERY = 41;

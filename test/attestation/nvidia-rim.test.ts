@@ -7,7 +7,7 @@ import { examineNvidiaRim } from '../../src/attestation/nvidia-gpu/examine-rim.t
 import { factsOf } from '../../src/attestation/nvidia-gpu/opaque.ts';
 import { readReport } from '../../src/attestation/nvidia-gpu/report.ts';
 import type { Rim } from '../../src/attestation/nvidia-gpu/rim.ts';
-import { acceptsNoFlippedBit, hostileBytes, TwinsMemo } from './damaged-evidence.ts';
+import { acceptsNoFlippedBit, hostileBytes } from './damaged-evidence.ts';
 import {
   block,
   buildDevice,
@@ -23,6 +23,7 @@ import {
   signRim,
 } from './nvidia-device.ts';
 import { agreesOnEverySharedEntry, describeShared, inputsOf, sharedEntries } from './shared-evidence.ts';
+import { TwinsMemo } from './twins-memo.ts';
 
 agreesOnEverySharedEntry('nvidia-rim-xml', examineNvidiaRim);
 

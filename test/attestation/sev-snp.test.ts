@@ -6,9 +6,10 @@ import { examineSnpReport } from '../../src/attestation/sev-snp/examine.ts';
 import { IssuerMemo } from '../../src/attestation/x509/path.ts';
 import { issueCrl } from './crl-maker.ts';
 import { flipEachByte } from './damage.ts';
-import { acceptsNoFlippedBit, TwinsMemo } from './damaged-evidence.ts';
+import { acceptsNoFlippedBit } from './damaged-evidence.ts';
 import { AMD_NAME, CHIP_ID, type KeyWishes, makeReport, makeSnpLine, PSS, pemOf, type ReportWishes, snpInputs, TCB } from './snp-maker.ts';
 import { issue } from './test-ca.ts';
+import { TwinsMemo } from './twins-memo.ts';
 
 const genoa = await makeSnpLine('Genoa');
 const turin = await makeSnpLine('Turin');

@@ -1,8 +1,9 @@
 /** Real TDX quotes, and the same with one flipped bit in each byte. */
 import { test } from '@jest/globals';
 import { examineTdxQuote } from '../../src/attestation/tdx/examine.ts';
-import { acceptsNoFlippedBit, TwinsMemo } from './damaged-evidence.ts';
+import { acceptsNoFlippedBit } from './damaged-evidence.ts';
 import { agreesOnEverySharedEntry, describeShared, inputsOf, sharedEntries } from './shared-evidence.ts';
+import { TwinsMemo } from './twins-memo.ts';
 
 agreesOnEverySharedEntry('tdx-quote', (inputs) => examineTdxQuote(inputs));
 

@@ -7,7 +7,7 @@ import { readCertificate } from '../../src/attestation/x509/certificate.ts';
 import { IssuerMemo } from '../../src/attestation/x509/path.ts';
 import { issueCrl } from './crl-maker.ts';
 import { flipEachByte } from './damage.ts';
-import { acceptsNoFlippedBit, TwinsMemo } from './damaged-evidence.ts';
+import { acceptsNoFlippedBit } from './damaged-evidence.ts';
 import { sharedRoots } from './shared-evidence.ts';
 import {
   type BundleWishes,
@@ -25,6 +25,7 @@ import {
   tdxInputs,
 } from './tdx-maker.ts';
 import { issue, notCa } from './test-ca.ts';
+import { TwinsMemo } from './twins-memo.ts';
 
 const world = await makeIntelWorld();
 const pck = await makePck(world);

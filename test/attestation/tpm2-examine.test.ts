@@ -10,12 +10,12 @@ import { createTpmQuoteExamination } from '../../src/attestation/tpm2/examine.ts
 import { parseTpmtPublic } from '../../src/attestation/tpm2/public-area.ts';
 import { concat, fromBase64, toBase64, toHex } from '../../src/domain/bytes.ts';
 import { flipEachByte } from './damage.ts';
-import { TwinsMemo } from './damaged-evidence.ts';
 import { latin, le32, log, variable } from './log-maker.ts';
 import { attest, makeAk, type QuoteWishes, type TestAk, tpmSignature } from './quote-maker.ts';
 import { captured } from './samples.ts';
 import { agreesOnEverySharedEntry, describeShared, inputsOf, sharedEntries } from './shared-evidence.ts';
 import { ca, certSign, deviceName, digitalSignature, issue, notCa, unknownCritical, usage } from './test-ca.ts';
+import { TwinsMemo } from './twins-memo.ts';
 
 const real = createTpmQuoteExamination({ snp: examineSnpReport, tdx: examineTdxQuote });
 agreesOnEverySharedEntry('tpm2-quote', real);

@@ -1,20 +1,25 @@
-/** `wv policy show|diff|who-can` against a real vault (real-vault.ts): what a reviewer of access and a policy author ask it. */
+/** `wv policy show|diff|who-can` and `wv reference import` against a real vault (real-vault.ts): what a reviewer of access and a policy author ask it. */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { type RealVault, startRealVault, wv, wvJson } from './real-vault.ts';
+import { CompactSign } from 'jose';
+import { VALUES_TYPE } from '../../src/attestation/jwt/signed-values.ts';
+import { withRequester, withTpmRequester } from '../../src/cli/requester.ts';
+import { makeKey } from '../attestation/token-issuer.ts';
+import { newRelease, type RealVault, refusal, startRealVault, wv, wvJson } from './real-vault.ts';
 
 const POLICIES = fileURLToPath(new URL('../../policies', import.meta.url));
 const lastLine = (text: string) => text.trimEnd().split('\n').at(-1);
 const folder = mkdtempSync(join(tmpdir(), 'wv-policy-online-'));
 let vault: RealVault;
 let kit: string[];
+let machine: string;
 
 beforeAll(async () => {
   vault = await startRealVault();
-  await vault.enrolled('gpu-node-1');
+  machine = await vault.enrolled('gpu-node-1');
   await vault.promote();
   kit = ['--kit', vault.kit('alice')];
 });
@@ -93,6 +98,48 @@ describe('wv policy diff', () => {
     writeFileSync(bad, '@id("a") permit (principl, action, resource);');
     const { exit, err } = await wv('policy', 'diff', ...kit, bad);
     expect([exit, err]).toEqual([3, expect.stringContaining('bad.cedar:1:18')]);
+  });
+});
+
+describe('wv reference import', () => {
+  const [builder, stranger] = [makeKey('builder'), makeKey('stranger')];
+  const write = (name: string, content: string | Buffer) => {
+    writeFileSync(join(folder, name), content);
+    return join(folder, name);
+  };
+  const release = () => withRequester(machine, (one) => refusal(() => newRelease(one, vault.versionId)));
+  const signed = (payload: object, by = builder) =>
+    new CompactSign(Buffer.from(JSON.stringify(payload))).setProtectedHeader({ alg: 'ES256', typ: VALUES_TYPE }).sign(by.privateKey);
+
+  test("a builder's signed values count once two people have said so, beside those in force, and nobody else's", async () => {
+    const pcrs = await withTpmRequester(machine, async ({ attester }) => (await attester.readPcrs())['sha256'] ?? {});
+    const state = Object.fromEntries(Object.entries(pcrs).map(([index, value]) => [index, [value]]));
+    await vault.propose('reference-values', {
+      values: [{ id: 'old', kind: 'tpm2', pcrs: { sha256: { ...state, '7': ['ff'.repeat(32)] } } }],
+    });
+    expect(await release()).toBe('measurement_mismatch');
+
+    const values = [{ id: 'new', kind: 'tpm2', pcrs: { sha256: state }, source: 'says everybody' }];
+    const signer = write('builder.pem', builder.publicKey.export({ type: 'spki', format: 'pem' }));
+    const honest = write('image.jws', await signed({ values }));
+    const foreign = await wv('reference', 'import', ...kit, '--signer', signer, write('foreign.jws', await signed({ values }, stranger)));
+    expect([foreign.exit, foreign.err]).toEqual([2, expect.stringContaining('not of this signer')]);
+
+    const asked = (await wvJson('reference', 'import', ...kit, '--signer', signer, honest)) as {
+      requestId: string;
+      operationDigest: string;
+    };
+    expect(await release()).toBe('measurement_mismatch');
+    const alone = { operationDigest: asked.operationDigest };
+    const path = `/v1/namespaces/default/requests/${asked.requestId}/approve`;
+    expect(await refusal(() => vault.as('alice', (alice) => alice.call('POST', path, alone)))).toBe('approval_self');
+    await vault.approve(asked, 'default', 'alice');
+    expect(await release()).toBeUndefined();
+
+    const { body } = await vault.as('alice', (alice) => alice.call('GET', '/v1/namespaces/default/documents/reference-values'));
+    expect(body).toMatchObject({
+      values: [{ id: 'old' }, { id: 'new', source: expect.stringMatching(/^signed by the key [0-9a-f]{64}$/) }],
+    });
   });
 });
 

@@ -1,9 +1,12 @@
 /** `npm run soak -- --only evidence [--minutes N]`: every bit of every real piece of signed evidence, one after the other (docs/soak.md). */
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import type { ExaminationInputs, Examine } from '../../src/attestation/examination.ts';
 import { pinnedRoots } from '../../src/attestation/pinned-roots.ts';
+import type { IssuerMemo } from '../../src/attestation/x509/path.ts';
 import { EVIDENCE_FORMATS } from '../../src/cli/evidence-formats.ts';
 import { EntryError, type ManifestEntry, readEntryFiles, readManifest } from '../../src/cli/evidence-manifest.ts';
+import { TwinsMemo } from '../attestation/twins-memo.ts';
 
 const MANIFEST = fileURLToPath(new URL('../../../shared/vectors/attestation/MANIFEST.json', import.meta.url));
 /** What is signed as a whole. Event logs are not, and lists of revoked certificates are looked at by their own tests. */
@@ -41,6 +44,8 @@ async function prepare(entry: ManifestEntry) {
   const parameters = { ...Object.fromEntries(asked), ...entry.parameters };
   const now = new Date(String(entry.expected?.at));
   const inputs = { ...files, parameters, roots: pinnedRoots(), now };
+  const examineWith: (inputs: ExaminationInputs, memo: IssuerMemo) => ReturnType<Examine> = examine; // those that read certificates take it
+  const memo = new TwinsMemo();
   return {
     id: entry.id,
     files,
@@ -48,7 +53,7 @@ async function prepare(entry: ManifestEntry) {
       const evidence = files.evidence.slice();
       const at = Math.floor(bit / 8);
       evidence[at] = (evidence[at] ?? 0) ^ (1 << (bit % 8));
-      return examine({ ...inputs, evidence });
+      return examineWith({ ...inputs, evidence }, memo);
     },
   };
 }
