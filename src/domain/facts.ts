@@ -46,6 +46,10 @@ const TPM2: FactTable = {
     'why that key counts: "activation" (at enrolment a certified TPM showed that it holds it), "certificate" (its cloud certifies it), "tee" (a hardware report of the guest names it)',
     { unlessNamed: ['activation', 'certificate'] },
   ),
+  akRevocation: text(
+    'of its certificate: "good": lists of all its authorities are in date and do not name it; "unknown": not all are there',
+    OPTIONAL,
+  ),
   gceProjectId: text('by the certificate of the key: the Google Cloud project', { ...IDENTITY, ...OPTIONAL }),
   gceInstanceId: text('by the certificate: the instance', { ...IDENTITY, ...OPTIONAL }),
   gceInstanceName: text('by the certificate', OPTIONAL),

@@ -27,7 +27,7 @@ const COMPANIONS: Readonly<Record<string, readonly string[]>> = {
   'nvidia-rim-xml': [],
   'x509-crl': ['issuer_chain'],
   'x509-crl-check': ['root', 'crl'],
-  'tpm2-quote': ['signature', 'ak_public_key', 'ak_public_tpmt', 'pcrs', 'eventlog', 'ak_certificate', 'ak_chain', 'hcl_report'],
+  'tpm2-quote': ['signature', 'ak_public_key', 'ak_public_tpmt', 'pcrs', 'eventlog', 'ak_certificate', 'ak_chain', 'ak_crl', 'hcl_report'],
   'jwt-eat': ['key', 'jwks', 'trust'],
   'jwk-x5c-trust': ['trust'],
   'tcg2-eventlog': [],

@@ -358,7 +358,17 @@ describe("Azure's report", () => {
 });
 
 describe('whatever the bytes', () => {
-  const COMPANIONS = ['signature', 'ak_public_key', 'ak_public_tpmt', 'pcrs', 'eventlog', 'ak_certificate', 'ak_chain', 'hcl_report'];
+  const COMPANIONS = [
+    'signature',
+    'ak_public_key',
+    'ak_public_tpmt',
+    'pcrs',
+    'eventlog',
+    'ak_certificate',
+    'ak_chain',
+    'ak_crl',
+    'hcl_report',
+  ];
 
   test('there is an answer', async () => {
     await fc.assert(

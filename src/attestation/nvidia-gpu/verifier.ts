@@ -13,6 +13,7 @@ import {
   type VerifiedGpu,
 } from '../../domain/evidence.ts';
 import type { Facts } from '../../domain/facts.ts';
+import { checkAuthorityLists, identifyAuthorityList } from '../authority-lists.ts';
 import { certificateEndorsements } from '../endorsements.ts';
 import type { PinnedRoot } from '../examination.ts';
 import type { EvidenceVerifier, VerificationContext } from '../port.ts';
@@ -20,7 +21,6 @@ import { rootsOf } from '../vendor-roots.ts';
 import type { Certificate } from '../x509/certificate.ts';
 import { nameText } from '../x509/names.ts';
 import { IssuerMemo } from '../x509/path.ts';
-import { checkAuthorityLists, identifyAuthorityList } from './authority-lists.ts';
 import { modelOf } from './boards.ts';
 import { type EndorsedState, endorsedState } from './endorsed-state.ts';
 import { parseNvidiaEvidence } from './evidence.ts';

@@ -4,6 +4,7 @@ import { fromBase64 } from '../../domain/bytes.ts';
 import { VaultError } from '../../domain/errors.ts';
 import { type Endorsement, failedClaim, type Refusal, refuse, type TrustAnchor } from '../../domain/evidence.ts';
 import type { Facts } from '../../domain/facts.ts';
+import { checkAuthorityLists } from '../authority-lists.ts';
 import { certificateEndorsements } from '../endorsements.ts';
 import type { VerificationContext } from '../port.ts';
 import { type Certificate, readCertificate } from '../x509/certificate.ts';
@@ -21,11 +22,11 @@ export interface CertifiedKey {
 }
 
 /** The certificate is about this very key, and today its path holds. The certificates that came along only help to find the way. */
-export function checkAkCertificate(
+export async function checkAkCertificate(
   { certificate, intermediates }: AkCertificateChain,
   key: KeyObject,
   { context, memo }: { readonly context: VerificationContext; readonly memo: IssuerMemo },
-): CertifiedKey | Refusal {
+): Promise<CertifiedKey | Refusal> {
   const roots = attestationRoots(context.anchors, memo);
   if (roots.length === 0) return refuse('endorsement_untrusted', 'no trust anchor for tpm2 with use attestation-keys is in force');
   const chain = orUndefined(() => ({
@@ -44,12 +45,28 @@ export function checkAkCertificate(
     const failed = failedClaim('issuer of the attestation key', names, nameText(leaf.issuer));
     return refuse('endorsement_untrusted', 'the certificate of the attestation key leads to no trust anchor', { failed });
   }
-  return (
-    outOfDate(path, context.now) ?? {
-      facts: gceInstanceFacts(leaf),
-      endorsements: certificateEndorsements(['AK certificate', ...path.slice(2).map(() => 'AK issuer'), 'AK root'], path),
-    }
-  );
+  return outOfDate(path, context.now) ?? (await withLists(path, context, memo));
+}
+
+/** Its cloud's lists, as far as the vault keeps them. */
+async function withLists(
+  path: readonly Certificate[],
+  { collateral, now }: VerificationContext,
+  memo: IssuerMemo,
+): Promise<CertifiedKey | Refusal> {
+  const { revoked, isStale, isWhole, endorsements } = await checkAuthorityLists(path, { collateral, now, memo });
+  if (revoked !== undefined) {
+    const failed = failedClaim('certificates of the attestation key', 'none that is revoked', `serial ${revoked.serial}`);
+    return refuse('endorsement_revoked', 'a certificate of the attestation key is revoked', { failed });
+  }
+  const [leaf] = path;
+  return {
+    facts: { ...(leaf && gceInstanceFacts(leaf)), akRevocation: isWhole ? 'good' : 'unknown', collateralStale: isStale },
+    endorsements: [
+      ...certificateEndorsements(['AK certificate', ...path.slice(2).map(() => 'AK issuer'), 'AK root'], path),
+      ...endorsements,
+    ],
+  };
 }
 
 /** One certificate each: their number bounds the ways that are tried. */

@@ -6,6 +6,7 @@ import { orUndefined } from '../x509/der.ts';
 import { nameText } from '../x509/names.ts';
 import { IssuerMemo } from '../x509/path.ts';
 import { derOrPem } from '../x509/pem.ts';
+import { type AkListProblem, type AkLists, examineAkLists } from './ak-lists.ts';
 import { pathOfAk } from './ak-path.ts';
 
 /** Of all roots of these vendors, the ones whose authorities certify TPM keys. */
@@ -17,7 +18,7 @@ const TPM_ROOTS: readonly string[] = [
   'microsoft-tpm-root-2014',
 ];
 
-export type AkCertificateProblem = 'malformed' | 'untrusted_root' | 'certificate_expired' | 'certificate_not_yet_valid';
+export type AkCertificateProblem = 'malformed' | 'untrusted_root' | 'certificate_expired' | 'certificate_not_yet_valid' | AkListProblem;
 
 export interface AkCertificate {
   readonly key: KeyObject;
@@ -25,6 +26,7 @@ export interface AkCertificate {
   readonly validUntil: Date;
   /** RFC 4514 text of the root's subject. */
   readonly root: string;
+  readonly revocation: AkLists['revocation'];
 }
 
 export interface AkCertificateInputs {
@@ -32,6 +34,8 @@ export interface AkCertificateInputs {
   readonly certificate: Uint8Array;
   /** PEM: its issuers, and nothing else. */
   readonly chain: Uint8Array | undefined;
+  /** Lists of revoked certificates of its authorities. */
+  readonly lists: Uint8Array | undefined;
   readonly roots: readonly PinnedRoot[];
   readonly now: Date;
 }
@@ -39,7 +43,7 @@ export interface AkCertificateInputs {
 const memo = new IssuerMemo();
 
 /** The certified key with its root when there is no problem; what could be read otherwise. Does not throw. */
-export function examineAkCertificate({ certificate, chain, roots, now }: AkCertificateInputs): {
+export function examineAkCertificate({ certificate, chain, lists, roots, now }: AkCertificateInputs): {
   readonly problems: readonly AkCertificateProblem[];
   readonly found: Partial<AkCertificate>;
 } {
@@ -52,7 +56,8 @@ export function examineAkCertificate({ certificate, chain, roots, now }: AkCerti
   if (issuers === undefined) return { problems: ['malformed', 'untrusted_root'], found };
   const root = path?.at(-1);
   if (path === undefined || root === undefined) return { problems: ['untrusted_root'], found };
-  return { problems: datesOf(path, now), found: { ...found, root: nameText(root.subject) } };
+  const { problems, revocation } = examineAkLists(lists, path, now);
+  return { problems: [...datesOf(path, now), ...problems], found: { ...found, root: nameText(root.subject), revocation } };
 }
 
 function datesOf(path: readonly Certificate[], now: Date): AkCertificateProblem[] {

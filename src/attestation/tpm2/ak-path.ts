@@ -7,7 +7,7 @@ const EXTENDED_KEY_USAGE = '2.5.29.37';
 /** tcg-kp-EKCertificate, which Google's AK certificates carry as well, and tcg-kp-AIKCertificate. */
 const USAGES = ['2.23.133.8.1', '2.23.133.8.3'];
 /** Names the TPM model, critical because the subject is empty (TCG EK Credential Profile); policies: we ask for none; usage: looked at here. */
-const KNOWN_CRITICAL = ['2.5.29.17', '2.5.29.32', EXTENDED_KEY_USAGE];
+export const KNOWN_CRITICAL = ['2.5.29.17', '2.5.29.32', EXTENDED_KEY_USAGE];
 
 export interface AkPathInputs {
   readonly issuers: readonly Certificate[];

@@ -35,10 +35,11 @@ function certify({ companions, roots, now }: ExaminationInputs, findings: Findin
   const certificate = companions['ak_certificate'];
   findings.read({ ak_root: null, valid_from: null, valid_until: null });
   if (certificate === undefined) return { trusted: false };
-  const { problems, found } = examineAkCertificate({ certificate, chain: companions['ak_chain'], roots, now });
+  const { problems, found } = examineAkCertificate({ certificate, chain: companions['ak_chain'], lists: companions['ak_crl'], roots, now });
   findings.found(...problems);
   findings.read({
     ak_root: found.root ?? null,
+    ak_revocation: found.revocation ?? null,
     valid_from: found.validFrom === undefined ? null : isoSeconds(found.validFrom),
     valid_until: found.validUntil === undefined ? null : isoSeconds(found.validUntil),
   });

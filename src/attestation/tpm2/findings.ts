@@ -1,5 +1,6 @@
 /** What an examination of a quote has found so far: reasons in the order they were met, and values as far as they could be read. */
 import type { ClaimValue, Examination } from '../examination.ts';
+import type { AkListProblem } from './ak-lists.ts';
 
 export type TpmReason =
   | 'malformed'
@@ -13,6 +14,7 @@ export type TpmReason =
   | 'certificate_expired'
   | 'certificate_not_yet_valid'
   | 'ak_unsuitable'
+  | AkListProblem
   | AcceptanceReason;
 
 /** About genuine evidence: a production policy says no to it, and it stays authentic. */

@@ -45,12 +45,18 @@ export async function trustKey({ evidence, context, reports, memo }: TrustInputs
     const failed = failedClaim('akName', 'of somebody enrolled', akName);
     return refuse('attester_key_unknown', `no attester of this namespace is enrolled with attestation key ${akName}`, { failed });
   }
-  const certified = akCertificate && checkAkCertificate(akCertificate, ak.key, { context, memo });
+  const certified = akCertificate && (await checkAkCertificate(akCertificate, ak.key, { context, memo }));
   if (certified !== undefined && isRefusal(certified)) return certified;
   const inTee = hcl && (await checkHclReport(hcl, ak.key, { context, reports }));
   if (inTee !== undefined && isRefusal(inTee)) return inTee;
   return {
-    facts: { akName, akTrust: inTee === undefined ? 'certificate' : 'tee', ...certified?.facts, ...inTee?.facts },
+    facts: {
+      akName,
+      akTrust: inTee === undefined ? 'certificate' : 'tee',
+      ...certified?.facts,
+      ...inTee?.facts,
+      collateralStale: [certified, inTee].some((one) => one?.facts['collateralStale'] === true),
+    },
     endorsements: [...(certified?.endorsements ?? []), ...(inTee?.endorsements ?? [])],
     ...(inTee && { anchoredBy: inTee.reportKind, proved: { fresh: true, keyBound: true, hardware: true, tee: true } }),
   };

@@ -1,9 +1,11 @@
 /** EvidenceVerifier of kind `tpm2`: a quote by an attestation key that there is a reason to believe (key-trust.ts). */
 import { failedClaim, isRefusal, type Refusal, refuse, tpm2ExtraData, type VerifiedTpm2 } from '../../domain/evidence.ts';
 import type { Facts } from '../../domain/facts.ts';
+import { identifyAuthorityList } from '../authority-lists.ts';
 import { bootFacts } from '../event-log/boot-facts.ts';
 import type { EvidenceVerifier, ReportChecks, VerificationContext } from '../port.ts';
 import { IssuerMemo } from '../x509/path.ts';
+import { KNOWN_CRITICAL } from './ak-path.ts';
 import { compareWithLog, quotedFacts } from './boot-log.ts';
 import { endorsesTpms } from './endorsement.ts';
 import { parseTpm2Evidence, type Tpm2Evidence } from './evidence.ts';
@@ -15,7 +17,11 @@ import { verifyExtraData, verifyPcrs, verifyQuoteSignature } from './verify-quot
 /** `reports`: the hardware reports that Azure binds a TPM with are other kinds' to verify. */
 export function createTpm2Verifier(reports: ReportChecks): EvidenceVerifier<VerifiedTpm2> {
   const memo = new IssuerMemo();
-  return { kind: 'tpm2', verify: (body, context) => verifyTpm2(body, context, { reports, memo }) };
+  return {
+    kind: 'tpm2',
+    verify: (body, context) => verifyTpm2(body, context, { reports, memo }),
+    identifyCollateral: (bytes, _name, roots) => identifyAuthorityList(bytes, roots, KNOWN_CRITICAL),
+  };
 }
 
 async function verifyTpm2(

@@ -1,22 +1,24 @@
 /**
- * NVIDIA's lists of revoked certificates: of its authorities, not of single devices, which only its OCSP responder answers for. A listed
- * authority takes every device below it along; that nothing is listed says nothing about the device.
+ * Lists of revoked certificates of the authorities above a key: NVIDIA's, of its authorities and not of single devices, which only its OCSP responder
+ * answers for; those of the clouds that certify keys of virtual TPMs. A listed authority takes everything below it along.
  */
-import { sha256Hex } from '../../domain/bytes.ts';
-import type { Endorsement } from '../../domain/evidence.ts';
-import { endorsementOf } from '../endorsements.ts';
-import type { CollateralReader, IdentifiedCollateral } from '../port.ts';
-import type { Certificate } from '../x509/certificate.ts';
-import { type Crl, isCrlOf, listCounter, readCrl } from '../x509/crl.ts';
-import { orUndefined } from '../x509/der.ts';
-import { IssuerMemo, pathToRoot } from '../x509/path.ts';
-import { standing } from '../x509/validity.ts';
+import { sha256Hex } from '../domain/bytes.ts';
+import type { Endorsement } from '../domain/evidence.ts';
+import { endorsementOf } from './endorsements.ts';
+import type { CollateralReader, IdentifiedCollateral } from './port.ts';
+import type { Certificate } from './x509/certificate.ts';
+import { type Crl, isCrlOf, listCounter, readCrl } from './x509/crl.ts';
+import { orUndefined } from './x509/der.ts';
+import { IssuerMemo, pathToRoot } from './x509/path.ts';
+import { standing } from './x509/validity.ts';
 
 export interface ListsVerdict {
   /** Of the certificate that a list names. */
   readonly revoked: Certificate | undefined;
   /** A list that was used is past its date. */
   readonly isStale: boolean;
+  /** Of every authority on the way there is a list, and it is in date. */
+  readonly isWhole: boolean;
   readonly endorsements: readonly Endorsement[];
 }
 
@@ -32,14 +34,14 @@ export async function checkAuthorityLists(
     const subject = chain[at - 1];
     const kept = subject && (await collateral.find('x509-crl', keyOf(authority)));
     if (kept === undefined) continue;
-    const { crl } = memo.once(`nvidia-crl ${kept.digest} ${authority.fingerprint}`, () => ({ crl: listOf(kept.bytes, authority) }));
+    const { crl } = memo.once(`authority-crl ${kept.digest} ${authority.fingerprint}`, () => ({ crl: listOf(kept.bytes, authority) }));
     const where = crl && standing(crl, now);
     if (crl === undefined || where === 'early') continue;
     isStale ||= where === 'late';
     endorsements.push(endorsementOf('authority CRL', kept.bytes, crl));
     if (crl.revoked.has(subject?.serial ?? '')) revoked ??= subject;
   }
-  return { revoked, isStale, endorsements };
+  return { revoked, isStale, isWhole: !isStale && endorsements.length === chain.length - 1, endorsements };
 }
 
 function listOf(file: Uint8Array, authority: Certificate): Crl | undefined {
@@ -53,7 +55,11 @@ function keyOf({ publicKey }: Certificate): string {
 }
 
 /** A list of a root as it is published, DER or PEM; a list of another authority as PEM with the certificates up to below the root behind it. */
-export function identifyAuthorityList(bytes: Uint8Array, roots: readonly Uint8Array[]): IdentifiedCollateral | undefined {
+export function identifyAuthorityList(
+  bytes: Uint8Array,
+  roots: readonly Uint8Array[],
+  knownCritical: readonly string[] = [],
+): IdentifiedCollateral | undefined {
   const memo = new IssuerMemo();
   const { list, certificates } = splitFile(bytes);
   const crl = orUndefined(() => readCrl(list));
@@ -61,7 +67,7 @@ export function identifyAuthorityList(bytes: Uint8Array, roots: readonly Uint8Ar
   const issuers = certificates.length === 0 ? [] : (orUndefined(() => memo.certificates(certificates)) ?? []);
   const pinned = roots.flatMap((root) => memo.certificates(root));
   const authority = [...pinned, ...issuers].find(
-    (one) => isCrlOf(crl, one) && pathToRoot(one, { issuers, roots: pinned, memo }) !== undefined,
+    (one) => isCrlOf(crl, one) && pathToRoot(one, { issuers, roots: pinned, memo, knownCritical }) !== undefined,
   );
   return authority && { type: 'x509-crl', key: keyOf(authority), issuedAt: crl.from, expiresAt: crl.until, ...listCounter(crl) };
 }
