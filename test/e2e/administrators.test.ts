@@ -94,7 +94,7 @@ describe('a request', () => {
   });
 
   test('is approved with a code for it alone: without one `wv` asks, and a wrong one is refused', async () => {
-    const asked = await wvJson('admin', 'reset-authenticator', ...kit('alice'), 'dave');
+    const asked = await wvJson('admin', 'reset-authenticator', ...kit('alice'), '--code', await vault.code('alice'), 'dave');
     const approve = ['approve', ...kit('bob'), '--namespace', 'system', String(asked['requestId']), String(asked['operationDigest'])];
     const without = await wv(...approve, '--json');
     expect(codeOf(without)).toBe('2 usage'); // no terminal to ask at

@@ -67,7 +67,7 @@ const WV = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
 
   test('a rotation is the move: the next version is a KMS key, and everything is rewrapped under it', async () => {
     const wrapped = (await keks())[0]?.wrapped ?? 0; // one version, and the seed of each person
-    await vault.approve((await wvJson('keys', 'rotate', ...alice())) as never, 'system');
+    await vault.approve((await wvJson('keys', 'rotate', '--code', await vault.code('alice'), ...alice())) as never, 'system');
     const moved = [expect.objectContaining({ version: 1, wrapped: 0 }), expect.objectContaining({ version: 2, state: 'active', wrapped })];
     for (let waited = 0; (await keks())[0]?.wrapped !== 0 && waited < 60; waited++) await sleep(500);
     expect(wrapped).toBeGreaterThan(4);

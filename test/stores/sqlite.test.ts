@@ -372,6 +372,23 @@ describe('SQLite', () => {
       connection.close();
     });
 
+    it('leave the lock to other processes for longer than they sleep between two looks, however many wait here and however slow the disk', async () => {
+      const { connection, unitOfWork } = direct({ roundMs: 1 });
+      const exec = connection.db.exec.bind(connection.db);
+      let committedAt = Number.POSITIVE_INFINITY;
+      const gaps: number[] = [];
+      jest.spyOn(connection.db, 'exec').mockImplementation((sql) => {
+        if (sql === 'BEGIN IMMEDIATE') gaps.push(performance.now() - committedAt);
+        if (sql === 'COMMIT') Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 160); // the fsync
+        const done = exec(sql);
+        if (sql === 'COMMIT') committedAt = performance.now();
+        return done;
+      });
+      for (let at = 0; at < 6; at++) await unitOfWork.run(joins(`n${at}`));
+      expect(gaps.slice(1).map((ms) => ms > 6)).toEqual(Array(5).fill(true)); // 5 ms are slept at most
+      connection.close();
+    });
+
     function direct(limits: Partial<Limits>) {
       const connection = openDatabase({ file, clock });
       return { connection, unitOfWork: new SqliteUnitOfWork(connection, clock, limits) };

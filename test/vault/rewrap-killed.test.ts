@@ -23,9 +23,10 @@ test('killed at any point: every version readable, exactly one recorded key vers
     expect(await site.disagreements()).toEqual([]);
     expect(await site.unreadable(20)).toEqual([]);
   }
-  expect(await site.moved()).toBeGreaterThan(0);
+  // On a slow machine none may have come as far as its first batch: then another has time enough.
+  while ((await site.moved()) === 0) expect(await site.workUntilKilled(5_000, node)).toBe(false);
   await site.setRate(FAST);
-  expect(await site.workUntilKilled(90_000, node)).toBe(true);
+  expect(await site.workUntilKilled(200_000, node)).toBe(true);
   expect(await site.moved()).toBe(VERSIONS);
   expect(await site.disagreements()).toEqual([]);
   expect(await site.unreadable()).toEqual([]);

@@ -21,6 +21,13 @@ export interface Limits {
 }
 
 const PURGE_PAUSE_MS = 20;
+/** Milliseconds between two looks whether the lock of another connection is free: from the first, doubling, to the most. */
+const LOOK_MS = { first: 1, most: 5 };
+/**
+ * On a slow disk a busy process would hold the lock nearly always, and the others look for it in vain: after so many milliseconds of slow rounds
+ * it leaves the lock free for longer than they sleep.
+ */
+const GAP = { slowRoundMs: 20, afterMs: 150, ms: LOOK_MS.most + 3 };
 const LIMITS: Limits = { busyMs: 5_000, workMs: 30_000, roundMs: 5 };
 
 interface Job {
@@ -51,8 +58,9 @@ export class SqliteUnitOfWork implements UnitOfWork {
   /** What waits for a moment without a transaction. */
   readonly #pauses: Array<() => void> = [];
   #rounds: Promise<void> | undefined;
-  /** Milliseconds of rounds since everyone else last had a turn. */
+  /** Milliseconds of rounds since everyone else last had a turn: in this process, and of slow ones in the others. */
   #heldMs = 0;
+  #heldSlowlyMs = 0;
   #lastNowMs = 0;
   #closed = false;
   /** The disk failed: what the engine would say from now on is not to be believed. */
@@ -143,12 +151,21 @@ export class SqliteUnitOfWork implements UnitOfWork {
       if (first === undefined) break;
       const startedAt = performance.now();
       await this.#round(first, startedAt + this.#limits.roundMs);
-      this.#heldMs += performance.now() - startedAt;
+      const tookMs = performance.now() - startedAt;
+      if (tookMs >= GAP.slowRoundMs) await this.#leaveGap(tookMs);
+      this.#heldMs += tookMs;
       if (this.#heldMs < this.#limits.roundMs) continue;
       await setImmediate(); // a commit blocks for an fsync: in between everyone else gets a turn
       this.#heldMs = 0;
     }
     this.#rounds = undefined;
+  }
+
+  async #leaveGap(tookMs: number): Promise<void> {
+    this.#heldSlowlyMs += tookMs;
+    if (this.#heldSlowlyMs < GAP.afterMs) return;
+    this.#heldSlowlyMs = 0;
+    await sleep(GAP.ms);
   }
 
   #next(): Job | undefined {
@@ -207,7 +224,7 @@ export class SqliteUnitOfWork implements UnitOfWork {
    * process leaves the lock free for moments only.
    */
   async #begin(): Promise<void> {
-    for (let waitedMs = 0, pauseMs = 1; ; waitedMs += pauseMs, pauseMs = Math.min(pauseMs * 2, 5)) {
+    for (let waitedMs = 0, pauseMs: number = LOOK_MS.first; ; waitedMs += pauseMs, pauseMs = Math.min(pauseMs * 2, LOOK_MS.most)) {
       try {
         return this.#beginNow();
       } catch (error) {
