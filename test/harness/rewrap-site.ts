@@ -102,7 +102,7 @@ export async function startRewrapSite(versions: number): Promise<RewrapSite> {
       const gone = new Promise<void>((done) => child.once('close', () => done()));
       const working = new Promise<void>((done) => child.stdout.once('data', () => done()));
       await Promise.race([working, gone]);
-      await Promise.race([sleep(afterMs), gone]);
+      await Promise.race([sleep(afterMs, undefined, { ref: false }), gone]);
       child.kill('SIGKILL');
       await gone;
       output.push(said.join(''));
