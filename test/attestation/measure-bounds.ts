@@ -24,10 +24,24 @@ const ENOUGH = { cpuMs: 15, allocatedMiB: 5 };
 const ROOM_BYTES = 24 * 1_048_576;
 let leastBytes = Number.NEGATIVE_INFINITY;
 
+console.log(JSON.stringify({ referenceMs: referenceMs() }));
 for (const input of await hostileInputs()) {
   const examine = await EVIDENCE_FORMATS[input.format]?.load();
   if (examine === undefined) throw new Error(`no format ${input.format}`);
   console.log(JSON.stringify(await measure(input, examine)));
+}
+
+/** Work of a known size, the quickest of several: how slow this machine is, and how busy just now. */
+function referenceMs(): number {
+  const text = JSON.stringify(Array.from({ length: 20_000 }, (_, at) => ({ at, name: `entry ${at}`, list: [at, at + 1] })));
+  return Math.min(
+    ...Array.from({ length: 12 }, () => {
+      const cpu = process.cpuUsage();
+      JSON.stringify(JSON.parse(text));
+      const { user, system } = process.cpuUsage(cpu);
+      return (user + system) / 1000;
+    }),
+  );
 }
 
 async function measure({ format, name, inputs }: HostileInput, examine: Examine): Promise<Measured> {

@@ -20,7 +20,7 @@ const read = (file: string) => new Uint8Array(readFileSync(new URL(file, FOLDER)
 
 export { read as readShared };
 
-export function sharedRoots(): readonly PinnedRoot[] {
+function sharedRoots(): readonly PinnedRoot[] {
   const { roots } = JSON.parse(Buffer.from(read('roots/ROOTS.json')).toString('utf8')) as { roots: Array<{ file: string }> };
   return roots.map(({ file }) => {
     const name = file.replace(/^roots\/(.*)\.pem$/, '$1');

@@ -2,13 +2,13 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import type { ExaminationInputs } from '../../src/attestation/examination.ts';
+import { pinnedRoots } from '../../src/attestation/pinned-roots.ts';
 import { examineTdxQuote } from '../../src/attestation/tdx/examine.ts';
 import { readCertificate } from '../../src/attestation/x509/certificate.ts';
 import { IssuerMemo } from '../../src/attestation/x509/path.ts';
 import { issueCrl } from './crl-maker.ts';
 import { flipEachByte } from './damage.ts';
 import { acceptsNoFlippedBit } from './damaged-evidence.ts';
-import { sharedRoots } from './shared-evidence.ts';
 import {
   type BundleWishes,
   isvLevel,
@@ -206,8 +206,7 @@ describe('a quote is refused', () => {
     expect(await chain(pck, world.root)).toContain('chain_invalid');
     expect(await chain(pck, world.processor, world.root)).toContain('chain_invalid');
     expect(await chain(world.platform, world.root)).toContain('malformed');
-    const roots = sharedRoots();
-    expect(examineTdxQuote({ ...genuine, roots }).reasons).toContain('untrusted_root');
+    expect(examineTdxQuote({ ...genuine, roots: pinnedRoots() }).reasons).toContain('untrusted_root');
     expect(examineTdxQuote({ ...genuine, roots: [] }).reasons).toContain('untrusted_root');
   });
 
