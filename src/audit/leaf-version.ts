@@ -27,6 +27,7 @@ export const SINCE_2 = {
     'expiry.near',
     'person.erased',
     'log.pruned',
+    'log.closed',
     'log.refusing',
     'log.accepting',
     'vault.stopped',
@@ -44,12 +45,13 @@ export const SINCE_2 = {
     'destroy-version',
     'erase-person',
     'log-retention',
+    'close-log',
     'alert-rules',
     'alert-delivery',
     'log-sinks',
     'decoy',
   ],
-  document: ['recovery-key', 'version-destruction', 'alert-rules', 'alert-delivery', 'log-sinks', 'decoy', 'log-retention'],
+  document: ['recovery-key', 'version-destruction', 'alert-rules', 'alert-delivery', 'log-sinks', 'decoy', 'log-retention', 'closed-log'],
   stop: ['key'],
 } as const satisfies {
   readonly type: readonly string[];
@@ -64,7 +66,7 @@ const EVIDENCE_OF_1 = 'tpm2';
 const MEMBERS_OF_RELEASE = ['subjectId', 'sharePpm', 'smallRanges'] as const;
 
 export function leafVersion(draft: RecordDraft): 1 | 2 {
-  const { type, operation, document, stop, attestation, release, resultDigest, destruction, signals, alert, pruned } = draft;
+  const { type, operation, document, stop, attestation, release, resultDigest, destruction, signals, alert, pruned, closed } = draft;
   const isNew = (words: readonly string[], word: string | undefined) => word !== undefined && words.includes(word);
   const newWord =
     isNew(SINCE_2.type, type) ||
@@ -77,6 +79,7 @@ export function leafVersion(draft: RecordDraft): 1 | 2 {
     signals !== undefined ||
     alert !== undefined ||
     pruned !== undefined ||
+    closed !== undefined ||
     (release !== undefined && MEMBERS_OF_RELEASE.some((member) => release[member] !== undefined)) ||
     (attestation?.kinds.some((kind) => kind !== EVIDENCE_OF_1) ?? false);
   return newWord ? 2 : 1;

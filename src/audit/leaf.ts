@@ -107,6 +107,7 @@ function statement(draft: RecordDraft): object {
     signals: draft.signals,
     alert: draft.alert && alert(draft.alert),
     pruned: draft.pruned && pick(draft.pruned, ['from', 'before', 'kept']),
+    closed: draft.closed && { ...pick(draft.closed, ['size', 'root']), until: draft.closed.until.toISOString() },
     operation: draft.operation && pick(draft.operation, ['requestId', 'kind', 'operationDigest']),
     document: draft.document && pick(draft.document, ['kind', 'digest', 'counter', 'item']),
     key: draft.key && pick(draft.key, ['id', 'version']),

@@ -173,7 +173,8 @@ export type DocumentWord =
   | 'alert-delivery'
   | 'log-sinks'
   | 'decoy'
-  | 'log-retention';
+  | 'log-retention'
+  | 'closed-log';
 
 export interface RecordDocument {
   readonly kind: DocumentWord;
@@ -182,6 +183,14 @@ export interface RecordDocument {
   readonly counter?: number | undefined;
   /** The model, alias or person it is about, where a namespace has several of the kind. */
   readonly item?: Loggable | undefined;
+}
+
+/** A period of the log that two people closed: all of it lies below `size` (docs/formats/log-closing.md). Since schema v2. */
+export interface ClosedPeriod {
+  readonly until: Date;
+  readonly size: number;
+  /** Of the tree of that size; SHA-256. */
+  readonly root: Digest;
 }
 
 /** What became unreadable, and what could still open a copy of it. */
@@ -243,5 +252,6 @@ export interface RecordDraft {
   readonly signals?: readonly Signal[] | undefined;
   readonly alert?: RecordAlert | undefined;
   readonly pruned?: PrunedBundles | undefined;
+  readonly closed?: ClosedPeriod | undefined;
   readonly personal?: PersonalData | undefined;
 }

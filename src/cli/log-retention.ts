@@ -1,5 +1,5 @@
 /** `wv log retention`: how long records and personal data are kept, and how that changes. */
-import { type Command, InvalidArgumentError } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import { z } from 'zod';
 import { type CodeOptions, codeOptions } from './code.ts';
 import { addCommand } from './command.ts';
@@ -11,11 +11,19 @@ import { callSteppedUp } from './step-up.ts';
 interface RetentionOptions extends AdminOptions, CodeOptions {
   readonly recordDays?: number | 'never';
   readonly disclosureDays?: number | 'never';
+  readonly requireArchive?: 'yes' | 'no';
   readonly yes?: boolean;
 }
 
 const PATH = '/v1/log/retention';
-const answer = z.object({ counter: z.int(), recordDays: z.int().optional(), disclosureDays: z.int().optional(), prunedBefore: z.int() });
+const answer = z.object({
+  counter: z.int(),
+  recordDays: z.int().optional(),
+  disclosureDays: z.int().optional(),
+  requireArchive: z.boolean().optional(),
+  closed: z.object({ until: z.string(), size: z.int() }).optional(),
+  prunedBefore: z.int(),
+});
 
 export function registerLogRetention(log: Command): void {
   confirmOption(
@@ -23,12 +31,16 @@ export function registerLogRetention(log: Command): void {
       addCommand(log, 'retention', 'Show how long records and personal data are kept; with days, ask for other ones', [
         'wv log retention --kit kits/carol',
         'wv log retention --kit kits/carol --record-days 2555 --disclosure-days 90',
+        'wv log retention --kit kits/carol --record-days 2555 --require-archive yes',
         'wv log retention --kit kits/carol --record-days never --yes --json',
       ]).requiredOption('--kit <folder>', "the administrator's kit, made by `wv init`"),
     ),
   )
     .option('--record-days <n>', 'remove records that are older, 365 or more, or `never`; their hashes stay', days)
     .option('--disclosure-days <n>', 'erase names and addresses that are older, or `never`', days)
+    .addOption(
+      new Option('--require-archive <answer>', 'remove records only once a closed period (`wv log close`) has them').choices(['yes', 'no']),
+    )
     .action((options: RetentionOptions) => withKit(options.kit, (kit) => retention(kit, options)));
 }
 
@@ -40,9 +52,14 @@ function days(text: string): number | 'never' {
 
 async function retention(kit: Kit, options: RetentionOptions): Promise<void> {
   const now = answer.parse(await kit.call('GET', PATH));
-  const { recordDays, disclosureDays } = options;
-  if (recordDays === undefined && disclosureDays === undefined) return show(options, now);
-  const next = { ...kept('recordDays', recordDays ?? now.recordDays), ...kept('disclosureDays', disclosureDays ?? now.disclosureDays) };
+  const { recordDays, disclosureDays, requireArchive } = options;
+  if (recordDays === undefined && disclosureDays === undefined && requireArchive === undefined) return show(options, now);
+  const archive = requireArchive === undefined ? now.requireArchive === true : requireArchive === 'yes';
+  const next = {
+    ...kept('recordDays', recordDays ?? now.recordDays),
+    ...kept('disclosureDays', disclosureDays ?? now.disclosureDays),
+    ...(archive && { requireArchive: true }),
+  };
   await confirm(options, 'What is older is removed for good', 'the access log');
   const asked = await callSteppedUp(kit, 'PUT', PATH, next, options);
   print(options, asked, [
@@ -54,13 +71,15 @@ function kept(name: 'recordDays' | 'disclosureDays', value: number | 'never' | u
   return typeof value === 'number' ? { [name]: value } : {};
 }
 
-function show(options: RetentionOptions, { recordDays, disclosureDays, prunedBefore, counter }: z.output<typeof answer>): void {
+function show(options: RetentionOptions, now: z.output<typeof answer>): void {
+  const { recordDays, disclosureDays, requireArchive, closed, prunedBefore } = now;
   const said = (value: number | undefined) => (value === undefined ? 'for ever' : `${value} days`);
   const rows = [
     ['records', said(recordDays)],
     ['names and addresses', said(disclosureDays)],
     ['pruned below record', String(prunedBefore)],
+    ['closed', closed === undefined ? 'never' : `until ${closed.until}, ${closed.size} records`],
+    ['only what is closed is pruned', requireArchive === true ? 'yes' : 'no'],
   ];
-  const values = { counter, ...kept('recordDays', recordDays), ...kept('disclosureDays', disclosureDays), prunedBefore };
-  print(options, values, aligned(['WHAT', 'KEPT'], rows));
+  print(options, now, aligned(['WHAT', 'KEPT'], rows));
 }

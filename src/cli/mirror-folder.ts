@@ -3,6 +3,7 @@ import { access, link, mkdir, open, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { writing } from '../agent/target-folder.ts';
 import type { MirrorStore } from '../audit/mirror.ts';
+import { syncFolder } from '../audit/sync-folder.ts';
 import { equalBytes } from '../domain/bytes.ts';
 import { VaultError } from '../domain/errors.ts';
 import { copyIn } from './log-source.ts';
@@ -49,15 +50,6 @@ async function writeDurably(file: string, bytes: Uint8Array): Promise<void> {
   const handle = await open(file, 'w', 0o600);
   try {
     await handle.writeFile(bytes);
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
-}
-
-async function syncFolder(folder: string): Promise<void> {
-  const handle = await open(folder, 'r');
-  try {
     await handle.sync();
   } finally {
     await handle.close();

@@ -267,7 +267,14 @@ export const BODY_SCHEMAS = {
     consents: z.array(consent).min(2),
   }),
   'log-sinks': z.strictObject({ ...list, sinks: logSinkList, consents: z.array(consent).min(2) }),
-  'log-retention': z.strictObject({ ...list, recordDays: count.optional(), disclosureDays: count.optional() }),
+  'log-retention': z.strictObject({
+    ...list,
+    recordDays: count.optional(),
+    disclosureDays: count.optional(),
+    /** Records go only once a period that two people closed has them. Absent: that is not asked. */
+    requireArchive: z.literal(true).optional(),
+  }),
+  'closed-log': z.strictObject({ ...list, until: time, size: count, root: digest(), consents: z.array(consent).min(2) }),
   lift: z.strictObject({
     ...head,
     namespace: name<Namespace>(),

@@ -24,6 +24,7 @@ export const DOCUMENT_KINDS = [
   'log-sinks',
   'decoy',
   'log-retention',
+  'closed-log',
 ] as const;
 export type DocumentKind = (typeof DOCUMENT_KINDS)[number];
 
@@ -53,7 +54,8 @@ export type SlotKind =
   | 'alert-delivery'
   | 'log-sinks'
   | 'decoy'
-  | 'log-retention';
+  | 'log-retention'
+  | 'closed-log';
 
 /** Where the pointer to the one in force stands: the kind, and the item where a namespace has several. */
 export type Slot = SlotKind | `${SlotKind}:${string}`;

@@ -19,6 +19,7 @@ export const OPERATION_KINDS = [
   'lift',
   'erase-person',
   'log-retention',
+  'close-log',
   'alert-rules',
   'alert-delivery',
   'log-sinks',

@@ -1,7 +1,7 @@
 /**
  * Carries out the signed retention policy: records older than it says are removed, whole bundles of 256 at a time, with the record that says so in the
  * same transaction. Hashes, checkpoints, proofs and receipts stay as they are. Never what a reader of the log (search, alerts, a sink) has not
- * had, what is not signed yet, or a bundle that a start must find again (audit/pruned.ts).
+ * had, what no closed period has where the policy asks for that, what is not signed yet, or a bundle that a start must find again (audit/pruned.ts).
  */
 import type { LeafRow } from '../audit/port.ts';
 import { mustStay } from '../audit/pruned.ts';
@@ -34,7 +34,7 @@ export function pruneLog(vault: Ports): Promise<boolean> {
     const erased =
       disclosureDays === undefined ? 0 : await vault.stores.log.eraseDisclosuresBefore(tx, before(disclosureDays), DISCLOSURES);
     if (policy === undefined || recordDays === undefined) return erased > 0;
-    const batch = await nextBatch(before(recordDays), tx, vault);
+    const batch = await nextBatch(before(recordDays), policy.body.requireArchive === true, tx, vault);
     if (batch === undefined) return erased > 0;
     const { from, end, removed, kept } = batch;
     await vault.stores.search.remove(
@@ -68,10 +68,10 @@ interface Batch {
 }
 
 /** The next bundles of which every record is older; undefined when there is none. */
-async function nextBatch(olderThan: Date, tx: Tx, vault: Ports): Promise<Batch | undefined> {
+async function nextBatch(olderThan: Date, requireArchive: boolean, tx: Tx, vault: Ports): Promise<Batch | undefined> {
   const { log } = vault.stores;
   const from = (await log.prunedBefore(tx)) / TILE_WIDTH;
-  const most = Math.min(from + BUNDLES, await readByAll(tx, vault));
+  const most = Math.min(from + BUNDLES, await readByAll(tx, vault), await closedBundles(requireArchive, tx, vault));
   const batch = { removed: [] as Array<Batch['removed'][number]>, kept: [] as number[] };
   let end = from;
   for (; end < most; end++) {
@@ -93,6 +93,13 @@ async function readByAll(tx: Tx, vault: Ports): Promise<number> {
   const ofReaders = cursors.filter(({ name }) => !name.startsWith('sink/') || sinks.some((sink) => sink.name === name));
   const readers = [...unread, ...ofReaders.map(({ next }) => next)];
   return Math.floor(Math.min((head?.size ?? 0) - 1, ...readers) / TILE_WIDTH);
+}
+
+/** Where the policy asks for it: whole bundles of closed periods, which somebody has an archive of. */
+async function closedBundles(requireArchive: boolean, tx: Tx, vault: Ports): Promise<number> {
+  if (!requireArchive) return Number.POSITIVE_INFINITY;
+  const closed = await inForce('closed-log', SYSTEM, tx, vault);
+  return Math.floor((closed?.body.size ?? 0) / TILE_WIDTH);
 }
 
 /** Once a minute, batch after batch until nothing is left. Call what it returns to stop. */

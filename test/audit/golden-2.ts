@@ -195,4 +195,14 @@ export const GOLDEN_2: Readonly<Record<string, RecordDraft>> = {
     document: { kind: 'log-retention', digest: digest('retention') },
     pruned: { from: 4, before: 8, kept: [5] },
   },
+  'a period of the log is closed': {
+    recordId: id<RecordId>(46),
+    namespace: parseName<Namespace>('system', 'namespace'),
+    type: 'log.closed',
+    outcome: 'success',
+    actor: administrator,
+    operation: { requestId: id<RequestId>(9), kind: 'close-log', operationDigest: digest('operation') },
+    document: { kind: 'closed-log', digest: digest('closed'), counter: 1 },
+    closed: { until: new Date('2026-07-01T00:00:00.000Z'), size: 1_048_576, root: digest('root') },
+  },
 };

@@ -12,8 +12,12 @@ interface Vectors {
   readonly key: { readonly seed: string; readonly spki: string };
   readonly documents: ReadonlyArray<{ kind: DocumentKind; bytes: string; digest: Digest; message: string; signature: string }>;
 }
-const [first, second] = [formatVectors<Vectors>('documents-log.json'), formatVectors<Vectors>('documents-watch.json')];
-const documents = [...first.documents, ...second.documents];
+const [first, ...rest] = [
+  formatVectors<Vectors>('documents-log.json'),
+  formatVectors<Vectors>('documents-watch.json'),
+  formatVectors<Vectors>('documents-closing.json'),
+] as const;
+const documents = [first, ...rest].flatMap((one) => one.documents);
 const pkcs8 = Buffer.from(`302e020100300506032b657004220420${first.key.seed}`, 'hex');
 const privateKey = createPrivateKey({ key: pkcs8, format: 'der', type: 'pkcs8' });
 const publicKey = createPublicKey({ key: Buffer.from(fromBase64(first.key.spki)), format: 'der', type: 'spki' });
@@ -24,6 +28,7 @@ const OPTIONAL = new Set(['recordDays', 'disclosureDays']);
 /** Where each is shown. */
 const PAGES: Readonly<Record<string, string>> = {
   'log-retention': 'log-retention.md',
+  'closed-log': 'log-closing.md',
   'log-sinks': 'documents.md',
   'alert-rules': 'alert-rules.md',
   'alert-delivery': 'alert-rules.md',
@@ -58,6 +63,10 @@ test.each(documents)('a $kind has the message, digest and signature of the vecto
 test.each([
   ['log-retention', { recordDays: 0 }],
   ['log-retention', { disclosureDays: '90' }],
+  ['log-retention', { requireArchive: false }],
+  ['closed-log', { until: '2027-01-01' }],
+  ['closed-log', { size: 0 }],
+  ['closed-log', { root: 'AAAA' }],
   ['log-sinks', { sinks: [{ kind: 'file', name: 'archive', from: 'first', format: 'jsonl', rotateBytes: 1 }] }],
   ['log-sinks', { sinks: [{ kind: 'webhook', name: 'soc', from: 'next', host: 'soc.example/x', port: 443, path: '/', format: 'ocsf' }] }],
   ['alert-delivery', { heartbeatSeconds: 1 }],

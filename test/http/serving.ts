@@ -52,6 +52,8 @@ export interface Served {
   /** PEM of the planes' certificate, and the key that the enrolled machine holds. */
   readonly ca: string;
   readonly machineKey: IssuedCertificate;
+  /** alice's. */
+  readonly workstation: IssuedCertificate;
   ask(plane: Plane, path: string, asking?: Asking): Promise<Answer>;
   /** alice's session, as headers. */
   session(): Promise<Record<string, string>>;
@@ -144,6 +146,7 @@ export async function startServing(log: (message: string) => void = () => undefi
     routes,
     ca: server.certificatePem,
     machineKey,
+    workstation,
     ask,
     session: async () => ({ Authorization: `Bearer ${await (token ??= logIn())}` }),
     async releaseBody(model, version) {

@@ -61,7 +61,8 @@ beforeAll(async () => {
   for (const counter of [1, 2]) {
     await vault.twoPeople({ kind: 'alert-rules', namespace: SYSTEM, counter, rules: shippedRules() });
     await vault.twoPeople({ kind: 'alert-delivery', namespace: SYSTEM, counter, targets: [], heartbeatSeconds: 60 });
-    await vault.twoPeople({ kind: 'log-retention', namespace: SYSTEM, counter, recordDays: 365 * counter });
+    await vault.twoPeople({ kind: 'log-retention', namespace: SYSTEM, counter, recordDays: 365 * counter, requireArchive: true });
+    await vault.twoPeople(await vault.closing(counter));
   }
   for (const counter of [1, 2]) await vault.twoPeople({ kind: 'log-sinks', namespace: SYSTEM, counter, sinks: [] });
   for (const [at, state] of (['decided', 'kept'] as const).entries())
@@ -173,6 +174,12 @@ const DECIDED: Readonly<Record<DocumentKind, Decided>> = {
   },
   'log-retention': {
     pointer: slot('log-retention', () => 'log-retention', SYSTEM),
+    use: async (node) => codeFrom(pruneLog(node.vault)),
+    refused: 'document_invalid',
+  },
+  // Nothing is pruned while nobody can tell what is archived.
+  'closed-log': {
+    pointer: slot('closed-log', () => 'closed-log', SYSTEM),
     use: async (node) => codeFrom(pruneLog(node.vault)),
     refused: 'document_invalid',
   },

@@ -11,13 +11,14 @@ import Database from 'better-sqlite3';
 import { generate } from 'otplib';
 import type { EvidenceVerifier } from '../../src/attestation/port.ts';
 import { createAccessLog } from '../../src/audit/access-log.ts';
+import { openCheckpoint } from '../../src/audit/checkpoint.ts';
 import type { WitnessPolicy } from '../../src/audit/cosignature.ts';
 import { createLevels } from '../../src/audit/levels.ts';
 import { createSequencer, type Sequencer } from '../../src/audit/sequencer.ts';
 import { verifierKey } from '../../src/audit/vkey.ts';
 import { createFsBlobStore } from '../../src/blobs/fs/fs-blob-store.ts';
 import { signDocument } from '../../src/documents/document.ts';
-import { sha256, sha256Hex, toBase64 } from '../../src/domain/bytes.ts';
+import { sha256, sha256Hex, toBase64, toHex } from '../../src/domain/bytes.ts';
 import type { ClassName } from '../../src/domain/classes.ts';
 import type { Clock } from '../../src/domain/clock.ts';
 import type { ErrorCode } from '../../src/domain/errors.ts';
@@ -63,7 +64,7 @@ import { login } from '../../src/vault/login.ts';
 import { createReleaseMeter } from '../../src/vault/meter.ts';
 import type { OpenedObject } from '../../src/vault/open-object.ts';
 import { openObject } from '../../src/vault/open-object.ts';
-import type { Operation } from '../../src/vault/operations/operation.ts';
+import type { CloseLog, Operation } from '../../src/vault/operations/operation.ts';
 import { createModel, finishVersion, putObject, startVersion } from '../../src/vault/publish.ts';
 import type { Denied } from '../../src/vault/record.ts';
 import { type Granted, release } from '../../src/vault/release.ts';
@@ -633,6 +634,23 @@ export class TestVault {
     const last = this.records().at(-1);
     if (last === undefined) throw new Error('the log is empty');
     return last;
+  }
+
+  /** Everything that waits is under a signed checkpoint. */
+  async commit(): Promise<void> {
+    for (let rounds = 0; (await this.node.sequencer.tick()) === 'published'; rounds++) expect(rounds).toBeLessThan(100);
+  }
+
+  /** Closes the period until now: at a checkpoint that has all of it, with a record after it that says that it is over. */
+  async closing(counter: number): Promise<CloseLog> {
+    await this.commit();
+    const head = await this.stores.unitOfWork.run((tx) => this.stores.log.head(tx));
+    const { size, root } = openCheckpoint(head?.checkpoint ?? new Uint8Array(0), this.vault.logKey);
+    this.clock.advance(1);
+    const until = this.clock.now().toISOString();
+    await this.login('carol');
+    await this.commit();
+    return { kind: 'close-log', namespace: SYSTEM, counter, until, size, root: toHex(root) as Digest }; // a SHA-256
   }
 
   /** Refused with `code`, and the record of exactly this refusal is in the log. */

@@ -97,6 +97,7 @@ const EXAMPLES: { readonly [K in Operation['kind']]: () => Promise<Extract<Opera
     sinks: [{ kind: 'syslog', name: 'siem', from: 'first', host: 'siem.example', port: 6514 }],
   }),
   'log-retention': async () => ({ kind: 'log-retention', namespace: SYSTEM, counter: 1, recordDays: 365, disclosureDays: 30 }),
+  'close-log': () => vault.closing(1),
   'erase-person': async () => {
     const { administratorId, name } = await vault.as('carol');
     const removed = { counter: 2, state: 'removed', roles: [], workstations: [workstationOf(name)], authenticator: 'keep' } as const;

@@ -16,7 +16,7 @@ export const LEAF_FIELDS = [
   ...['document.kind', 'document.digest', 'document.counter', 'document.item', 'key.id', 'key.version'],
   ...['stop.stopId', 'stop.kind', 'stop.scope', 'stop.target', 'destruction.keks'],
   ...['alert.rule', 'alert.ruleId', 'alert.level', 'alert.matches', 'alert.first', 'alert.last', 'alert.indexesDigest'],
-  ...['pruned.from', 'pruned.before', 'pruned.kept'],
+  ...['pruned.from', 'pruned.before', 'pruned.kept', 'closed.until', 'closed.size', 'closed.root'],
 ] as const;
 
 /** Members whose names are not of ours. */

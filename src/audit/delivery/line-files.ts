@@ -2,6 +2,7 @@
 import { type FileHandle, mkdir, open, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { VaultError } from '../../domain/errors.ts';
+import { syncFolder } from '../sync-folder.ts';
 
 export interface NumberedLine {
   readonly index: number;
@@ -104,15 +105,6 @@ async function write(file: string, at: number, bytes: Uint8Array): Promise<void>
 async function cut(handle: FileHandle, size: number): Promise<void> {
   await handle.truncate(size);
   await handle.datasync();
-}
-
-async function syncFolder(folder: string): Promise<void> {
-  const handle = await open(folder, 'r');
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
 }
 
 function unwritable(error: unknown): VaultError {

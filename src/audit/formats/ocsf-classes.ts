@@ -65,6 +65,7 @@ export const OCSF_KINDS: Readonly<Record<RecordType, OcsfKind>> = {
   'stop.lifted': ['entity', 13], // Resume
   'log.read': ['eventLog', 3], // Export
   'log.pruned': ['eventLog', 2], // Delete
+  'log.closed': ['eventLog', 3], // Export
   'log.halted': ['eventLog', 7], // Stop
   'log.conflict': ['eventLog', 99],
   'log.lagging': ['eventLog', 99],

@@ -3,6 +3,7 @@ import { open, readFile, rename, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { VaultError } from '../../domain/errors.ts';
 import type { HeadStore } from '../port.ts';
+import { syncFolder } from '../sync-folder.ts';
 
 /** Makes the empty file with which keeping begins: by the ceremony, and after a restore that lost records. */
 export async function beginHeadFile(file: string): Promise<void> {
@@ -45,10 +46,5 @@ async function replace(file: string, bytes: Uint8Array): Promise<void> {
     await handle.close();
   }
   await rename(next, file);
-  const folder = await open(dirname(file), 'r');
-  try {
-    await folder.sync();
-  } finally {
-    await folder.close();
-  }
+  await syncFolder(dirname(file));
 }

@@ -236,6 +236,8 @@ export const logRetention = z.strictObject({
   counter: z.int().min(0),
   recordDays: z.int().optional(),
   disclosureDays: z.int().optional(),
+  requireArchive: z.literal(true).optional(),
+  closed: z.strictObject({ until: z.string(), size: z.int().min(1), root: z.string() }).optional(),
   prunedBefore: z.int().min(0),
 });
 /** `next` is there when there may be more: pass it as `at`. Records from `indexed` on cannot be searched yet. */

@@ -74,7 +74,17 @@ export const recoveryKey = z.strictObject({ keyId: z.string().max(16), publicKey
 /** `ordinary` ends it. */
 export const decoy = z.strictObject({ state: z.enum(['decoy', 'ordinary']) });
 export const keyPeriods = z.strictObject({ cryptoperiodDays: z.int().optional(), destructionWaitDays: z.int().optional() });
-export const logRetention = z.strictObject({ recordDays: z.int().optional(), disclosureDays: z.int().optional() });
+export const logRetention = z.strictObject({
+  recordDays: z.int().optional(),
+  disclosureDays: z.int().optional(),
+  requireArchive: z.literal(true).optional(),
+});
+/** `until`: ISO 8601, UTC, milliseconds. */
+export const closedLog = z.strictObject({
+  until: z.iso.datetime(),
+  size: z.int().min(1),
+  root: checked((text) => parseDigest(text, 'root')),
+});
 /** Without a version: all there are and will be of the model. */
 export const suspend = z.strictObject({ version: checked((text) => parseId<VersionId>(text, 'version')).optional() });
 export const approve = z.strictObject({ operationDigest: z.string() });

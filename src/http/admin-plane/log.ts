@@ -2,7 +2,7 @@
 import { DEFAULTS } from '../../domain/classes.ts';
 import { SYSTEM } from '../../domain/ids.ts';
 import { requestApproval } from '../../vault/approve.ts';
-import { readLogRetention, requestLogRetention } from '../../vault/log-retention.ts';
+import { readLogRetention, requestLogClosing, requestLogRetention } from '../../vault/log-retention.ts';
 import type { Operation } from '../../vault/operations/operation.ts';
 import { OPERATION_ACTIONS } from '../../vault/operations/registry.ts';
 import { readCheckpoint, readRecord, readTile } from '../../vault/review.ts';
@@ -140,6 +140,16 @@ function retention(vault: Vault, { forAdministrator }: Pick<AdminCallers, 'forAd
       body: bodies.logRetention,
       answers: { 201: answers.approval },
       handle: ({ actor, body }) => requestLogRetention(actor, body, vault),
+    }),
+    forAdministrator({
+      method: 'put',
+      path: '/v1/log/closed',
+      action: OPERATION_ACTIONS['close-log'],
+      operationId: 'closeLog',
+      summary: 'Ask for a period of the log to be closed, of which there is an archive; whoever consents has verified it',
+      body: bodies.closedLog,
+      answers: { 201: answers.approval },
+      handle: ({ actor, body }) => requestLogClosing(actor, body, vault),
     }),
   ];
 }

@@ -17,15 +17,26 @@ export const setLogRetention: OperationSpec<SetLogRetention> = {
     assertDays('recordDays', operation.recordDays, RECORD_DAYS);
     assertDays('disclosureDays', operation.disclosureDays, DISCLOSURE_DAYS);
   },
-  sign({ counter, recordDays, disclosureDays }, { head, consents }, vault) {
-    const days = { ...(recordDays !== undefined && { recordDays }), ...(disclosureDays !== undefined && { disclosureDays }) };
-    return signDocument('log-retention', { ...head, counter, ...days, consents }, vault.catalogueKey.sign);
+  sign(operation, { head, consents }, vault) {
+    const body = { ...head, counter: operation.counter, ...saidIn(operation), consents };
+    return signDocument('log-retention', body, vault.catalogueKey.sign);
   },
   apply: (operation, document, tx, vault) => putInForce(target(operation), document, tx, vault),
   record: (operation, document) => activated(target(operation), document),
 };
 
 const target = ({ namespace, counter }: SetLogRetention) => ({ kind: 'log-retention' as const, namespace, counter });
+
+export type Kept = Pick<SetLogRetention, 'recordDays' | 'disclosureDays' | 'requireArchive'>;
+
+/** Only what is said: an absent member is one spelling of its own. */
+export function saidIn({ recordDays, disclosureDays, requireArchive }: { readonly [K in keyof Kept]?: Kept[K] | undefined }): Kept {
+  return {
+    ...(recordDays !== undefined && { recordDays }),
+    ...(disclosureDays !== undefined && { disclosureDays }),
+    ...(requireArchive === true && { requireArchive }),
+  };
+}
 
 function assertDays(what: string, days: number | undefined, { least, most }: { readonly least: number; readonly most: number }): void {
   if (days !== undefined && (!Number.isInteger(days) || days < least || days > most)) {

@@ -120,6 +120,14 @@ export interface SetLogSinks extends Next<'log-sinks'> {
 export interface SetLogRetention extends Next<'log-retention'> {
   readonly recordDays?: number;
   readonly disclosureDays?: number;
+  readonly requireArchive?: true;
+}
+/** Says that an archive has every record before `until`: the tree of `size` with this root. Whoever consents has verified it. */
+export interface CloseLog extends Next<'close-log'> {
+  /** ISO 8601, UTC, milliseconds. */
+  readonly until: string;
+  readonly size: number;
+  readonly root: Digest;
 }
 
 export type Operation =
@@ -141,6 +149,7 @@ export type Operation =
   | Lift
   | ErasePerson
   | SetLogRetention
+  | CloseLog
   | SetAlertRules
   | SetAlertDelivery
   | SetLogSinks
@@ -176,7 +185,7 @@ export interface OperationSpec<O extends Operation> {
   /** Puts the document in force. Throws, and so undoes the transaction, when someone was faster. What it resolves with is the record's `detail`. */
   apply(operation: O, document: SignedDocument, tx: Tx, vault: OperationPorts): Promise<void> | Promise<Loggable>;
   /** What its own record says. */
-  record(operation: O, document: SignedDocument): Pick<RecordDraft, 'type' | 'object' | 'document' | 'key' | 'stop' | 'detail'>;
+  record(operation: O, document: SignedDocument): Pick<RecordDraft, 'type' | 'object' | 'document' | 'key' | 'stop' | 'closed' | 'detail'>;
   /** Once it is durable. What fails here is tried again by the node's rounds; the operation stands. */
   afterwards?(operation: O, vault: OperationPorts): Promise<void>;
 }

@@ -6,6 +6,7 @@ import { setAdministrator } from './administrator.ts';
 import { setAlertDelivery, setAlertRules } from './alerts.ts';
 import { setAlias } from './alias.ts';
 import { changeClass } from './class-change.ts';
+import { closeLog } from './close-log.ts';
 import { setDecoy } from './decoy.ts';
 import { destroyKey, keepKey } from './destroy-key.ts';
 import { destroyVersion } from './destroy-version.ts';
@@ -45,6 +46,7 @@ const OPERATIONS: Registry = {
   'erase-person': erasePerson,
   'log-sinks': setLogSinks,
   'log-retention': setLogRetention,
+  'close-log': closeLog,
 };
 
 export const OPERATION_ACTIONS = Object.fromEntries(Object.entries(OPERATIONS).map(([kind, { action }]) => [kind, action])) as Readonly<

@@ -62,7 +62,9 @@ export function summaryOf(operation: Operation): string {
         ? 'Send the access log nowhere'
         : `Send the access log to ${operation.sinks.length}, and nowhere else: ${listed(operation.sinks.map(sinkInWords))}`;
     case 'log-retention':
-      return `Keep records of the access log ${daysOf(operation.recordDays)}, and names and addresses ${daysOf(operation.disclosureDays)}; what is older is removed for good`;
+      return `Keep records of the access log ${daysOf(operation.recordDays)}, and names and addresses ${daysOf(operation.disclosureDays)}; what is older is removed for good${operation.requireArchive === true ? ', records only once a closed period has them' : ''}`;
+    case 'close-log':
+      return `Say that an archive which you verified has all of the access log before ${operation.until}: ${operation.size} records, root ${operation.root}`;
     case 'erase-person':
       return `Erase for good who the removed administrator ${operation.administratorId} was: name, addresses, documents`;
   }
