@@ -10,7 +10,7 @@ const RECORD_BYTES = 900;
 const GROUP = 256;
 
 /** `record()` in a closed loop by `callers`, for `seconds`. */
-async function rate(callers: number, seconds: number, record: (at: number) => Promise<void>) {
+export async function rate(callers: number, seconds: number, record: (at: number) => Promise<void>) {
   const times: number[] = [];
   let at = 0;
   const startedAt = performance.now();
