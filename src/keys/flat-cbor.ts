@@ -23,14 +23,14 @@ const MOST_MEMBERS = 23;
 const MOST_NAME = 23;
 
 /**
- * Throws `internal` for a number that is not a whole one from 0. `before`: bytes to leave free in front. In room of its own outside V8's heap
- * (domain/secret.ts), because a secret may be among the bytes.
+ * Throws `internal` for a number that is not a whole one from 0. `before`: bytes to leave free in front. In what `roomFor` gives for all of
+ * them, which is outside V8's heap (domain/secret.ts), because a secret may be among the bytes.
  */
-export function encodeFlatMap(map: FlatMap, before = 0): Uint8Array {
-  const names = Object.keys(map).sort(inOrder);
+export function encodeFlatMap(map: FlatMap, before = 0, roomFor: (size: number) => Uint8Array = secretRoom): Uint8Array {
+  const names = namesOf(map);
   let size = before + 1;
   for (const name of names) size += sized(name.length) + sizeOf(memberOf(map, name));
-  const out = secretRoom(size);
+  const out = roomFor(size);
   out[before] = MAP | names.length;
   let at = before + 1;
   for (const name of names) at = writeValue(memberOf(map, name), out, writeAscii(name, out, writeHead(TEXT, name.length, out, at)));
@@ -44,6 +44,13 @@ export function decodeFlatMap(bytes: Uint8Array): FlatMap {
 
 /** Section 4.2.1: the length is in the head, so the shorter name comes first; all are ASCII. */
 const inOrder = (a: string, b: string): number => a.length - b.length || (a < b ? -1 : 1);
+
+/** Whoever writes a map down in this order saves the sorting. */
+function namesOf(map: FlatMap): readonly string[] {
+  const names = Object.keys(map);
+  const sorted = names.every((name, at) => at === 0 || inOrder(names[at - 1] ?? '', name) < 0);
+  return sorted ? names : names.sort(inOrder);
+}
 
 const memberOf = (map: FlatMap, name: string): FlatValue => map[name] as FlatValue; // one of its own names
 
@@ -98,6 +105,9 @@ function writeHead(major: number, argument: number, out: Uint8Array, at: number)
   return at + size;
 }
 
+/** One text for each remainder of its bytes; another of the same remainder takes its place. None is secret: secrets are bytes, never text. */
+const MADE: string[] = new Array(256).fill('');
+
 class Reader {
   readonly #bytes: Uint8Array;
   readonly #text: Buffer;
@@ -132,7 +142,7 @@ class Reader {
       const lower = (this.#bytes[at] ?? 0) | 0x20;
       if (lower < 0x61 || lower > 0x7a) throw malformed('a name is letters');
     }
-    return this.#text.toString('latin1', start, start + size);
+    return this.#ascii(start, start + size);
   }
 
   #value(): FlatValue {
@@ -156,12 +166,30 @@ class Reader {
   #textAt(start: number, end: number): string {
     let high = 0;
     for (let at = start; at < end; at++) high |= this.#bytes[at] ?? 0;
-    if (high < 0x80) return this.#text.toString('latin1', start, end);
+    if (high < 0x80) return this.#ascii(start, end);
     try {
       return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(this.#bytes.subarray(start, end));
     } catch {
       throw malformed('a text that is not UTF-8');
     }
+  }
+
+  /** Names, verbs and key ids come again and again: the text that was made for the same bytes last time is taken again. */
+  #ascii(start: number, end: number): string {
+    if (end - start > MOST_NAME) return this.#text.toString('latin1', start, end);
+    let slot = 0;
+    for (let at = start; at < end; at++) slot = (slot * 31 + (this.#bytes[at] ?? 0)) % MADE.length;
+    const made = MADE[slot] ?? '';
+    if (this.#spells(made, start, end)) return made;
+    const text = this.#text.toString('latin1', start, end);
+    MADE[slot] = text;
+    return text;
+  }
+
+  #spells(text: string, start: number, end: number): boolean {
+    if (text.length !== end - start) return false;
+    for (let place = 0; place < text.length; place++) if (text.charCodeAt(place) !== this.#bytes[start + place]) return false;
+    return true;
   }
 
   /** In the shortest form (section 4.2.1), of definite length, and no more than 2^53 - 1. */

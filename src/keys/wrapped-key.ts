@@ -54,20 +54,16 @@ export function aadDigest(aad: Uint8Array): Uint8Array {
   return sha256(aad);
 }
 
-export function encodeWrappedKey(key: WrappedKey): Uint8Array {
-  return encodeFlatMap({
-    v: key.v,
-    tier: key.tier,
-    provider: key.provider,
-    kekId: key.kek.id,
-    kekVersion: key.kek.version,
-    iv: key.iv,
-    bytes: key.bytes,
-    aadDigest: key.aadDigest,
-  });
+/** `roomFor` gives the memory for all of it. */
+export function encodeWrappedKey(key: WrappedKey, roomFor?: (size: number) => Uint8Array): Uint8Array {
+  const { v, iv, tier, bytes, kek, provider, aadDigest: digest } = key;
+  const map = { v, iv, tier, bytes, kekId: kek.id, provider, aadDigest: digest, kekVersion: kek.version };
+  return encodeFlatMap(map, 0, roomFor);
 }
 
 const AWS_KMS = 'aws-kms';
+/** Of the encoded map, all of which are demanded. */
+const MEMBERS = 8;
 
 /** What 16 to 64 secret bytes become. */
 const SHAPES: Readonly<Record<WrapTier | typeof AWS_KMS, { readonly ivBytes: number; readonly fits: (bytes: number) => boolean }>> = {
@@ -86,9 +82,9 @@ export function decodeWrappedKey(encoded: Uint8Array): WrappedKey {
   } catch (cause) {
     throw new VaultError('key_unwrap_refused', 'the wrapped key is not deterministic CBOR', { cause });
   }
-  const { v, tier, provider, kekId, kekVersion, iv, bytes, aadDigest: digest, ...rest } = map;
+  const { v, tier, provider, kekId, kekVersion, iv, bytes, aadDigest: digest } = map;
   const known = WRAP_TIERS.find((one) => one === tier);
-  if (v !== 1 || known === undefined || Object.keys(rest).length > 0) throw refused('unknown version, tier or member');
+  if (v !== 1 || known === undefined || Object.keys(map).length !== MEMBERS) throw refused('unknown version, tier or member');
   if (typeof provider !== 'string' || typeof kekId !== 'string') throw refused('provider and kekId are text');
   if (typeof kekVersion !== 'number' || !Number.isInteger(kekVersion) || kekVersion < 1) throw refused('kekVersion counts from 1');
   if (!(iv instanceof Uint8Array) || !(bytes instanceof Uint8Array) || !(digest instanceof Uint8Array)) throw refused('not bytes');

@@ -2,12 +2,12 @@
 import { connect, type Socket } from 'node:net';
 import { DEFAULTS } from '../../domain/classes.ts';
 import { isErrorCode, VaultError } from '../../domain/errors.ts';
-import { SecretBytes, secretRoom } from '../../domain/secret.ts';
+import { SecretBytes, secretCopy, secretRoom } from '../../domain/secret.ts';
 import { checkAad, checkHead, checkLogName, checkMessage, checkRandomLength, checkRef, checkSecret } from '../bounds.ts';
 import { decodeFlatMap } from '../flat-cbor.ts';
 import type { KeyProvider, KeyProviderHealth } from '../port.ts';
-import { decodeWrappedKey, encodeWrappedKey } from '../wrapped-key.ts';
-import { encodeFrame, FrameReader, FrameWriter, type Message, malformed, takeSecret } from './frames.ts';
+import { decodeWrappedKey, encodeWrappedKey, type WrappedKey } from '../wrapped-key.ts';
+import { FrameReader, FrameWriter, type Message, malformed, secretIn } from './frames.ts';
 import { bytes, integer, parseDestroyed, parseHeads, parseHealth, parseInfo, refMembers } from './protocol.ts';
 
 export interface KeeperClientOptions {
@@ -47,12 +47,11 @@ export function createKeeperClient(options: KeeperClientOptions): KeyProvider {
     if (closed) return Promise.reject(new VaultError('keeper_unavailable', 'the key provider is closed'));
     if (pending.size >= queue) return Promise.reject(new VaultError('keeper_queue_full'));
     const id = nextId++;
-    const frame = secret === undefined ? encodeFrame({ ...members, id }) : secret.expose((plain) => encodeFrame({ ...members, id }, plain));
+    const { socket: on, writer } = connection();
+    writer.push({ id, ...members }, secret);
     return new Promise((resolve, reject) => {
-      const { socket: on, writer } = connection();
-      pending.set(id, { on, settle: (message) => resolve(read(message)), fail: reject, untilMs: performance.now() + deadlineMs });
+      pending.set(id, { on, settle: (answer) => resolve(read(answer)), fail: reject, untilMs: performance.now() + deadlineMs });
       deadline ??= setTimeout(refuseLate, deadlineMs);
-      writer.push(frame);
     });
   }
 
@@ -77,10 +76,11 @@ export function createKeeperClient(options: KeeperClientOptions): KeyProvider {
       buffer: secretRoom(READ_BYTES), // read into directly: node's own buffers are copied and given back unwiped
       callback: (length: number, buffer: Uint8Array) => {
         try {
-          reader.push(buffer.subarray(0, length));
+          reader.push(secretCopy(buffer.subarray(0, length)));
         } catch {
           made.destroy(); // an answer we cannot read: the others on this connection would be guesses
         }
+        buffer.fill(0, 0, length);
         return true;
       },
     };
@@ -99,7 +99,7 @@ export function createKeeperClient(options: KeeperClientOptions): KeyProvider {
     const message = decodeFlatMap(payload);
     const id = integer(message, 'id');
     const waiting = pending.get(id);
-    if (waiting === undefined) return; // it came after its deadline
+    if (waiting === undefined) return void payload.fill(0); // it came after its deadline
     const error = errorOf(message);
     if (error === undefined) waiting.settle(message); // throws on a malformed answer, before the operation is forgotten
     forget(id);
@@ -139,18 +139,18 @@ export function createKeeperClient(options: KeeperClientOptions): KeyProvider {
       checkRef(kek);
       checkSecret(secret);
       checkAad(aad);
-      return call({ verb: 'wrap', ...refMembers(kek), aad }, (message) => decodeWrappedKey(bytes(message, 'wrapped')), secret);
+      return call({ aad, verb: 'wrap', ...refMembers(kek) }, (message) => decodeWrappedKey(bytes(message, 'wrapped')), secret);
     },
     async unwrap(wrapped, aad) {
       checkAad(aad);
-      return call({ verb: 'unwrap', wrapped: encodeWrappedKey(wrapped), aad }, (message) => new SecretBytes(takeSecret(message)));
+      return call({ aad, verb: 'unwrap', wrapped: blobMember(wrapped) }, (message) => new SecretBytes(secretIn(message)));
     },
     async rewrap(wrapped, aad, to, toAad) {
       checkRef(to);
       checkAad(aad);
       checkAad(toAad);
-      const asked = { verb: 'rewrap', wrapped: encodeWrappedKey(wrapped), aad, toAad };
-      return call({ ...asked, ...refMembers(to) }, (message) => decodeWrappedKey(bytes(message, 'wrapped')));
+      const asked = { aad, verb: 'rewrap', keyId: to.id, toAad, wrapped: blobMember(wrapped), keyVersion: to.version };
+      return call(asked, (message) => decodeWrappedKey(bytes(message, 'wrapped')));
     },
     async sign(ref, message) {
       checkRef(ref);
@@ -159,7 +159,7 @@ export function createKeeperClient(options: KeeperClientOptions): KeyProvider {
     },
     async random(length) {
       checkRandomLength(length);
-      return call({ verb: 'random', length }, takeSecret);
+      return call({ verb: 'random', length }, secretIn);
     },
     heads: {
       async read(log) {
@@ -179,6 +179,13 @@ export function createKeeperClient(options: KeeperClientOptions): KeyProvider {
       failAll(() => true);
     },
   };
+}
+
+const BLOB = new Uint8Array(8_192);
+
+/** Good until the next: `call` copies it into the frame before it returns. Memory of its own costs more than the encoding. */
+function blobMember(wrapped: WrappedKey): Uint8Array {
+  return encodeWrappedKey(wrapped, (size) => (size > BLOB.length ? new Uint8Array(size) : BLOB.subarray(0, size)));
 }
 
 function errorOf(message: Message): VaultError | undefined {

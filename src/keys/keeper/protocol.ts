@@ -34,7 +34,7 @@ const MEMBERS: Readonly<Record<KeeperRequest['verb'], readonly string[]>> = {
   health: [],
 };
 
-/** Throws `request_invalid` for an unknown verb, a missing, extra or ill-typed member. Bytes are copied out of the payload. */
+/** Throws `request_invalid` for an unknown verb, a missing, extra or ill-typed member. Bytes are views of the payload. */
 export function parseRequest(message: Message): { readonly id: number; readonly request: KeeperRequest } {
   const id = integer(message, 'id');
   const verb = message['verb'];
@@ -171,7 +171,7 @@ const SEPARATOR = Uint8Array.of(0);
 export function bytes(message: Message, name: string): Uint8Array {
   const value = message[name];
   if (!(value instanceof Uint8Array)) throw malformed(`${name} is not bytes`);
-  return new Uint8Array(value);
+  return value;
 }
 
 function text(message: Message, name: string): string {

@@ -6,11 +6,11 @@ import { chmodSync, chownSync, lstatSync, mkdirSync, rmSync, statSync } from 'no
 import { connect, createServer, type Socket } from 'node:net';
 import { dirname } from 'node:path';
 import { codeOf, VaultError } from '../../domain/errors.ts';
-import { secretCopy } from '../../domain/secret.ts';
+import { SecretBytes } from '../../domain/secret.ts';
 import { decodeFlatMap } from '../flat-cbor.ts';
 import type { HeadObjects, KeyProvider } from '../port.ts';
 import { decodeWrappedKey, encodeWrappedKey } from '../wrapped-key.ts';
-import { encodeFrame, FrameReader, FrameWriter, type Message } from './frames.ts';
+import { FrameReader, FrameWriter, type Message } from './frames.ts';
 import { destroyedMembers, headMembers, healthMembers, infoMembers, type KeeperRequest, parseRequest } from './protocol.ts';
 
 export interface KeeperServerConfig {
@@ -36,7 +36,8 @@ type Asked = ReturnType<typeof parseRequest>;
 
 interface Answer {
   readonly members: Message;
-  readonly secret?: Uint8Array;
+  /** Wiped once it is on its way. */
+  readonly secret?: SecretBytes;
 }
 
 /** Resolves once peers can connect. Throws `configuration_invalid` when the folder is open to others or another keeper answers there. */
@@ -78,6 +79,7 @@ function serve(peer: Socket, config: KeeperServerConfig): void {
       if (idle) takeSome();
     } catch {
       peer.destroy(); // malformed or unknown: nothing after it can be trusted to mean what it says
+      forget();
     }
   });
   peer.on('drain', readOn);
@@ -106,10 +108,8 @@ function serve(peer: Socket, config: KeeperServerConfig): void {
   }
 
   function send(id: number, { members, secret }: Answer): void {
-    const frame = encodeFrame({ ...members, id }, secret);
-    secret?.fill(0);
-    if (peer.destroyed) frame.fill(0);
-    else writer.push(frame);
+    if (!peer.destroyed) writer.push({ id, ...members }, secret);
+    secret?.dispose();
   }
 }
 
@@ -136,10 +136,8 @@ async function perform(request: KeeperRequest, { provider, ceremony }: KeeperSer
       using secret = request.secret;
       return { members: { wrapped: encodeWrappedKey(await provider.wrap(request.ref, secret, request.aad)) } };
     }
-    case 'unwrap': {
-      using opened = await provider.unwrap(decodeWrappedKey(request.wrapped), request.aad);
-      return { members: {}, secret: opened.expose(secretCopy) };
-    }
+    case 'unwrap':
+      return { members: {}, secret: await provider.unwrap(decodeWrappedKey(request.wrapped), request.aad) };
     case 'rewrap': {
       const { wrapped, aad, ref, toAad } = request;
       return { members: { wrapped: encodeWrappedKey(await provider.rewrap(decodeWrappedKey(wrapped), aad, ref, toAad)) } };
@@ -147,7 +145,7 @@ async function perform(request: KeeperRequest, { provider, ceremony }: KeeperSer
     case 'sign':
       return { members: { signature: await provider.sign(request.ref, request.message) } };
     case 'random':
-      return { members: {}, secret: await provider.random(request.length) };
+      return { members: {}, secret: new SecretBytes(await provider.random(request.length)) };
     case 'readHead':
       return { members: headMembers(await headsOf(provider).read(request.log)) };
     case 'writeHead':

@@ -1,7 +1,7 @@
 /** Tier 1: AES-256-GCM inside the token, 96-bit IV, 128-bit tag, the AAD as it is (docs/formats/wrapped-key.md). */
 import { randomFillSync } from 'node:crypto';
 import { VaultError } from '../../domain/errors.ts';
-import { secretCopy, secretRoom } from '../../domain/secret.ts';
+import { secretRoom } from '../../domain/secret.ts';
 import { CK, type Handle, type Mechanism, type Pkcs11Module, view } from './module.ts';
 
 export const IV_BYTES = 12;
@@ -52,11 +52,14 @@ export function decryptGcm(
   aad: Uint8Array,
   sealed: Uint8Array,
 ): Uint8Array {
-  const out = view(secretRoom(sealed.length));
+  const out = secretRoom(sealed.length);
   try {
     module.C_DecryptInit(session, mechanism(iv, aad), key);
-    return secretCopy(module.C_Decrypt(session, view(sealed), out)); // out of `out`, which is wiped below
-  } finally {
+    const { length } = module.C_Decrypt(session, view(sealed), view(out));
+    out.fill(0, length);
+    return out.subarray(0, length);
+  } catch (error) {
     out.fill(0);
+    throw error;
   }
 }

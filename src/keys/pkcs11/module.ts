@@ -46,5 +46,5 @@ export function loadModule(path: string): Pkcs11Module {
   return module;
 }
 
-/** Views, not copies: pkcs11js passes their memory to the token, so they must stay referenced until the call returns. */
-export const view = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+/** The memory itself goes to the token. pkcs11js takes every typed array (Node-API's is_buffer); only its types ask for a Buffer. */
+export const view = (bytes: Uint8Array): Buffer => bytes as Buffer;

@@ -1,11 +1,11 @@
 /** KeyProvider on a PKCS#11 token. Lives in the keeper process only; everyone else talks to it through keeper/client.ts. */
-import { equalBytes } from '../../domain/bytes.ts';
+import { sha256Hex, toHex } from '../../domain/bytes.ts';
 import { type Clock, systemClock } from '../../domain/clock.ts';
 import { type ErrorCode, VaultError } from '../../domain/errors.ts';
 import { SecretBytes, secretCopy } from '../../domain/secret.ts';
 import { checkAad, checkHead, checkLogName, checkMessage, checkRandomLength, checkRef, checkSecret } from '../bounds.ts';
 import { healthCodeOf, type KeyProvider, type KeyProviderHealth } from '../port.ts';
-import { aadDigest, checkWrappedKey, type WrappedKey } from '../wrapped-key.ts';
+import { checkWrappedKey, type WrappedKey } from '../wrapped-key.ts';
 import { PROVIDER } from './key-objects.ts';
 import { createLink, type Link, type LinkEvent } from './link.ts';
 import { loadModule } from './module.ts';
@@ -106,7 +106,8 @@ function operateOn(link: Link) {
   return async <V extends Operation['verb']>(operation: Extract<Operation, { verb: V }>): Promise<Results[V]> => {
     const connection = link.current() ?? (await link.connected());
     try {
-      return (await connection.pool.run(operation)) as Results[V]; // the pool answers what the verb asks for
+      const answer = connection.pool.run(operation);
+      return (answer instanceof Promise ? await answer : answer) as Results[V]; // the pool answers what the verb asks for
     } catch (cause) {
       const error = vaultErrorOf(cause, operation.verb);
       if (CERTAIN.has(error.code)) throw error;
@@ -137,7 +138,7 @@ function checkBlob(wrapped: WrappedKey, aad: Uint8Array): void {
   checkWrappedKey(wrapped); // its sizes, as if read from storage
   if (wrapped.provider !== PROVIDER) throw new VaultError('key_unwrap_refused', 'the key was wrapped by another provider');
   checkRef(wrapped.kek);
-  if (!equalBytes(wrapped.aadDigest, aadDigest(aad))) throw new VaultError('key_context_mismatch');
+  if (toHex(wrapped.aadDigest) !== sha256Hex(aad)) throw new VaultError('key_context_mismatch');
 }
 
 async function healthOf(link: Link): Promise<KeyProviderHealth> {

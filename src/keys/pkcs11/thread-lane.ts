@@ -6,6 +6,7 @@
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { VaultError } from '../../domain/errors.ts';
+import { secretCopy } from '../../domain/secret.ts';
 import type { Operation, Result } from './operation.ts';
 import type { Lane } from './session-pool.ts';
 import type { FromThread, ThreadStart, ToThread } from './thread.ts';
@@ -63,9 +64,9 @@ export async function openThreadLane(start: ThreadStart, onDeath: () => void): P
 
 /** The secret moves to the thread instead of being copied on the way; what moves is a copy of ours, which the thread wipes. */
 function copied(operation: Operation): Operation {
-  return operation.verb === 'wrap' ? { ...operation, secret: operation.secret.slice() } : operation;
+  return operation.verb === 'wrap' ? { ...operation, secret: secretCopy(operation.secret) } : operation;
 }
 
 function secretsOf(sent: ToThread): ArrayBuffer[] {
-  return sent !== 'close' && sent.verb === 'wrap' ? [sent.secret.buffer as ArrayBuffer] : []; // of our own slice, never shared
+  return sent !== 'close' && sent.verb === 'wrap' ? [sent.secret.buffer as ArrayBuffer] : []; // of our own copy, never shared
 }
