@@ -63,7 +63,7 @@ export interface LogStore {
   newestLeaf(tx: Tx): Promise<Uint8Array | undefined>;
   /** Leaves [start, end), in order; fewer only where they do not exist. */
   leaves(tx: Tx, start: number, end: number): Promise<readonly LeafRow[]>;
-  /** Replaces tiles of the same path and sets the head; false (and no change) when the head's size is not `previous` or would not grow. */
+  /** Replaces tiles of the same path, and narrower ones of the same tile, and sets the head; false (and no change) when the head's size is not `previous` or would not grow. */
   publish(tx: Tx, previous: TreeSize, head: PublishedHead, tiles: readonly TileRow[]): Promise<boolean>;
   head(tx: Tx): Promise<PublishedHead | undefined>;
   /** The newest checkpoint that a quorum of witnesses cosigned, with their lines. */
@@ -75,6 +75,7 @@ export interface LogStore {
    * the key before, is forgotten.
    */
   resignHead(tx: Tx, head: PublishedHead): Promise<boolean>;
+  /** A partial tile also after a wider one, or the full one, was published: the beginning of that. */
   tile(tx: Tx, path: string): Promise<Uint8Array | undefined>;
   leafByRecord(tx: Tx, recordId: RecordId): Promise<{ readonly leaf: Uint8Array; readonly index?: LeafIndex } | undefined>;
   disclosures(tx: Tx, recordId: RecordId): Promise<readonly Disclosure[]>;

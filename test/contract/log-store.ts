@@ -1,5 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import type { Disclosure, PublishedHead, TileRow } from '../../src/audit/port.ts';
+import { growTiles } from '../../src/audit/tiles.ts';
 import { utf8 } from '../../src/domain/bytes.ts';
 import type { Incarnation, RecordId, TreeSize } from '../../src/domain/ids.ts';
 import type { Stores } from '../../src/stores/port.ts';
@@ -237,6 +238,24 @@ export function logStoreContract(name: string, open: OpenStores): void {
       expect(await head(again)).toEqual(next);
       expect(await tile(again, 'tile/0/000')).toEqual(whole.bytes);
       expect(await tile(again, 'tile/entries/000.p/3')).toEqual(entries.bytes);
+    });
+
+    it('gives a tile under every narrower name it had, also after it became wider, and after reopening', async () => {
+      const { stores, reopen } = use();
+      const leaves = Array.from({ length: 530 }, (_, at) => utf8(`record ${at} ${'.'.repeat(at % 70)}`));
+      const had = new Map<string, Uint8Array>();
+      const sizes = [1, 2, 255, 256, 300, 511, 512, 530];
+      for (const [at, next] of sizes.entries()) {
+        const before = sizes[at - 1] ?? 0;
+        const tiles = await growTiles(before, leaves.slice(before, next), (path) => tile(stores, path));
+        for (const { path, bytes: made } of tiles) had.set(path, made);
+        expect(await publish(stores, before, headOf(next), tiles)).toBe(true);
+      }
+      const again = await reopen();
+      for (const [path, made] of had) expect([path, await tile(again, path)]).toEqual([path, made]);
+      expect(had.size).toBeGreaterThan(2 * sizes.length);
+      for (const never of ['tile/0/002.p/19', 'tile/entries/002.p/19', 'tile/0/003.p/1', 'tile/entries/003.p/1', 'tile/1/000.p/3'])
+        expect([never, await tile(again, never)]).toEqual([never, undefined]);
     });
 
     it('replaces the checkpoint by one of the same size, and by no other', async () => {

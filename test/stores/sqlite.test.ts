@@ -8,12 +8,14 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import Database from 'better-sqlite3';
+import { growTiles } from '../../src/audit/tiles.ts';
 import type { Clock } from '../../src/domain/clock.ts';
 import { VaultError } from '../../src/domain/errors.ts';
-import type { RecordId } from '../../src/domain/ids.ts';
+import type { RecordId, TreeSize } from '../../src/domain/ids.ts';
 import type { Tx } from '../../src/domain/unit-of-work.ts';
 import type { Stores } from '../../src/stores/port.ts';
 import { type Connection, openDatabase } from '../../src/stores/sqlite/database.ts';
+import { SCHEMA_WIDEST_TILES } from '../../src/stores/sqlite/log-tiles.ts';
 import { MIGRATIONS, migrate, schemaVersion } from '../../src/stores/sqlite/migrations.ts';
 import { openSqliteStores } from '../../src/stores/sqlite/sqlite-stores.ts';
 import { SqliteTx } from '../../src/stores/sqlite/transaction.ts';
@@ -129,6 +131,26 @@ describe('SQLite', () => {
         await within(again, (tx) => again.log.assign(tx, 5)).finally(() => again.close());
       };
       await expect(read()).rejects.toMatchObject({ code: 'store_unavailable', detail: 'the database file is damaged' });
+    });
+
+    it('holds each tile of the log once, as wide as it is, however often it grew; a file that kept more is cleaned', async () => {
+      const stores = await open();
+      const leaf = bytes(400);
+      for (let size = 0; size < 270; size++) {
+        await within(stores, async (tx) => {
+          const tiles = await growTiles(size, [leaf], (path) => stores.log.tile(tx, path));
+          await stores.log.publish(tx, size as TreeSize, { size: (size + 1) as TreeSize, checkpoint: bytes() }, tiles);
+        });
+      }
+      await stores.close();
+      const paths = (db: Database.Database) => db.prepare('SELECT path FROM log_tiles ORDER BY path').pluck().all();
+      const kept = ['tile/0/000', 'tile/0/001.p/14', 'tile/1/000.p/1', 'tile/entries/000', 'tile/entries/001.p/14'];
+      const db = new Database(file);
+      expect(paths(db)).toEqual(kept);
+      db.prepare("INSERT INTO log_tiles VALUES ('tile/entries/000.p/7', x'00'), ('tile/0/000.p/255', x'00')").run();
+      db.exec(SCHEMA_WIDEST_TILES);
+      expect(paths(db)).toEqual(kept);
+      db.close();
     });
 
     it("is refused when it is another program's database", async () => {

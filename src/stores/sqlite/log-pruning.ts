@@ -1,4 +1,5 @@
 import type { LogStore } from '../../audit/port.ts';
+import { partsOf } from './log-tiles.ts';
 import type { Join } from './transaction.ts';
 
 /** Records of a full bundle. */
@@ -24,7 +25,7 @@ export function sqlitePruning(join: Join): Pick<LogStore, 'eraseDisclosuresBefor
         joined.run(`DELETE FROM log_leaves WHERE ${RANGE}`, range);
         const path = entriesPath(bundle);
         joined.run('DELETE FROM log_tiles WHERE path = :path', { path });
-        joined.run('DELETE FROM log_tiles WHERE path >= :from AND path < :to', { from: `${path}.p/`, to: `${path}.p0` }); // '0' comes after '/'
+        joined.run('DELETE FROM log_tiles WHERE path >= :from AND path < :to', partsOf(path));
       }
       joined.run(MOVE_ON, { before });
     },

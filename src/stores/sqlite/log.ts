@@ -1,6 +1,7 @@
 import type { Disclosure, LeafRow, LogStore, PublishedHead } from '../../audit/port.ts';
 import type { LeafIndex, TreeSize } from '../../domain/ids.ts';
 import { sqlitePruning } from './log-pruning.ts';
+import { findTile, putTiles } from './log-tiles.ts';
 import { bytesOf, type Join, type SqliteTx } from './transaction.ts';
 
 export function sqliteLog(join: Join): LogStore {
@@ -96,7 +97,7 @@ function published(join: Join): Part<'publish' | 'resignHead' | 'head' | 'tile' 
       if (head.size <= previous) return false;
       const sql = previous === 0 ? FIRST_HEAD : NEXT_HEAD;
       if (joinedTx.run(sql, { ...head, previous }) === 0) return false;
-      for (const tile of tiles) joinedTx.run(PUT_TILE, { ...tile });
+      putTiles(joinedTx, tiles);
       return true;
     },
     async resignHead(tx, { size, checkpoint }) {
@@ -116,8 +117,7 @@ function published(join: Join): Part<'publish' | 'resignHead' | 'head' | 'tile' 
       return row && { ...row, checkpoint: bytesOf(row.checkpoint) };
     },
     async tile(tx, path) {
-      const row = join(tx).get<{ bytes: Uint8Array }>('SELECT bytes FROM log_tiles WHERE path = :path', { path });
-      return row && bytesOf(row.bytes);
+      return findTile(join(tx), path);
     },
   };
 }
@@ -127,7 +127,6 @@ const NEXT_HEAD = 'UPDATE log_head SET size = :size, checkpoint = :checkpoint WH
 const PUT_WITNESSED = `
   INSERT INTO log_witnessed (one, size, checkpoint) SELECT 1, :size, :checkpoint FROM log_head WHERE size >= :size
   ON CONFLICT (one) DO UPDATE SET size = excluded.size, checkpoint = excluded.checkpoint WHERE log_witnessed.size <= excluded.size`;
-const PUT_TILE = 'INSERT INTO log_tiles (path, bytes) VALUES (:path, :bytes) ON CONFLICT (path) DO UPDATE SET bytes = excluded.bytes';
 
 /** The newest checkpoint that a quorum of witnesses cosigned. */
 export const SCHEMA_WITNESSED = `

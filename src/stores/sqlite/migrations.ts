@@ -6,6 +6,7 @@ import { SCHEMA_ATTESTATION } from './attestation.ts';
 import { SCHEMA_CURSORS } from './cursors.ts';
 import { SCHEMA_EGRESS } from './egress.ts';
 import { SCHEMA_WITNESSED } from './log.ts';
+import { SCHEMA_WIDEST_TILES } from './log-tiles.ts';
 import { SCHEMA_1 } from './schema.ts';
 import { SCHEMA_KEYS } from './schema-keys.ts';
 import { SCHEMA_ERASURE, SCHEMA_PRUNING } from './schema-retention.ts';
@@ -22,6 +23,7 @@ export const MIGRATIONS: readonly string[] = [
   SCHEMA_ALERTS,
   SCHEMA_EGRESS,
   SCHEMA_PRUNING,
+  SCHEMA_WIDEST_TILES,
 ];
 
 /** 0 for an empty file. */
