@@ -1,12 +1,15 @@
 /** What reads the access log while the vault serves: the search index and the sinks. Part of the composition root. */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Sequencer } from './audit/sequencer.ts';
 import type { Config } from './config/config.ts';
 import { codeOf } from './domain/errors.ts';
 import type { Logger } from './telemetry/logger.ts';
 import type { Metrics } from './telemetry/metrics.ts';
 import { startLogReaders } from './vault/log-readers.ts';
 import { createLogSinks, type SinkSurroundings } from './vault/log-sinks.ts';
+import type { Recollection } from './vault/recollect.ts';
+import { tendLog } from './vault/tend-log.ts';
 import type { Vault } from './vault/vault.ts';
 
 /** Call what it returns to stop. */
@@ -28,6 +31,17 @@ export function startReaders(
   return async () => {
     await Promise.all([stopIndex(), sinks.stop()]);
   };
+}
+
+/** The log is summed up for the next start, and looked through again. Call what it returns to stop. */
+export function startTending(known: Recollection, vault: Vault, sequencer: Pick<Sequencer, 'halt'>, log: Logger): () => Promise<void> {
+  return tendLog(known, vault, {
+    onContradiction: (error) => {
+      log.error('the access log is not what was signed', { code: error.code, detail: error.detail });
+      sequencer.halt(error);
+    },
+    onFailure: (error) => log.warn('looking through the access log waits', { code: codeOf(error) }),
+  });
 }
 
 /** Read for each delivery, so that a secret or a certificate can be changed while the vault serves. */

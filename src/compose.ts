@@ -13,7 +13,7 @@ import { createAccessLog } from './audit/access-log.ts';
 import { beginHeadFile } from './audit/head-file/head-file.ts';
 import { createFsBlobStore } from './blobs/fs/fs-blob-store.ts';
 import { type ComposedLog, composeLog, endProcess, firstRound, lastRound } from './compose-log.ts';
-import { startReaders } from './compose-readers.ts';
+import { startReaders, startTending } from './compose-readers.ts';
 import { createWatching, logKeeperEvent, type Watching } from './compose-watch.ts';
 import type { Config } from './config/config.ts';
 import type { Bodies } from './documents/bodies.ts';
@@ -166,7 +166,7 @@ export async function startVault(
     const running = await assemble(config, { watching, keys, stores, catalogueKey, identity, clock, log, metrics });
     closers.push(() => running.vault.deks.dispose());
     await firstRound(running.sequencer);
-    await recollect(running.vault, running.vault.logKey);
+    const known = await recollect(running.vault, running.vault.logKey);
     await running.vault.revocations.start();
     closers.push(() => running.vault.revocations.stop());
     await running.room.start();
@@ -181,6 +181,7 @@ export async function startVault(
     closers.push(housekeeping);
     closers.push(rewrapInTheBackground(running.vault, log));
     closers.push(startReaders(running.vault, config, log, metrics));
+    closers.push(startTending(known, running.vault, running.sequencer, log));
     closers.push(startPruning(running.vault, (error) => log.warn('pruning the access log waits', { code: codeOf(error) })));
     closers.push(watching.start(running.vault));
     return { vault: running.vault, stop: closeAll };

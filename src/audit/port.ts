@@ -35,6 +35,12 @@ export interface PublishedHead {
   readonly checkpoint: Uint8Array;
 }
 
+/** What the first records say, found once and signed (documents/log-summary.ts). The store keeps it; who reads it verifies it. */
+export interface KeptSummary {
+  readonly bytes: Uint8Array;
+  readonly signature: Uint8Array;
+}
+
 /**
  * The last checkpoint this vault signed, kept apart from the database: a database that was put back to an older state is noticed, because
  * its log is shorter than, or not the beginning of, what was signed.
@@ -77,6 +83,9 @@ export interface LogStore {
   resignHead(tx: Tx, head: PublishedHead): Promise<boolean>;
   /** A partial tile also after a wider one, or the full one, was published: the beginning of that. */
   tile(tx: Tx, path: string): Promise<Uint8Array | undefined>;
+  summary(tx: Tx): Promise<KeptSummary | undefined>;
+  /** In place of the one before. */
+  putSummary(tx: Tx, summary: KeptSummary): Promise<void>;
   leafByRecord(tx: Tx, recordId: RecordId): Promise<{ readonly leaf: Uint8Array; readonly index?: LeafIndex } | undefined>;
   disclosures(tx: Tx, recordId: RecordId): Promise<readonly Disclosure[]>;
   /** Deletes the disclosures, all fields, of every record that commits to this administrator's name. The leaves stay as they are. */

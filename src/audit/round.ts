@@ -76,6 +76,11 @@ const FATAL: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'note_signature_invalid',
 ]);
 
+/** Whether an error says that the stored log is not the one that was signed. */
+export function contradictsLog(code: ErrorCode): boolean {
+  return FATAL.has(code);
+}
+
 export function createRounds(options: RoundOptions): { run(): Promise<RoundOutcome>; handOver(): Promise<void> } {
   const { unitOfWork, log, node } = options;
   let known: KnownHead | undefined;

@@ -55,6 +55,8 @@ export interface Sequencer {
   tick(): Promise<RoundResult>;
   /** Why nothing is signed any more; undefined while all is well. */
   halted(): VaultError | undefined;
+  /** For whoever else found that the stored log is not the one that was signed. */
+  halt(error: VaultError): void;
 }
 
 export function createSequencer(options: SequencerOptions): Sequencer {
@@ -101,6 +103,11 @@ export function createSequencer(options: SequencerOptions): Sequencer {
     },
     tick,
     halted: () => halted,
+    halt(error) {
+      if (halted !== undefined) return;
+      halted = error;
+      onEvent({ kind: 'halted', severity: 'critical', code: error.code, error });
+    },
   };
 }
 

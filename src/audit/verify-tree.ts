@@ -19,22 +19,28 @@ interface HashTile {
   readonly width: number;
 }
 
-interface Walk {
+export interface WalkOptions {
+  /** Told of each full bundle that is not there, which is a problem where this is not given. */
+  readonly missing?: (bundle: number) => void;
+  /** Nothing is looked at that holds only records below this index. */
+  readonly from?: number;
+}
+
+interface Walk extends WalkOptions {
   readonly read: ReadTile;
   readonly report: Report;
   readonly visit: (leaf: Uint8Array) => void;
-  readonly missing: ((bundle: number) => void) | undefined;
 }
 
-/** `visit` gets every record that could be read, in order; `missing` each full bundle that is not there, which is a problem where it is not given. */
+/** `visit` gets every record that could be read, in order. */
 export async function verifyTree(
   checkpoint: LogCheckpoint,
   read: ReadTile,
   report: Report,
   visit: (leaf: Uint8Array) => void,
-  missing?: (bundle: number) => void,
+  options: WalkOptions = {},
 ): Promise<void> {
-  const walk: Walk = { read, report, visit, missing };
+  const walk: Walk = { ...options, read, report, visit };
   const edges = edgeTiles(checkpoint.size) as readonly HashTile[]; // it names no bundles
   const believed = await settleEdges(walk, checkpoint, edges);
   for (const [at, edge] of edges.entries()) await descend(walk, edge, believed[at]);
@@ -61,9 +67,10 @@ async function settleEdges(walk: Walk, { root }: LogCheckpoint, edges: readonly 
 
 /** Left to right, so that records are visited in order. Below a tile that nobody has there is nothing to say. */
 async function descend(walk: Walk, tile: HashTile, hashes: Hashes | undefined): Promise<void> {
-  if (hashes === undefined) return;
+  if (hashes === undefined || endOf(tile) <= (walk.from ?? 0)) return;
   if (tile.level === 0) return checkEntries(walk, tile, hashes);
   for (const child of childrenOf(tile)) {
+    if (endOf(child) <= (walk.from ?? 0)) continue;
     const believed = await settle(walk, child, hashes[child.index % TILE_WIDTH]);
     await descend(walk, child, believed);
   }
@@ -135,6 +142,11 @@ async function fromBelow(walk: Walk, tile: HashTile): Promise<Hashes | undefined
 
 function childrenOf({ level, index, width }: HashTile): readonly HashTile[] {
   return Array.from({ length: width }, (_, at) => ({ level: level - 1, index: index * TILE_WIDTH + at, width: TILE_WIDTH }));
+}
+
+/** Index behind the last record that it covers. */
+function endOf({ level, index, width }: HashTile): number {
+  return (index * TILE_WIDTH + width) * TILE_WIDTH ** level;
 }
 
 function entriesPath({ index, width }: HashTile): string {

@@ -59,7 +59,7 @@ export async function verifyLog(source: LogSource, vkey: string, { previous }: V
       releases.add(leaf);
       pruned.visit(leaf);
     };
-    await verifyTree(checkpoint, (path) => source.tile(path), report, visit, pruned.missing);
+    await verifyTree(checkpoint, (path) => source.tile(path), report, visit, { missing: pruned.missing });
     for (const bundle of pruned.unexplained()) {
       report({
         code: 'log_incomplete',

@@ -258,6 +258,16 @@ export function logStoreContract(name: string, open: OpenStores): void {
         expect([never, await tile(again, never)]).toEqual([never, undefined]);
     });
 
+    it('keeps one signed summary, the last that was put, also after reopening', async () => {
+      const { stores, reopen } = use();
+      const kept = (from: Stores) => within(from, (tx) => from.log.summary(tx));
+      expect(await kept(stores)).toBeUndefined();
+      const [first, next] = [bytes(100), bytes(50)].map((body) => ({ bytes: body, signature: bytes(64) }));
+      for (const summary of [first, next, first])
+        if (summary !== undefined) await within(stores, (tx) => stores.log.putSummary(tx, summary));
+      expect(await kept(await reopen())).toEqual(first);
+    });
+
     it('replaces the checkpoint by one of the same size, and by no other', async () => {
       const { stores } = use();
       const resign = (size: number) => within(stores, (tx) => stores.log.resignHead(tx, headOf(size)));

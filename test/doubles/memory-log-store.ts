@@ -110,6 +110,10 @@ export function createMemoryLog(): MemoryLog {
       const { leaves, outbox } = at(tx);
       return leaves.find((row) => row.recordId === recordId) ?? outbox.find((row) => row.recordId === recordId);
     },
+    summary: async () => undefined,
+    async putSummary() {
+      throw new Error('no log here is that long');
+    },
     disclosures: async (tx, recordId) => at(tx).disclosures.filter((row) => row.recordId === recordId),
     async eraseDisclosuresBefore() {
       throw new Error('nothing is that old here');

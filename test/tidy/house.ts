@@ -41,7 +41,7 @@ export const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   agent: ['domain', 'sealed', 'attestation/port.ts'],
   console: ['domain', 'http'],
   'compose.ts': ['domain', ...MECHANISMS, 'vault', 'compose-log.ts', 'compose-readers.ts', 'compose-watch.ts'],
-  'compose-readers.ts': ['domain', 'config', 'telemetry', 'vault'],
+  'compose-readers.ts': ['domain', 'audit', 'config', 'telemetry', 'vault'],
   'compose-log.ts': ['domain', ...MECHANISMS, 'vault'],
   'compose-watch.ts': ['domain', ...MECHANISMS, 'vault'],
   'compose-backup.ts': ['domain', ...MECHANISMS, 'vault'],

@@ -19,6 +19,7 @@ import type { SetLogRetention } from '../../src/vault/operations/operation.ts';
 import { pruneLog } from '../../src/vault/prune-log.ts';
 import { recollect } from '../../src/vault/recollect.ts';
 import { readRecord, readTile } from '../../src/vault/review.ts';
+import { scrubLog } from '../../src/vault/scrub-log.ts';
 import { rebuildIndex, searchLog } from '../../src/vault/search-log.ts';
 import { sourceOf } from '../audit/small-log.ts';
 import { codeFrom, TestVault } from './test-vault.ts';
@@ -190,6 +191,21 @@ test('what is missing without a record that says so is found by verification, be
   expect(await lost('tile/entries/000')).toEqual([expect.objectContaining({ code: 'log_incomplete', leafIndex: 0 })]); // was kept
   const gone = vault.row('SELECT min(bundle) AS bundle FROM log_pruned')['bundle'] as number;
   expect(await lost(`tile/0/00${gone}`)).toEqual([expect.objectContaining({ code: 'log_incomplete', leafIndex: gone * TILE_WIDTH })]);
+});
+
+test('records that are pruned while the log is looked through are not missed', async () => {
+  const { tile } = await live();
+  let pruned = 0;
+  const read = async (path: string) => {
+    if (path.startsWith('tile/entries/') && pruned === 0) {
+      pruned = await prune();
+      await settle();
+    }
+    return tile(path);
+  };
+  expect(await scrubLog(vault.vault, vault.vault.logKey, read)).toBeUndefined();
+  expect(pruned).toBeGreaterThan(0);
+  expect(await scrubLog(vault.vault, vault.vault.logKey, tile)).toBeUndefined();
 });
 
 test('names and addresses older than their own number of days are erased, newer ones stay', async () => {

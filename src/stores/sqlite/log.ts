@@ -1,4 +1,4 @@
-import type { Disclosure, LeafRow, LogStore, PublishedHead } from '../../audit/port.ts';
+import type { Disclosure, KeptSummary, LeafRow, LogStore, PublishedHead } from '../../audit/port.ts';
 import type { LeafIndex, TreeSize } from '../../domain/ids.ts';
 import { sqlitePruning } from './log-pruning.ts';
 import { findTile, putTiles } from './log-tiles.ts';
@@ -90,7 +90,9 @@ function assignedSize(tx: SqliteTx): TreeSize {
   return row?.size ?? (0 as TreeSize); // an aggregate always has a row
 }
 
-function published(join: Join): Part<'publish' | 'resignHead' | 'head' | 'tile' | 'witnessed' | 'publishWitnessed'> {
+function published(
+  join: Join,
+): Part<'publish' | 'resignHead' | 'head' | 'tile' | 'witnessed' | 'publishWitnessed' | 'summary' | 'putSummary'> {
   return {
     async publish(tx, previous, head, tiles) {
       const joinedTx = join(tx);
@@ -116,6 +118,13 @@ function published(join: Join): Part<'publish' | 'resignHead' | 'head' | 'tile' 
       const row = join(tx).get<PublishedHead>('SELECT size, checkpoint FROM log_head');
       return row && { ...row, checkpoint: bytesOf(row.checkpoint) };
     },
+    async summary(tx) {
+      const row = join(tx).get<KeptSummary>('SELECT bytes, signature FROM log_summary');
+      return row && { bytes: bytesOf(row.bytes), signature: bytesOf(row.signature) };
+    },
+    async putSummary(tx, { bytes, signature }) {
+      join(tx).run('INSERT OR REPLACE INTO log_summary (one, bytes, signature) VALUES (1, :bytes, :signature)', { bytes, signature });
+    },
     async tile(tx, path) {
       return findTile(join(tx), path);
     },
@@ -134,5 +143,14 @@ CREATE TABLE log_witnessed (
   one        INTEGER PRIMARY KEY CHECK (one = 1),
   size       INTEGER NOT NULL,
   checkpoint BLOB NOT NULL
+) STRICT;
+`;
+
+/** What the first records say, signed. */
+export const SCHEMA_SUMMARY = `
+CREATE TABLE log_summary (
+  one       INTEGER PRIMARY KEY CHECK (one = 1),
+  bytes     BLOB NOT NULL,
+  signature BLOB NOT NULL
 ) STRICT;
 `;

@@ -5,7 +5,7 @@ import { SCHEMA_ALERTS } from './alerts.ts';
 import { SCHEMA_ATTESTATION } from './attestation.ts';
 import { SCHEMA_CURSORS } from './cursors.ts';
 import { SCHEMA_EGRESS } from './egress.ts';
-import { SCHEMA_WITNESSED } from './log.ts';
+import { SCHEMA_SUMMARY, SCHEMA_WITNESSED } from './log.ts';
 import { SCHEMA_WIDEST_TILES } from './log-tiles.ts';
 import { SCHEMA_1 } from './schema.ts';
 import { SCHEMA_KEYS } from './schema-keys.ts';
@@ -24,6 +24,7 @@ export const MIGRATIONS: readonly string[] = [
   SCHEMA_EGRESS,
   SCHEMA_PRUNING,
   SCHEMA_WIDEST_TILES,
+  SCHEMA_SUMMARY,
 ];
 
 /** 0 for an empty file. */
