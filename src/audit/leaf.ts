@@ -4,7 +4,7 @@ import { lp, sha256, toBase64 } from '../domain/bytes.ts';
 import { DEFAULTS } from '../domain/classes.ts';
 import { VaultError } from '../domain/errors.ts';
 import { type Digest, type Incarnation, isId, newId, type RecordId, type VaultId } from '../domain/ids.ts';
-import { canonicalJson } from '../domain/json.ts';
+import { leafJson } from './leaf-json.ts';
 import { leafVersion } from './leaf-version.ts';
 import { loggable } from './loggable.ts';
 import type { Disclosure } from './port.ts';
@@ -41,7 +41,7 @@ const RECORD_ID = /"recordId":"([0-9a-f-]{36})"/;
 export function buildLeaf(draft: RecordDraft, ambient: Ambient): BuiltLeaf {
   const recordId = draft.recordId ?? newId<RecordId>(ambient.now);
   const disclosures = disclose(recordId, draft.personal, ambient.random ?? randomBytes);
-  const leaf = canonicalJson({
+  const leaf = leafJson({
     v: leafVersion(draft),
     vaultId: ambient.vaultId,
     namespace: draft.namespace,
@@ -82,7 +82,7 @@ export function parseLeaf(bytes: Uint8Array): LeafSummary {
   };
 }
 
-/** What happened, section by section. canonicalJson leaves out what is undefined. */
+/** What happened, section by section. What is undefined is left out. */
 function statement(draft: RecordDraft): object {
   const { attestation, object, release } = draft;
   return {
