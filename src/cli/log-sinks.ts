@@ -14,7 +14,16 @@ interface SinkOptions {
 
 const states = z.object({
   sinks: z.array(
-    z.object({ name: z.string(), kind: z.string(), next: z.int(), behind: z.int(), lagSeconds: z.number(), lagging: z.boolean() }),
+    z.object({
+      name: z.string(),
+      kind: z.string(),
+      next: z.int(),
+      behind: z.int(),
+      lagSeconds: z.number(),
+      lagging: z.boolean(),
+      required: z.boolean(),
+      refusing: z.boolean(),
+    }),
   ),
 });
 
@@ -36,8 +45,15 @@ export function registerLogSinks(log: Command): void {
 
 async function list(kit: Kit, options: SinkOptions): Promise<void> {
   const answer = states.parse(await kit.call('GET', '/v1/log/sinks'));
-  const rows = answer.sinks.map(({ name, kind, next, behind, lagSeconds, lagging }) => [
-    ...[name, kind, String(next), String(behind), behind === 0 ? '' : `${Math.round(lagSeconds)} s`, lagging ? 'lags' : 'well'],
+  const rows = answer.sinks.map(({ name, kind, next, behind, lagSeconds, lagging, refusing }) => [
+    ...[
+      name,
+      kind,
+      String(next),
+      String(behind),
+      behind === 0 ? '' : `${Math.round(lagSeconds)} s`,
+      refusing ? 'lags, nothing is released' : lagging ? 'lags' : 'well',
+    ],
   ]);
   print(
     options,

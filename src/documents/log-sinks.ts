@@ -6,6 +6,8 @@ const common = {
   name,
   /** For a sink that is new: all records, or those that come from now on. */
   from: z.enum(['first', 'next']),
+  /** Nothing new is released while this sink is further behind than either. Absent: releases never wait for it. */
+  required: z.strictObject({ seconds: z.int().min(5).max(86_400), records: z.int().min(100).max(1_000_000) }).optional(),
 };
 const receiver = {
   ...common,

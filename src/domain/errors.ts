@@ -164,6 +164,7 @@ export const ERROR_CODES = {
   record_unknown: [404, 'final', 'There is no such access record.'],
   log_unavailable: [503, 'retry', 'The access log cannot be written, so nothing is released.'],
   log_space_low: [503, 'retry', 'The disk of the access log is nearly full, so nothing new is released.'],
+  log_sink_behind: [503, 'retry', 'A sink that releases must not outrun is too far behind, so nothing new is released.'],
   log_uncommitted: [503, 'retry', 'No signed checkpoint covered the record of the release in time, so nothing is released.'],
   log_unwitnessed: [503, 'retry', 'Not enough witnesses cosigned the record of the release in time, so nothing is released.'],
   clock_regressed: [503, 'retry', 'The clock stands before the newest record of the access log.'],

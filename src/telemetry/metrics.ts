@@ -40,6 +40,8 @@ export interface Gauges {
     readonly sinks: number;
     readonly behind: number;
     readonly lagSeconds: number;
+    /** Required sinks that are too far behind. */
+    readonly refusing: number;
   }>;
   /** Sessions of the keeper's token; undefined when the keeper does not answer or has none. */
   readonly sessions: () => Promise<{ readonly sessions: number; readonly busy: number; readonly waiting: number } | undefined>;
@@ -171,12 +173,17 @@ function watchGauges(gauges: Gauges, registers: Registry[]): void {
     'How long a checkpoint waits that no quorum of witnesses has seen; NaN without witnesses',
     () => gauges.witnessLag() ?? Number.NaN,
   );
-  const nobody = { search: Number.NaN, sinks: Number.NaN, behind: Number.NaN, lagSeconds: Number.NaN };
+  const nobody = { search: Number.NaN, refusing: Number.NaN, sinks: Number.NaN, behind: Number.NaN, lagSeconds: Number.NaN };
   const readers = () => gauges.readers().catch(() => nobody);
   ask('log_search_behind', 'Records that cannot be searched yet', async () => (await readers()).search);
   ask('log_sinks', 'Sinks of the access log that are in force', async () => (await readers()).sinks);
   ask('log_sink_behind', 'Records that wait for the sink that is furthest behind', async () => (await readers()).behind);
   ask('log_sink_lag_seconds', 'Age of the oldest record that waits for a sink', async () => (await readers()).lagSeconds);
+  ask(
+    'log_sinks_refusing',
+    'Required sinks that are too far behind: while there is one nothing new is released',
+    async () => (await readers()).refusing,
+  );
   const pool = () => gauges.sessions().catch(() => undefined);
   ask('keeper_sessions', 'Sessions of the token', async () => (await pool())?.sessions ?? Number.NaN);
   ask('keeper_sessions_busy', 'Sessions of the token that an operation has', async () => (await pool())?.busy ?? Number.NaN);

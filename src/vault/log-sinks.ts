@@ -53,7 +53,7 @@ const RETRY_MS = { first: 1_000, most: 60_000 };
 export function createLogSinks(vault: SinkPorts, surroundings: SinkSurroundings, events: SinkEvents): LogSinks {
   const running = new Map<string, { readonly settings: string; readonly follower: Follower }>();
   const failures = new Map<string, ErrorCode>();
-  const lagging = new Set<string>();
+  const told = { lagging: new Set<string>(), refusing: new Set<string>(), failures };
   let timer: NodeJS.Timeout | undefined;
   let last: Promise<void> = Promise.resolve();
   let stopped = false;
@@ -82,7 +82,7 @@ export function createLogSinks(vault: SinkPorts, surroundings: SinkSurroundings,
     try {
       const sinks = await vault.stores.unitOfWork.run((tx) => sinksInForce(tx, vault));
       await follow(sinks);
-      await tellLagging(await sinkStates(vault), { lagging, failures }, vault);
+      await tellLagging(await sinkStates(vault), told, vault);
     } catch (error) {
       events.unreadable(codeOf(error));
     }

@@ -101,7 +101,13 @@ export function gaugesOf(
       const { indexed, records } = await vault.stores.unitOfWork.run((tx) => indexState(tx, vault));
       const most = (of: (state: SinkState) => number) => Math.max(0, ...states.map(of));
       const [behind, lagSeconds] = [most((state) => state.behind), most((state) => state.lagSeconds)];
-      return { search: records - indexed, sinks: states.length, behind, lagSeconds };
+      return {
+        search: records - indexed,
+        sinks: states.length,
+        behind,
+        lagSeconds,
+        refusing: states.filter(({ refusing }) => refusing).length,
+      };
     },
     log: () =>
       vault.stores.unitOfWork.run(async (tx) => {

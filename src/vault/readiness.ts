@@ -1,11 +1,14 @@
 /** Whether this node should be sent requests: it could answer one now, and is not about to stop. */
 import { DEFAULTS } from '../domain/classes.ts';
+import { isTampering, VaultError } from '../domain/errors.ts';
+import type { Tx } from '../domain/unit-of-work.ts';
+import { assertSinksFollow } from './sink-lag.ts';
 import type { Vault } from './vault.ts';
 
 /** Why a node is not ready. For whoever runs it: strangers learn only that. */
-export type Unready = 'draining' | 'log_halted' | 'log_space_low' | 'revocations_stale' | 'store' | 'keeper';
+export type Unready = 'draining' | 'log_halted' | 'log_space_low' | 'log_sink_behind' | 'revocations_stale' | 'store' | 'keeper';
 
-type Ports = Pick<Vault, 'stores' | 'keys' | 'logHalted' | 'logRoom' | 'revocations'>;
+type Ports = Pick<Vault, 'vaultId' | 'stores' | 'catalogueKey' | 'keys' | 'logHalted' | 'logRoom' | 'revocations'>;
 
 export interface Readiness {
   /** Undefined when ready. Never rejects; answers within `readinessDeadlineMs`; probes at most once in `readinessCacheMs`. */
@@ -19,8 +22,8 @@ export function createReadiness(vault: Ports, onChange: (now: Unready | undefine
   let draining = false;
   let said: Unready | undefined;
   let probed: { readonly at: number; readonly result: Promise<Unready | undefined> } | undefined;
-  const store = oneAtATime(() => vault.stores.unitOfWork.run(async () => true));
-  const keeper = oneAtATime(() => vault.keys.health().then(({ ok }) => ok));
+  const store = oneAtATime(() => vault.stores.unitOfWork.run((tx) => behindOf(tx, vault)));
+  const keeper = oneAtATime(async () => ((await vault.keys.health()).ok ? undefined : 'keeper'));
 
   const probe = () => {
     const now = performance.now();
@@ -52,15 +55,27 @@ function told(vault: Ports): Unready | undefined {
   return vault.revocations.isStale() ? 'revocations_stale' : undefined;
 }
 
-async function probeOnce(store: () => Promise<boolean>, keeper: () => Promise<boolean>): Promise<Unready | undefined> {
-  const [storeAnswers, keeperAnswers] = await Promise.all([inTime(store()), inTime(keeper())]);
-  if (!storeAnswers) return 'store';
-  return keeperAnswers ? undefined : 'keeper';
+type Probe = () => Promise<Unready | undefined>;
+
+async function probeOnce(store: Probe, keeper: Probe): Promise<Unready | undefined> {
+  const [ofStore, ofKeeper] = await Promise.all([inTime(store(), 'store'), inTime(keeper(), 'keeper')]);
+  return ofStore ?? ofKeeper;
+}
+
+/** A required sink that is behind, or nobody knows whether one is. */
+async function behindOf(tx: Tx, vault: Ports): Promise<Unready | undefined> {
+  try {
+    await assertSinksFollow(tx, vault);
+    return undefined;
+  } catch (error) {
+    if (error instanceof VaultError && (error.code === 'log_sink_behind' || isTampering(error.code))) return 'log_sink_behind';
+    throw error;
+  }
 }
 
 /** What hangs is not asked again before it has answered. */
-function oneAtATime(ask: () => Promise<boolean>): () => Promise<boolean> {
-  let underWay: Promise<boolean> | undefined;
+function oneAtATime(ask: Probe): Probe {
+  let underWay: Promise<Unready | undefined> | undefined;
   return () => {
     underWay ??= ask().finally(() => {
       underWay = undefined;
@@ -69,16 +84,16 @@ function oneAtATime(ask: () => Promise<boolean>): () => Promise<boolean> {
   };
 }
 
-/** False when it is, when it fails, and when it does not answer in time. */
-async function inTime(answer: Promise<boolean>): Promise<boolean> {
+/** What it answers; `otherwise` when it fails or does not answer in time. */
+async function inTime(answer: Promise<Unready | undefined>, otherwise: Unready): Promise<Unready | undefined> {
   let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<boolean>((resolve) => {
-    timer = setTimeout(() => resolve(false), DEFAULTS.readinessDeadlineMs);
+  const late = new Promise<Unready>((resolve) => {
+    timer = setTimeout(() => resolve(otherwise), DEFAULTS.readinessDeadlineMs);
   });
   try {
     return await Promise.race([answer, late]);
   } catch {
-    return false; // why, the operational log and the next real request say
+    return otherwise; // why, the operational log and the next real request say
   } finally {
     clearTimeout(timer);
   }

@@ -22,11 +22,12 @@ import { readDocument } from './documents.ts';
 import { reserveEgress } from './egress.ts';
 import { releaseSignals } from './notice.ts';
 import { endRelease } from './outcome.ts';
+import { refuseOutrun } from './sink-lag.ts';
 import { refusedByStop } from './stops.ts';
 import type { Vault } from './vault.ts';
 import { wrapperOfVersion } from './wrapped-under.ts';
 
-type Ports = Pick<Vault, 'vaultId' | 'stores' | 'catalogueKey' | 'accessLog'>;
+type Ports = Pick<Vault, 'vaultId' | 'stores' | 'catalogueKey' | 'accessLog' | 'siteOf'>;
 
 /** A leaf is at most 16 KiB: it names this many determining policies, and the policy set's digest stands for all. */
 const NAMED_POLICIES = 64;
@@ -82,7 +83,8 @@ export async function recordPermit(
   const result = resultOf(request, { pieces: attested.pieces }, attested, createdAt, vault);
   const row: ReleaseRow = { ...body, documentDigest: document.digest, createdAt, expiresAt: new Date(body.expiresAt) };
   const writing = vault.stores.unitOfWork.run(async (tx) => {
-    const refused = await refusedByStop({ ...body, ...(await wrapperOfVersion(body, tx, vault)) }, tx, vault);
+    const unknown = await refuseOutrun(tx, vault);
+    const refused = unknown ?? (await refusedByStop({ ...body, ...(await wrapperOfVersion(body, tx, vault)) }, tx, vault));
     const untold = refused ?? (await refuseUntold(body.namespace, body.modelId, tx, vault));
     const over = untold ?? (await reserveEgress(permit, row, renews !== undefined, tx, vault));
     if (over !== undefined) return over;
@@ -134,7 +136,12 @@ export async function recordPermit(
         facts: Object.fromEntries(Object.entries(attested.facts).map(([name, value]) => [name, loggable(factText(value), 128)])),
       },
       resultDigest: result.digest,
-      release: { releaseId: body.releaseId, expiresAt: row.expiresAt, ...(renews && { begin: body.recordId }) },
+      release: {
+        releaseId: body.releaseId,
+        expiresAt: row.expiresAt,
+        ...(renews && { begin: body.recordId }),
+        ...(vault.siteOf && { site: loggable(vault.siteOf(request.remoteAddress).name, 64) }),
+      },
       document: { kind: 'release', digest: document.digest },
       personal: { remoteAddress: request.remoteAddress },
     });
@@ -192,6 +199,7 @@ export async function recordDenial(request: Recorded, refusal: Refusal, vault: P
       namespace: request.namespace,
       actor,
       request: { requestId: loggable(request.requestId, 64) },
+      object: { requested: { model: loggable(request.model, 64), version: loggable(request.version, 64) } },
       ...(evidenceDigest && { evidenceDigest }),
       resultDigest: result?.digest,
       personal: { remoteAddress: request.remoteAddress },

@@ -82,7 +82,7 @@ const child = configOf();
 const soft = configOf({ token: { ...token, softhsmConf: '/token/softhsm2.conf' } });
 const external = configOf({ keeper: { mode: 'external' }, keeperSocket: '/run/keeper/keeper.sock' });
 
-const SINK = { name: 'siem', kind: 'syslog', next: 7 } as const;
+const SINK = { name: 'siem', kind: 'syslog', next: 7, required: false, refusing: false } as const;
 
 describe('the key rings', () => {
   const ring = (kek: object, days = 365): KeysRead => ({
@@ -434,6 +434,11 @@ describe('database and access log', () => {
     ['no sinks', () => logSinks([]), 'info'],
     ['sinks that are well', () => logSinks([{ ...SINK, behind: 3, lagSeconds: 1, lagging: false }]), 'ok'],
     ['a sink that lags', () => logSinks([{ ...SINK, behind: 300, lagSeconds: 90, lagging: true }]), 'warning'],
+    [
+      'a required sink that lags',
+      () => logSinks([{ ...SINK, behind: 300, lagSeconds: 90, lagging: true, required: true, refusing: true }]),
+      'critical',
+    ],
     ['sinks whose document cannot be read', () => logSinks(undefined), 'unknown'],
     ['waiting while stopped', () => checkpointAge({ ...waiting, serving: false }, NOW), 'info'],
   ])('%s', (_, found, severity) => expect(found().severity).toBe(severity));

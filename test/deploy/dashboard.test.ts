@@ -28,7 +28,7 @@ async function figures(): Promise<string> {
     revocationsStale: () => false,
     logHalted: () => false,
     logRoom: () => 1,
-    readers: async () => ({ search: 3, sinks: 2, behind: 40, lagSeconds: 61 }),
+    readers: async () => ({ search: 3, sinks: 2, behind: 40, lagSeconds: 61, refusing: 0 }),
     witnessLag: () => 0,
     log: async () => ({ size: 7, waiting: 0 }),
     keys: async () => ({ daysLeft: 1, suspended: 0, rewrapLeft: 0 }),

@@ -60,6 +60,14 @@ test.each(documents)('a $kind has the message, digest and signature of the vecto
   }
 });
 
+const ARCHIVE = { kind: 'file', name: 'archive', from: 'first', format: 'jsonl', rotateBytes: 65_536 };
+
+test('a sink may be one that releases must not outrun', () => {
+  const body = JSON.parse(documents.find((one) => one.kind === 'log-sinks')?.bytes ?? '');
+  const sinks = [{ ...ARCHIVE, required: { seconds: 60, records: 1_000 } }];
+  expect(read('log-sinks', { ...body, sinks })).toMatchObject({ sinks });
+});
+
 test.each([
   ['log-retention', { recordDays: 0 }],
   ['log-retention', { disclosureDays: '90' }],
@@ -68,6 +76,9 @@ test.each([
   ['closed-log', { size: 0 }],
   ['closed-log', { root: 'AAAA' }],
   ['log-sinks', { sinks: [{ kind: 'file', name: 'archive', from: 'first', format: 'jsonl', rotateBytes: 1 }] }],
+  ['log-sinks', { sinks: [{ ...ARCHIVE, required: { seconds: 4, records: 1_000 } }] }],
+  ['log-sinks', { sinks: [{ ...ARCHIVE, required: { seconds: 60 } }] }],
+  ['log-sinks', { sinks: [{ ...ARCHIVE, required: true }] }],
   ['log-sinks', { sinks: [{ kind: 'webhook', name: 'soc', from: 'next', host: 'soc.example/x', port: 443, path: '/', format: 'ocsf' }] }],
   ['alert-delivery', { heartbeatSeconds: 1 }],
   ['alert-delivery', { targets: [{ kind: 'webhook', name: 'pager', minimum: 'high', host: 'h.example', port: 443, path: 'no-slash' }] }],

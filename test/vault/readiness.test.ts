@@ -8,6 +8,8 @@ import type { Vault } from '../../src/vault/vault.ts';
 /** What a test breaks. */
 interface Condition {
   store: () => Promise<unknown>;
+  /** The document of the sinks; that a required one is behind: test/vault/log-sinks.test.ts. */
+  sinks: () => Promise<unknown>;
   keeper: () => Promise<{ ok: boolean }>;
   halted: boolean;
   room: Room;
@@ -28,12 +30,15 @@ function readiness() {
   const ports = {
     stores: {
       unitOfWork: {
-        run: () => {
+        run: async (work: (tx: object) => Promise<unknown>) => {
           probes++;
-          return now.store();
+          await now.store();
+          return work({});
         },
       },
+      documents: { current: () => now.sinks() },
     },
+    catalogueKey: {},
     keys: { health: () => now.keeper() },
     logRoom: () => now.room,
     logHalted: () => (now.halted ? new VaultError('log_root_mismatch') : undefined),
@@ -46,7 +51,14 @@ beforeEach(() => {
   jest.useFakeTimers();
   probes = 0;
   said = [];
-  now = { store: async () => true, keeper: async () => ({ ok: true }), halted: false, room: 'ample', stale: false };
+  now = {
+    store: async () => true,
+    sinks: async () => undefined,
+    keeper: async () => ({ ok: true }),
+    halted: false,
+    room: 'ample',
+    stale: false,
+  };
 });
 afterEach(() => void jest.useRealTimers());
 
@@ -60,6 +72,8 @@ describe('a node is ready', () => {
   test.each<[Unready, Partial<Condition>]>([
     ['store', { store: async () => Promise.reject(new VaultError('store_unavailable')) }],
     ['store', { store: hang }],
+    ['log_sink_behind', { sinks: async () => Promise.reject(new VaultError('document_invalid')) }],
+    ['store', { sinks: async () => Promise.reject(new VaultError('store_unavailable')) }],
     ['keeper', { keeper: async () => ({ ok: false }) }],
     ['keeper', { keeper: async () => Promise.reject(new VaultError('keeper_unavailable')) }],
     ['keeper', { keeper: hang }],

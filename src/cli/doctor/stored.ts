@@ -64,7 +64,8 @@ export function logSinks(sinks: readonly SinkState[] | undefined): Finding {
   const lagging = sinks.filter((sink) => sink.lagging);
   if (lagging.length === 0) return finding('log_sinks', 'ok', `${sinks.length} sinks, none lags`);
   const words = lagging.map(
-    ({ name, behind, lagSeconds }) => `${name}: ${behind} records wait, the oldest for ${Math.round(lagSeconds)} s`,
+    ({ name, behind, lagSeconds, refusing }) =>
+      `${name}: ${behind} records wait, the oldest for ${Math.round(lagSeconds)} s${refusing ? '; nothing is released until it has caught up' : ''}`,
   );
-  return finding('log_sinks', 'warning', words.join('; '));
+  return finding('log_sinks', lagging.some(({ refusing }) => refusing) ? 'critical' : 'warning', words.join('; '));
 }

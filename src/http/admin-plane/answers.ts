@@ -270,6 +270,8 @@ export const logSinks = z.strictObject({
       next: z.int().min(0),
       behind: z.int().min(0),
       lagSeconds: z.number().min(0),
+      required: z.boolean(),
+      refusing: z.boolean(),
       lagging: z.boolean(),
     }),
   ),
