@@ -12,14 +12,24 @@ import type { Recollection } from './vault/recollect.ts';
 import { tendLog } from './vault/tend-log.ts';
 import type { Vault } from './vault/vault.ts';
 
-/** Call what it returns to stop. */
+export interface Readers {
+  /** New records have their index. */
+  wake(): void;
+  stop(): Promise<void>;
+}
+
+/** `raised`: the rules raised something. */
 export function startReaders(
   vault: Vault,
   config: Pick<Config, 'sinkFiles' | 'sinkSecrets'>,
   log: Logger,
   metrics: Metrics,
-): () => Promise<void> {
-  const stopIndex = startLogReaders(vault, (name, error) => log.warn('a reader of the access log waits', { name, code: codeOf(error) }));
+  raised: () => void,
+): Readers {
+  const readers = startLogReaders(vault, {
+    failed: (name, error) => log.warn('a reader of the access log waits', { name, code: codeOf(error) }),
+    raised,
+  });
   const sinks = createLogSinks(vault, surroundingsOf(config), {
     failed({ sink, kind, code }) {
       metrics.sinkFailed(kind, code);
@@ -28,8 +38,11 @@ export function startReaders(
     unreadable: (code) => log.error('the sinks of the access log cannot be read', { code }),
   });
   sinks.start();
-  return async () => {
-    await Promise.all([stopIndex(), sinks.stop()]);
+  return {
+    wake: readers.wake,
+    async stop() {
+      await Promise.all([readers.stop(), sinks.stop()]);
+    },
   };
 }
 

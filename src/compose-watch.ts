@@ -1,13 +1,16 @@
 /** What runs beside the releases to notice and to tell: the watch, and the sending of alerts. Part of the composition root. */
 import { X509Certificate } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { createKeptFile } from './audit/head-file/kept-file.ts';
 import type { SequencerEvent } from './audit/sequencer.ts';
 import type { Config } from './config/config.ts';
 import type { Clock } from './domain/clock.ts';
 import { codeOf, type ErrorCode } from './domain/errors.ts';
+import { type Rounds, startRounds } from './domain/rounds.ts';
 import type { Logger } from './telemetry/logger.ts';
-import { deliverAlerts, type SecretOf } from './vault/alert-delivery.ts';
+import { createDeliveryKeeper, type KeptForRefusal, type RefusalTold, tellRefusedStart } from './vault/alert-at-start.ts';
+import { createAlertDelivery, type SecretOf } from './vault/alert-delivery.ts';
 import { raiseAtOnce } from './vault/alert-watch.ts';
 import type { Vault } from './vault/vault.ts';
 import { createWatch, type Expiring, type Watch } from './vault/watch.ts';
@@ -26,21 +29,29 @@ export interface Watching {
   onSequencer(event: SequencerEvent): void;
   onKeeper(event: KeeperEvent): void;
   unwrapped(): void;
-  /** Call what it returns to stop. */
-  start(vault: Vault): () => Promise<void>;
+  /** An alert was raised, and waits to be sent. */
+  raised(): void;
+  /** Does `check`; tells the receivers of alerts when it finds another log than was signed, and throws then what it threw. */
+  checked<T>(vault: Vault, check: () => Promise<T>): Promise<T>;
+  /** `indexed` is called when records have got their index. Call what it returns to stop. */
+  start(vault: Vault, indexed: () => void): () => Promise<void>;
 }
 
 export function createWatching(config: Config, clock: Clock, log: Logger): Watching {
   let watch: Watch | undefined;
   let vault: Vault | undefined;
+  let sending: Rounds | undefined;
+  let onIndexed: () => void = () => undefined;
 
   const halted = async (event: Extract<SequencerEvent, { kind: 'halted' }>) => {
     if (vault !== undefined)
       await raiseAtOnce('log.halted', event.code, vault).catch((error) => log.error('no alert', { code: codeOf(error) }));
+    sending?.wake();
   };
 
   return {
     onSequencer(event) {
+      if (event.kind === 'published') onIndexed();
       if (event.kind === 'conflict') void watch?.note('log.conflict', { detail: 'another signer published first' });
       if (event.kind === 'halted') void halted(event);
     },
@@ -48,16 +59,34 @@ export function createWatching(config: Config, clock: Clock, log: Logger): Watch
       if (!QUIET.has(event)) void watch?.note('hsm.event', { reason: code, detail: `${event}: ${detail}` });
     },
     unwrapped: () => watch?.unwrapped(),
-    start(running) {
+    raised: () => sending?.wake(),
+    async checked(unproven, check) {
+      try {
+        return await check();
+      } catch (error) {
+        const outcome = await tellRefusedStart(error, unproven, keptBeside(config), secretsIn(config.alertSecrets)).catch(codeOf);
+        if (outcome !== undefined)
+          log.error('nothing is served: the access log is not what was signed', { code: codeOf(error), ...said(outcome) });
+        throw error;
+      }
+    },
+    start(running, indexed) {
       vault = running;
+      onIndexed = indexed;
       const onFailure = (error: unknown) => log.warn('the watch could not write', { code: codeOf(error) });
-      watch = createWatch(running, { clock, expiring: () => certificatesOf(config), onFailure });
-      const secretOf = secretsIn(config.alertSecrets);
-      const watching = watch;
-      return everySecond(async () => {
-        await watching.tick();
-        await deliverAlerts(running, secretOf);
-      }, onFailure);
+      watch = createWatch(running, { clock, expiring: () => certificatesOf(config), synchronized: synchronizedBy(config), onFailure });
+      const delivery = createAlertDelivery(running, secretsIn(config.alertSecrets), { onSettled: () => sending?.wake(), onFailure });
+      const watching = startRounds(watch.tick, { everyMs: ROUND_MS, onFailure });
+      const keep = createDeliveryKeeper(running, keptBeside(config)?.delivery);
+      const round = async () => {
+        await delivery.round();
+        await keep();
+      };
+      sending = startRounds(round, { everyMs: ROUND_MS, onFailure });
+      return async () => {
+        await Promise.all([watching.stop(), sending?.stop()]);
+        await delivery.idle();
+      };
     },
   };
 }
@@ -65,22 +94,22 @@ export function createWatching(config: Config, clock: Clock, log: Logger): Watch
 /** What a keeper says when all is well. */
 const QUIET: ReadonlySet<string> = new Set(['connected', 'ready', 'started', 'login', 'line']);
 
-function everySecond(work: () => Promise<void>, onFailure: (error: unknown) => void): () => Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  let stopped = false;
-  let round: Promise<void> = Promise.resolve();
-  const next = () => {
-    if (stopped) return;
-    timer = setTimeout(() => {
-      round = work().catch(onFailure).then(next);
-    }, ROUND_MS);
-  };
-  next();
-  return async () => {
-    stopped = true;
-    clearTimeout(timer);
-    await round;
-  };
+/** Beside the kept checkpoint, apart from the database like it. */
+function keptBeside({ logHead }: Config): KeptForRefusal | undefined {
+  return logHead === undefined
+    ? undefined
+    : { delivery: createKeptFile(`${logHead}.alert-delivery`), told: createKeptFile(`${logHead}.told`) };
+}
+
+const said = (outcome: RefusalTold | ErrorCode) => (typeof outcome === 'string' ? { alert: outcome } : { ...outcome });
+
+function synchronizedBy({ timeSynchronized: file }: Config): (() => Promise<boolean>) | undefined {
+  if (file === undefined) return undefined;
+  return () =>
+    stat(file).then(
+      () => true,
+      () => false,
+    );
 }
 
 async function certificatesOf({ dataPlane, adminPlane }: Config): Promise<readonly Expiring[]> {

@@ -16,6 +16,7 @@ import { type ComposedLog, composeLog, endProcess, firstRound, lastRound } from 
 import { startReaders, startTending } from './compose-readers.ts';
 import { createWatching, logKeeperEvent, type Watching } from './compose-watch.ts';
 import type { Config } from './config/config.ts';
+import { siteFinder } from './config/sites.ts';
 import type { Bodies } from './documents/bodies.ts';
 import { toBase64 } from './domain/bytes.ts';
 import { type Clock, systemClock } from './domain/clock.ts';
@@ -165,8 +166,10 @@ export async function startVault(
     const { identity, catalogueKey } = await verifyIdentity(config, keys, stores);
     const running = await assemble(config, { watching, keys, stores, catalogueKey, identity, clock, log, metrics });
     closers.push(() => running.vault.deks.dispose());
-    await firstRound(running.sequencer);
-    const known = await recollect(running.vault, running.vault.logKey);
+    const known = await watching.checked(running.vault, async () => {
+      await firstRound(running.sequencer);
+      return recollect(running.vault, running.vault.logKey);
+    });
     await running.vault.revocations.start();
     closers.push(() => running.vault.revocations.stop());
     await running.room.start();
@@ -180,10 +183,11 @@ export async function startVault(
     const housekeeping = startHousekeeping(running.vault, log);
     closers.push(housekeeping);
     closers.push(rewrapInTheBackground(running.vault, log));
-    closers.push(startReaders(running.vault, config, log, metrics));
+    const readers = startReaders(running.vault, config, log, metrics, watching.raised);
+    closers.push(readers.stop);
     closers.push(startTending(known, running.vault, running.sequencer, log));
     closers.push(startPruning(running.vault, (error) => log.warn('pruning the access log waits', { code: codeOf(error) })));
-    closers.push(watching.start(running.vault));
+    closers.push(watching.start(running.vault, readers.wake));
     return { vault: running.vault, stop: closeAll };
   } catch (error) {
     await closeAll();
@@ -259,6 +263,7 @@ async function assemble(config: Config, parts: Parts): Promise<Assembled> {
     witnessLagMs: () => witnesses?.lagMs(),
     logHalted: () => sequencer.halted(),
     logRoom: () => room.now(),
+    siteOf: config.sites && siteFinder(config.sites),
     deks,
     verifiers: new Map(verifiers.map((verifier) => [verifier.kind, verifier])),
     revocations: createRevocations({

@@ -1,6 +1,7 @@
 /** The access log: how fast records become durable, are found, verified and proven. */
 import { mkdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { measureAlertLatency } from '../access-log/alert-latency.ts';
 import { measureAppends } from '../access-log/appends.ts';
 import { makeLog } from '../access-log/bench-log.ts';
 import { measureHugeTree } from '../access-log/huge-tree.ts';
@@ -8,7 +9,8 @@ import { measureLongLog } from '../access-log/long-log.ts';
 import { measureOpenBao } from '../access-log/openbao.ts';
 import type { BenchOptions, Report } from '../area.ts';
 
-export const about = 'durable records a second beside raw fdatasync, search and verification of 1 M records, proofs in 10 M';
+export const about =
+  'durable records a second beside raw fdatasync, search and verification of 1 M records, proofs in 10 M, how soon an alert arrives';
 
 /** Not the temporary folder: that is memory on many machines, and fsync there costs nothing. */
 const PLACE = fileURLToPath(new URL('../../.cache/bench', import.meta.url));
@@ -26,4 +28,5 @@ export async function run(options: BenchOptions, report: Report): Promise<void> 
       await log.remove();
     }
   }
+  await measureAlertLatency(options, report).catch((error: unknown) => report.failed('alerts', error));
 }

@@ -18,6 +18,8 @@ export interface LogReader {
   readonly deliver?: ((leaves: readonly LeafRow[], signal: AbortSignal) => Promise<void>) | undefined;
   /** In the transaction that moves the cursor: what it writes, it writes exactly once. */
   readonly apply?: ((tx: Tx, leaves: readonly LeafRow[]) => Promise<void>) | undefined;
+  /** That transaction committed. */
+  readonly moved?: (() => void) | undefined;
 }
 
 export interface FollowerOptions {
@@ -33,6 +35,8 @@ export interface FollowerOptions {
   readonly batch?: number | undefined;
   /** After a failure the next try waits about this long, then twice as long, and so on. */
   readonly retryMs?: { readonly first: number; readonly most: number } | undefined;
+  /** How long it waits before it looks again when there was nothing, unless it is woken. */
+  readonly lookMs?: number | undefined;
   readonly onEvent?: ((event: FollowerEvent) => void) | undefined;
 }
 
@@ -54,6 +58,8 @@ export type FollowResult =
 export interface Follower {
   /** Batch after batch; looks again every `logFollowMs` when there is nothing. */
   start(): void;
+  /** There may be something to read: looks at once, unless it waits after a failure. For a process that hears of new records before a timer does. */
+  wake(): void;
   /** Ends after the batch under way and lets another process take over at once. */
   stop(): Promise<void>;
   /** One batch. Never rejects; the batches of one follower never overlap. */
@@ -72,11 +78,18 @@ interface Taken {
 }
 
 export function createFollower(options: FollowerOptions): Follower {
-  const { onEvent = () => undefined, retryMs = { first: DEFAULTS.logFollowMs, most: 60_000 }, name } = options;
+  const {
+    onEvent = () => undefined,
+    retryMs = { first: DEFAULTS.logFollowMs, most: 60_000 },
+    name,
+    lookMs = DEFAULTS.logFollowMs,
+  } = options;
   let last: Promise<unknown> = Promise.resolve();
   let timer: NodeJS.Timeout | undefined;
   let running = false;
   let failures = 0;
+  let waiting = false;
+  let asked = false;
 
   async function once(): Promise<FollowResult> {
     try {
@@ -97,21 +110,30 @@ export function createFollower(options: FollowerOptions): Follower {
   }
 
   function pauseMs(result: FollowResult): number {
-    if (result === 'moved') return 0;
-    if (result !== 'failed') return DEFAULTS.logFollowMs;
+    if (result === 'moved' || (asked && result !== 'failed')) return 0;
+    if (result !== 'failed') return lookMs;
     const pause = Math.min(retryMs.most, retryMs.first * 2 ** Math.min(failures - 1, 20));
     return pause * (0.5 + Math.random() / 2); // so that many do not come at once
   }
 
   async function loop(): Promise<void> {
+    [waiting, asked] = [false, false];
     const result = await tick().catch(() => 'failed' as const);
-    if (running) timer = setTimeout(() => void loop(), pauseMs(result));
+    if (!running) return;
+    timer = setTimeout(() => void loop(), pauseMs(result));
+    waiting = true;
   }
 
   return {
     start() {
       if (running) return;
       running = true;
+      void loop();
+    },
+    wake() {
+      asked = true;
+      if (!running || !waiting || failures > 0) return;
+      clearTimeout(timer);
       void loop();
     },
     async stop() {
@@ -137,6 +159,7 @@ async function round(options: FollowerOptions, onEvent: (event: FollowerEvent) =
     return true;
   });
   if (!moved) return 'lost';
+  reader.moved?.();
   onEvent({ kind: 'moved', name, next: to, size });
   return 'moved';
 }

@@ -52,6 +52,14 @@ export interface HeadStore {
   write(checkpoint: Uint8Array): Promise<void>;
 }
 
+/** Something small that is kept apart from the database, for the day on which the database is not believed. */
+export interface KeptBytes {
+  /** Undefined when there is none, or it cannot be read. */
+  read(): Promise<Uint8Array | undefined>;
+  /** Durable when it resolves. */
+  write(bytes: Uint8Array): Promise<void>;
+}
+
 /**
  * The log in two steps. `append` inside the business transaction: the record is *durable* when that transaction commits and can
  * then never be lost. The sequencer, one at a time by lease, gives the appended leaves their indexes (`assign`, durable before anything is

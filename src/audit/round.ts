@@ -64,7 +64,7 @@ interface Staged {
 }
 
 /** These say that stored bytes are not what was signed: trying again cannot help, and signing would hide it. */
-const FATAL: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+export const LOG_CONTRADICTIONS: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'log_entry_mismatch',
   'log_tile_mismatch',
   'log_root_mismatch',
@@ -235,7 +235,7 @@ async function publish(options: RoundOptions, { previous, size, tiles }: Staged,
 
 function failure(step: 'store', error: unknown): RoundOutcome {
   const code = codeOf(error);
-  if (FATAL.has(code)) return { result: 'halted', event: { kind: 'halted', severity: 'critical', code, error } };
+  if (LOG_CONTRADICTIONS.has(code)) return { result: 'halted', event: { kind: 'halted', severity: 'critical', code, error } };
   return { result: 'failed', event: { kind: 'round_failed', severity: 'warning', step, code, error } };
 }
 

@@ -27,18 +27,53 @@ const LAST_RETRY_SECONDS = 3_600;
 const GIVE_UP_SECONDS = 86_400;
 const KEPT_DAYS = 90;
 
-/** One round: the heartbeat when it is due, then what waits. Rejects when the store does; nothing is lost then. */
-export async function deliverAlerts(vault: DeliveryPorts, secretOf: SecretOf): Promise<void> {
+export interface AlertDelivery {
+  /** The heartbeat when it is due, then what waits: begun, not awaited, so that a receiver that hangs is in nobody's way. Rejects when the store does; nothing is lost then. */
+  round(): Promise<void>;
+  /** Resolves when nothing is under way any more. */
+  idle(): Promise<void>;
+}
+
+/** `onSettled`: a receiver is free again, and more may wait for it. `onFailure`: the store did not take what became of a delivery; it is due again later. */
+export function createAlertDelivery(
+  vault: DeliveryPorts,
+  secretOf: SecretOf,
+  { onSettled, onFailure }: { readonly onSettled: () => void; readonly onFailure: (error: unknown) => void },
+): AlertDelivery {
   const { unitOfWork, alerts } = vault.stores;
-  const delivery = await unitOfWork.run(async (tx) => (await inForce('alert-delivery', SYSTEM, tx, vault))?.body);
-  const everySeconds = delivery?.heartbeatSeconds ?? DEFAULTS.alertHeartbeatSeconds;
-  await beat(everySeconds, delivery?.targets ?? [], vault, secretOf);
-  const due = await unitOfWork.run(async (tx) => {
-    await endStorm(delivery?.targets ?? [], tx, vault);
-    return alerts.takeDue(tx, AT_ONCE, addSeconds(tx.now, (2 * DEADLINE_MS) / 1000));
-  });
-  const targets = new Map((delivery?.targets ?? []).map((target) => [target.name, target]));
-  await Promise.all(due.map((row) => deliverOne(row, targets.get(row.target), vault, secretOf)));
+  /** One batch of a target at a time. */
+  const underWay = new Map<string, Promise<void>>();
+
+  function begin(name: string, sending: Promise<unknown>): void {
+    const settled = sending
+      .catch(onFailure)
+      .then(() => void underWay.delete(name))
+      .then(onSettled);
+    underWay.set(name, settled);
+  }
+
+  async function beginDue(targets: ReadonlyMap<string, AlertTarget>): Promise<number> {
+    const until = (tx: Tx) => addSeconds(tx.now, (2 * DEADLINE_MS) / 1000);
+    const due = await unitOfWork.run((tx) => alerts.takeDue(tx, { limit: AT_ONCE, until: until(tx), busy: [...underWay.keys()] }));
+    for (const [name, rows] of Map.groupBy(due, ({ target }) => target))
+      begin(name, Promise.all(rows.map((row) => deliverOne(row, targets.get(name), vault, secretOf))));
+    return due.length;
+  }
+
+  return {
+    async round() {
+      const delivery = await unitOfWork.run(async (tx) => (await inForce('alert-delivery', SYSTEM, tx, vault))?.body);
+      const targets = delivery?.targets ?? [];
+      const beaten = await beat(delivery?.heartbeatSeconds ?? DEFAULTS.alertHeartbeatSeconds, vault);
+      if (beaten !== undefined) begin(`heartbeat ${beaten.at}`, sendBeat(beaten, targets, secretOf)); // no target has a space in its name
+      await unitOfWork.run((tx) => endStorm(targets, tx, vault));
+      const named = new Map(targets.map((target) => [target.name, target]));
+      while ((await beginDue(named)) === AT_ONCE); // the targets of a full batch are busy now: the next one is of others
+    },
+    async idle() {
+      while (underWay.size > 0) await Promise.all(underWay.values());
+    },
+  };
 }
 
 /** What a storm kept back is told in one message, once there is room again. */
@@ -80,10 +115,10 @@ async function failed({ recordId, target, attempts, since }: DeliveryRow, reason
   });
 }
 
-/** A leaf and a message. Of several processes one beats. */
-async function beat(everySeconds: number, targets: readonly AlertTarget[], vault: DeliveryPorts, secretOf: SecretOf): Promise<void> {
+/** The leaf of a heartbeat that is due, and what to send of it. Of several processes one beats. */
+function beat(everySeconds: number, vault: DeliveryPorts): Promise<ReturnType<typeof heartbeatMessage> | undefined> {
   const { unitOfWork, alerts, log, cursors } = vault.stores;
-  const beaten = await unitOfWork.run(async (tx) => {
+  return unitOfWork.run(async (tx) => {
     const state = await alerts.beat(tx, everySeconds, DEFAULTS.alertHeartbeatLateSeconds);
     if (state === 'not-yet') return undefined;
     await vault.accessLog.append(tx, {
@@ -97,13 +132,16 @@ async function beat(everySeconds: number, targets: readonly AlertTarget[], vault
     const behind = records - ((await cursors.cursor(tx, 'alerts'))?.next ?? 0);
     return heartbeatMessage(vault.vaultId, tx.now, everySeconds, records, behind);
   });
-  if (beaten === undefined) return;
-  const webhooks = targets.filter(({ kind }) => kind === 'webhook');
-  // One that does not arrive is not sent again: its absence is the message.
-  await Promise.allSettled(webhooks.map((target) => post(target, newId<string>(new Date(beaten.at)), beaten, secretOf)));
 }
 
-async function sendAlert(message: AlertMessage, target: AlertTarget, node: string, secretOf: SecretOf): Promise<void> {
+/** One that does not arrive is not sent again: its absence is the message. */
+function sendBeat(beaten: ReturnType<typeof heartbeatMessage>, targets: readonly AlertTarget[], secretOf: SecretOf): Promise<unknown> {
+  const webhooks = targets.filter(({ kind }) => kind === 'webhook');
+  return Promise.allSettled(webhooks.map((target) => post(target, newId<string>(new Date(beaten.at)), beaten, secretOf)));
+}
+
+/** Once. Rejects `sink_refused`, `sink_untrusted`, `sink_unreachable`. */
+export async function sendAlert(message: AlertMessage, target: AlertTarget, node: string, secretOf: SecretOf): Promise<void> {
   if (target.kind === 'webhook') return post(target, message.recordId, message, secretOf);
   const signal = AbortSignal.timeout(DEADLINE_MS);
   if (target.kind === 'syslog') return sendSyslog(target, [asSyslog(message, node)], signal);

@@ -44,8 +44,10 @@ interface Watching {
   keptAt: number;
 }
 
-export function createAlertReader(vault: AlertPorts): LogReader {
+/** `onRaised`: something was raised, and is durable. */
+export function createAlertReader(vault: AlertPorts, onRaised: () => void = () => undefined): LogReader {
   let watching: Watching | undefined;
+  let raised = 0;
 
   return {
     async deliver(leaves) {
@@ -68,12 +70,18 @@ export function createAlertReader(vault: AlertPorts): LogReader {
       }
     },
     async apply(tx, leaves) {
+      raised = 0;
       const current = watching;
       if (current === undefined) return;
       const delivery = current.pending.length > 0 ? (await inForce('alert-delivery', SYSTEM, tx, vault))?.body : undefined;
       const upTo = (leaves.at(-1)?.index ?? 0) + 1;
-      for (const fired of current.pending) if (fired.index < upTo) await raise(fired, delivery, tx, vault);
+      const due = current.pending.filter(({ index }) => index < upTo);
+      for (const fired of due) await raise(fired, delivery, tx, vault);
+      raised = due.length;
       await keepNowAndThen(current, upTo, tx, vault);
+    },
+    moved() {
+      if (raised > 0) onRaised();
     },
   };
 }

@@ -20,7 +20,11 @@ export function searchFollower({ stores, node }: Pick<Vault, 'stores' | 'node'>,
 }
 
 /** From the record after those that are there when it runs first: what was before, `wv alerts backtest` tells. */
-export function alertFollower(vault: AlertPorts & Pick<Vault, 'node'>, onEvent?: (event: FollowerEvent) => void): Follower {
+export function alertFollower(
+  vault: AlertPorts & Pick<Vault, 'node'>,
+  onEvent?: (event: FollowerEvent) => void,
+  onRaised?: () => void,
+): Follower {
   const { unitOfWork, log, cursors } = vault.stores;
   return createFollower({
     unitOfWork,
@@ -29,26 +33,34 @@ export function alertFollower(vault: AlertPorts & Pick<Vault, 'node'>, onEvent?:
     node: vault.node,
     name: 'alerts',
     from: 'next',
-    reader: createAlertReader(vault),
+    reader: createAlertReader(vault, onRaised),
     onEvent,
   });
 }
 
-/** Call what it returns to stop. A reader that fails tries again, and releases go on. */
+export interface LogReaders {
+  /** New records have their index: the rules look at them now. */
+  wake(): void;
+  stop(): Promise<void>;
+}
+
+/** A reader that fails tries again, and releases go on. */
 export function startLogReaders(
   vault: AlertPorts & Pick<Vault, 'node'>,
-  onFailure: (name: string, error: unknown) => void,
-): () => Promise<void> {
-  const search = searchFollower(vault, (event) => {
-    if (event.kind === 'failed') onFailure(event.name, event.error);
-  });
+  events: { readonly failed: (name: string, error: unknown) => void; readonly raised: () => void },
+): LogReaders {
+  const failed = (event: FollowerEvent) => {
+    if (event.kind === 'failed') events.failed(event.name, event.error);
+  };
+  const search = searchFollower(vault, failed);
+  const alerts = alertFollower(vault, failed, events.raised);
   search.start();
-  const alerts = alertFollower(vault, (event) => {
-    if (event.kind === 'failed') onFailure(event.name, event.error);
-  });
   alerts.start();
-  return async () => {
-    await search.stop();
-    await alerts.stop();
+  return {
+    wake: alerts.wake,
+    async stop() {
+      await search.stop();
+      await alerts.stop();
+    },
   };
 }

@@ -38,6 +38,56 @@ describe('a follower of the log', () => {
     expect(got).toEqual(['0', '1', '2', '3', '4']);
   });
 
+  it('that is woken looks at once, also when it was just looking, but not before its pause after a failure is over', async () => {
+    const hour = 3_600_000;
+    let broken = false;
+    let looking = 0;
+    const events: string[] = [];
+    const { follower, got } = follow(stores, {
+      lookMs: hour,
+      retryMs: { first: hour, most: hour },
+      onEvent: ({ kind }) => void events.push(kind),
+      reader: {
+        deliver: async (leaves) => {
+          looking++;
+          if (looking === 1) {
+            await append(stores, 1, 1); // comes while the first is being read
+            await assign(stores, 10);
+            follower.wake();
+          }
+          if (broken) throw new VaultError('sink_unreachable', 'down');
+          got.push(...textOf(leaves));
+        },
+      },
+    });
+    const until = async (what: () => boolean) => {
+      for (let tries = 0; !what(); tries++) {
+        if (tries > 1_000) throw new Error(`it did not happen: ${got} ${events}`);
+        await new Promise((resolve) => setTimeout(resolve, 10));
+      }
+    };
+    follower.start();
+    try {
+      await append(stores, 1);
+      await assign(stores, 10);
+      follower.wake();
+      await until(() => got.length === 2);
+      broken = true;
+      await append(stores, 1, 2);
+      await assign(stores, 10);
+      follower.wake();
+      await until(() => events.includes('failed'));
+      broken = false;
+      follower.wake();
+      follower.wake();
+      expect([got, events.filter((kind) => kind === 'failed')]).toEqual([['0', '1'], ['failed']]);
+      expect(await follower.tick()).toBe('moved'); // nothing but the pause was in the way
+      expect(got).toEqual(['0', '1', '2']);
+    } finally {
+      await follower.stop();
+    }
+  });
+
   it('begins with what comes from now on when it is asked to', async () => {
     await append(stores, 3);
     await assign(stores, 10);

@@ -58,8 +58,11 @@ export interface AlertStore {
   /** Alerts that a storm kept back and nobody was told of: counts and forgets them. */
   takeStorm(tx: Tx): Promise<{ readonly count: number; readonly newest?: RecordId }>;
   enqueue(tx: Tx, delivery: Omit<DeliveryRow, 'attempts' | 'since'>): Promise<void>;
-  /** Those whose time has come, oldest first; nobody else gets them before `until`. */
-  takeDue(tx: Tx, limit: number, until: Date): Promise<readonly DeliveryRow[]>;
+  /** Those whose time has come, oldest first, but for targets that are busy; nobody else gets them before `until`. */
+  takeDue(
+    tx: Tx,
+    asked: { readonly limit: number; readonly until: Date; readonly busy: readonly string[] },
+  ): Promise<readonly DeliveryRow[]>;
   /** It failed: once more at `next`. */
   retry(tx: Tx, recordId: RecordId, target: string, next: Date): Promise<void>;
   /** It arrived, or was given up. */

@@ -1,9 +1,8 @@
 /** HeadStore in one file, on another disk than the database if it is to notice that the database was put back. */
-import { open, readFile, rename, writeFile } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { readFile, writeFile } from 'node:fs/promises';
 import { VaultError } from '../../domain/errors.ts';
 import type { HeadStore } from '../port.ts';
-import { syncFolder } from '../sync-folder.ts';
+import { replaceFile } from './kept-file.ts';
 
 /** Makes the empty file with which keeping begins: by the ceremony, and after a restore that lost records. */
 export async function beginHeadFile(file: string): Promise<void> {
@@ -27,24 +26,10 @@ export function createHeadFile(file: string): HeadStore {
     },
     async write(checkpoint) {
       try {
-        await replace(file, checkpoint);
+        await replaceFile(file, checkpoint);
       } catch (cause) {
         throw new VaultError('log_unavailable', 'the kept checkpoint cannot be written', { cause });
       }
     },
   };
-}
-
-/** Either the old checkpoint or the new one is there, whole, whenever the machine stops. */
-async function replace(file: string, bytes: Uint8Array): Promise<void> {
-  const next = `${file}.next`;
-  const handle = await open(next, 'w', 0o600);
-  try {
-    await handle.writeFile(bytes);
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
-  await rename(next, file);
-  await syncFolder(dirname(file));
 }

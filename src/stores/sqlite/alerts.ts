@@ -114,8 +114,8 @@ function deliveries(join: Join): Part<'enqueue' | 'takeDue' | 'retry' | 'settle'
     async enqueue(tx, delivery) {
       join(tx).run(ENQUEUE, { ...delivery, now: tx.now });
     },
-    async takeDue(tx, limit, until) {
-      const rows = join(tx).all<DeliveryRow & { since: number }>(DUE, { limit, now: tx.now });
+    async takeDue(tx, { limit, until, busy }) {
+      const rows = join(tx).all<DeliveryRow & { since: number }>(DUE, { limit, now: tx.now, busy: JSON.stringify(busy) });
       for (const { recordId, target } of rows) join(tx).run(MOVE, { recordId, target, next: until });
       return rows.map((row) => ({ ...row, since: new Date(row.since) }));
     },
@@ -140,7 +140,7 @@ const ENQUEUE = `
   VALUES (:recordId, :target, :repeated, :storm, 0, :now, :now) ON CONFLICT DO NOTHING`;
 const DUE = `
   SELECT record_id AS recordId, target, repeated, storm, attempts, since FROM alert_deliveries
-  WHERE next_at <= :now ORDER BY next_at, record_id LIMIT :limit`;
+  WHERE next_at <= :now AND target NOT IN (SELECT value FROM json_each(:busy)) ORDER BY next_at, record_id LIMIT :limit`;
 const MOVE = 'UPDATE alert_deliveries SET next_at = :next WHERE record_id = :recordId AND target = :target';
 
 function engine(join: Join): Part<'keptEngine' | 'keepEngine' | 'beat'> {
