@@ -63,7 +63,7 @@ export const SINCE_2 = {
 /** Schema 1 knows evidence of this kind alone. */
 const EVIDENCE_OF_1 = 'tpm2';
 
-const MEMBERS_OF_RELEASE = ['subjectId', 'sharePpm', 'smallRanges'] as const;
+const MEMBERS_OF_RELEASE = ['subjectId', 'sharePpm', 'smallRanges', 'site'] as const;
 
 export function leafVersion(draft: RecordDraft): 1 | 2 {
   const { type, operation, document, stop, attestation, release, resultDigest, destruction, signals, alert, pruned, closed } = draft;

@@ -101,7 +101,7 @@ function statement(draft: RecordDraft): object {
     },
     release: release && {
       ...pick(release, ['releaseId', 'begin', 'outcome', 'bytes', 'completedObjects', 'abortedStreams']),
-      ...pick(release, ['subjectId', 'sharePpm', 'smallRanges']),
+      ...pick(release, ['subjectId', 'sharePpm', 'smallRanges', 'site']),
       expiresAt: release.expiresAt?.toISOString(),
     },
     signals: draft.signals,

@@ -67,8 +67,10 @@ export const SIGNALS = [
   'first-seen-certificate',
   'first-seen-gpu',
   'first-seen-network',
+  'first-seen-country',
   'first-seen-workstation',
   'other-network',
+  'other-country',
   'outside-window',
   'scattered-reads',
   'overdue',
@@ -93,7 +95,7 @@ export type Actor =
     }
   | { readonly kind: 'system' };
 
-/** What it was about. `requested` holds names as they were asked for, when they led to nothing that has an id. */
+/** What it was about. `requested` holds names as they were asked for: of a refused release, and when they led to nothing that has an id. */
 export interface RecordObject {
   readonly modelId?: ModelId | undefined;
   readonly versionId?: VersionId | undefined;
@@ -134,6 +136,8 @@ export interface RecordRelease {
   readonly sharePpm?: number | undefined;
   /** Ranges below 1 MiB that were read, since the last record that said so. */
   readonly smallRanges?: number | undefined;
+  /** Of the sites that the configuration declares: where the requester is. */
+  readonly site?: Loggable | undefined;
 }
 
 /** Which rule fired, and what made it. */

@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { numberAt, saidBy, textAt } from '../audit/said.ts';
 import { SEARCH_FIELDS } from '../audit/search/entry.ts';
 import { safeJson } from '../domain/json.ts';
+import { watchInterruption } from './interruption.ts';
 import { type Kit, withKit } from './kit.ts';
 import { addLogCommand, type LogOptions, logPath } from './log-options.ts';
 import { aligned, inUnits, note, print, shown } from './output.ts';
@@ -137,11 +138,16 @@ async function search(kit: Kit, options: SearchOptions & Fields): Promise<void> 
 }
 
 async function tail(kit: Kit, options: LogOptions & Fields): Promise<void> {
-  const { indexed } = page.parse(await kit.call('GET', `${logPath(options)}/records?limit=1`));
+  using interruption = watchInterruption();
+  const { signal } = interruption;
+  const { promise: ended, reject } = Promise.withResolvers<never>();
+  ended.catch(() => undefined); // it may end between two calls: the next one ends then
+  signal.addEventListener('abort', () => reject(signal.reason), { once: true });
+  const { indexed } = page.parse(await Promise.race([ended, kit.call('GET', `${logPath(options)}/records?limit=1`)]));
   note('Waiting for records; Ctrl-C ends.');
   for (let at = indexed; ; ) {
     const asked = queryOf(options, { order: 'oldest', at, wait: WAIT_SECONDS, limit: CALL });
-    const found = page.parse(await kit.call('GET', `${logPath(options)}/records${asked}`));
+    const found = page.parse(await Promise.race([ended, kit.call('GET', `${logPath(options)}/records${asked}`)]));
     at = found.next ?? Math.max(at, found.indexed);
     for (const record of found.records)
       process.stdout.write(options.json ? `${safeJson(parsed(record))}\n` : `${cells(record).map(shown).join('  ')}\n`);

@@ -12,6 +12,7 @@ import { VaultError } from '../domain/errors.ts';
 import { type Digest, parseDigest, parseId, type VaultId } from '../domain/ids.ts';
 import { canonicalJson } from '../domain/json.ts';
 import { SIGNATURE_ALGORITHMS } from '../domain/signature.ts';
+import { sites } from './sites.ts';
 
 const listener = z.strictObject({
   host: z.string().min(1),
@@ -114,6 +115,10 @@ const fileSchema = z.strictObject({
   recordLevels: z.partialRecord(z.enum(CLASS_NAMES), z.enum(RECORD_LEVELS)).optional(),
   /** Folder of the secrets of alert targets: `<name>.secret`. */
   alertSecrets: z.string().min(1).optional(),
+  /** Which networks are where: what alert rules mean by a site and by a country. */
+  sites: sites.optional(),
+  /** A file that whoever sets the clock keeps while it is synchronized, such as /run/systemd/timesync/synchronized. */
+  timeSynchronized: z.string().min(1).optional(),
   dataPlane: listener,
   adminPlane: listener,
   /** Where what makers of hardware publish is read again from, apart from requests. Off when absent: somebody brings it in by hand. */
@@ -140,6 +145,8 @@ export interface Config {
   readonly witnesses?: Readonly<z.output<typeof witnesses>> | undefined;
   readonly recordLevels?: Readonly<Partial<Record<ClassName, RecordLevel>>> | undefined;
   readonly alertSecrets?: string | undefined;
+  readonly sites?: Readonly<z.output<typeof sites>> | undefined;
+  readonly timeSynchronized?: string | undefined;
   readonly collateral?: Readonly<z.output<typeof collateral>> | undefined;
   readonly dataPlane: Listener;
   readonly adminPlane: Listener;
@@ -213,6 +220,8 @@ export function parseConfig(text: string, folder: string): Config {
     ...(file.witnesses && { witnesses: file.witnesses }),
     ...(file.recordLevels && { recordLevels: file.recordLevels }),
     ...(file.alertSecrets !== undefined && { alertSecrets: path(file.alertSecrets) }),
+    ...(file.sites && { sites: file.sites }),
+    ...(file.timeSynchronized !== undefined && { timeSynchronized: path(file.timeSynchronized) }),
     ...(file.collateral && { collateral: collateralOf(file.collateral, path) }),
     dataPlane: at(dataPlane),
     adminPlane: at(adminPlane),

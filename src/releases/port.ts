@@ -101,7 +101,7 @@ export interface ReleaseStore {
   takeSmallRanges(tx: Tx, least: number): Promise<ReadonlyArray<{ readonly release: ReleaseRow; readonly smallRanges: number }>>;
   /** Releases without an outcome that expired before `before`, each once. */
   takeOverdue(tx: Tx, before: Date): Promise<readonly ReleaseRow[]>;
-  /** The release ended and sent so many bytes. Its version's bytes, and how many small ranges no record says yet. */
+  /** The release ended and sent so many bytes, or what it claimed where that is more. Its version's bytes, and how many small ranges no record says yet. */
   settleEgress(
     tx: Tx,
     releaseId: ReleaseId,

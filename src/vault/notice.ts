@@ -13,7 +13,7 @@ import type { Tx } from '../domain/unit-of-work.ts';
 import { machineOf } from './egress.ts';
 import type { Vault } from './vault.ts';
 
-type Ports = Pick<Vault, 'stores'>;
+type Ports = Pick<Vault, 'stores' | 'siteOf'>;
 
 /** Facts that say what runs; the ids of the reference values that matched stand for what has none of them. */
 const MEASUREMENTS = ['measurement', 'mrtd', 'pcr0', 'firmwareVersion'] as const;
@@ -34,6 +34,7 @@ export async function releaseSignals(
     ['first-seen-certificate', [attested.spkiDigest]],
     ['first-seen-gpu', gpusOf(attested)],
     ['first-seen-network', [networkOf(remoteAddress)]],
+    ['first-seen-country', countriesOf(remoteAddress, vault)],
   ];
   const signals: Signal[] = [];
   for (const [signal, values] of seen) if (await isAnyNew(who, signal, values, tx, vault)) signals.push(signal);
@@ -53,9 +54,19 @@ export async function loginSignals(
   const network = digestOf(who, 'first-seen-network', networkOf(remoteAddress));
   if (await vault.stores.releases.seenElse(tx, who, 'first-seen-network', network, addSeconds(tx.now, -HOUR_SECONDS)))
     signals.push('other-network');
+  const [country] = countriesOf(remoteAddress, vault);
+  if (country !== undefined && (await isElsewhere(who, country, tx, vault))) signals.push('other-country');
   if (await isAnyNew(who, 'first-seen-workstation', [workstation], tx, vault)) signals.push('first-seen-workstation');
   if (await isAnyNew(who, 'first-seen-network', [networkOf(remoteAddress)], tx, vault)) signals.push('first-seen-network');
   return signals;
+}
+
+/** Impossible travel, as far as the declared countries tell: within the hour this person was in another one. */
+async function isElsewhere(who: string, country: string, tx: Tx, { stores }: Ports): Promise<boolean> {
+  const kind = 'first-seen-country';
+  const elsewhere = await stores.releases.seenElse(tx, who, kind, digestOf(who, kind, country), addSeconds(tx.now, -HOUR_SECONDS));
+  await stores.releases.noteSeen(tx, who, kind, digestOf(who, kind, country));
+  return elsewhere;
 }
 
 async function isAnyNew(who: string, kind: Signal, values: readonly string[], tx: Tx, { stores }: Ports): Promise<boolean> {
@@ -81,6 +92,11 @@ function gpusOf({ pieces }: AttestationResult): readonly string[] {
   return gpus.flatMap(({ facts: { deviceId, model } }) =>
     [deviceId, model].flatMap((fact) => (fact === undefined ? [] : [factText(fact)])).slice(0, 1),
   );
+}
+
+/** None where no sites are declared, or this one is in no country. */
+function countriesOf(remoteAddress: string, { siteOf }: Ports): readonly string[] {
+  return [siteOf?.(remoteAddress).country].flatMap((country) => country ?? []);
 }
 
 /** A /24 of IPv4, a /48 of IPv6: what a site has. */

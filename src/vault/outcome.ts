@@ -75,8 +75,8 @@ export async function keepHouse(vault: SweepPorts): Promise<void> {
     await vault.stores.identity.purgeLoginFailures(tx, addSeconds(tx.now, -DEFAULTS.loginFailureWindowSeconds));
     await vault.stores.identity.purgeSessions(tx, sessionsOver(tx.now));
   });
-  await noticePatterns(vault);
   await endOverdueReleases(vault);
+  await noticePatterns(vault); // of what is left: a vault that was off ends what expired meanwhile, and finds nothing overdue
 }
 
 /** What a release does while it lasts, for whoever watches. */

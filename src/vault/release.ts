@@ -51,6 +51,7 @@ type Ports = Pick<
   | 'revocations'
   | 'verifiers'
   | 'meter'
+  | 'siteOf'
 >;
 
 export interface Granted {

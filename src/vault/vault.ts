@@ -10,6 +10,7 @@ import type { ClassName, RecordLevel } from '../domain/classes.ts';
 import type { VaultError } from '../domain/errors.ts';
 import type { Incarnation, VaultId } from '../domain/ids.ts';
 import type { KekWrap } from '../domain/kek-wrap.ts';
+import type { SiteOf } from '../domain/site.ts';
 import type { DekLeases } from '../keys/dek-leases.ts';
 import type { KeyProvider, KeyRef } from '../keys/port.ts';
 import type { Stores } from '../stores/port.ts';
@@ -40,6 +41,8 @@ export interface Vault {
   readonly recordLevels: Readonly<Partial<Record<ClassName, RecordLevel>>>;
   /** How long the newest checkpoint waits for a quorum of witnesses, milliseconds; undefined without any. */
   readonly witnessLagMs?: () => number | undefined;
+  /** Where an address is; absent where no sites are declared. */
+  readonly siteOf?: SiteOf | undefined;
   readonly deks: DekLeases;
   readonly verifiers: ReadonlyMap<string, EvidenceVerifier>;
   readonly revocations: Revocations;

@@ -28,6 +28,8 @@ export interface WatchOptions {
   readonly clock: Clock;
   /** Certificates and whatever else ends by itself; asked once an hour. */
   readonly expiring: () => Promise<readonly Expiring[]>;
+  /** Whether somebody sets the clock of this machine by others. Absent: nobody says. */
+  readonly synchronized?: (() => Promise<boolean>) | undefined;
   readonly onFailure: (error: unknown) => void;
 }
 
@@ -37,16 +39,18 @@ const CHECKPOINT_SECONDS = 5;
 const QUIET_MS = 60_000;
 const HOUR_MS = 3_600_000;
 /** Of the life of a certificate. */
+const UNSYNCHRONIZED_MS = 600_000;
 const LAST_PART = 0.1;
 const MINUTE_MS = 60_000;
 const UNWRAPS_AT_LEAST = 60;
 const TIMES_USUAL = 3;
 
-export function createWatch(vault: WatchPorts, { clock, expiring, onFailure }: WatchOptions): Watch {
+export function createWatch(vault: WatchPorts, { clock, expiring, synchronized, onFailure }: WatchOptions): Watch {
   const noted = new Map<string, number>();
   const clockWatch = watchClock(clock);
   const unwraps = watchRate(clock);
   let waitingSinceMs: number | undefined;
+  let unsynchronizedSinceMs: number | undefined;
   let lookedAtMs = Number.NEGATIVE_INFINITY;
 
   async function note(
@@ -73,6 +77,15 @@ export function createWatch(vault: WatchPorts, { clock, expiring, onFailure }: W
       await note('log.lagging', { detail: 'checkpoint' });
   }
 
+  /** A moment without is no loss: daemons restart. */
+  async function lookAtSynchronization(): Promise<void> {
+    if (synchronized === undefined) return;
+    const now = clock.monotonicMs();
+    unsynchronizedSinceMs = (await synchronized()) ? undefined : (unsynchronizedSinceMs ?? now);
+    if (unsynchronizedSinceMs !== undefined && now - unsynchronizedSinceMs > UNSYNCHRONIZED_MS)
+      await note('clock.anomaly', { detail: 'not synchronized for more than 10 minutes' }, HOUR_MS);
+  }
+
   async function lookAtDates(): Promise<void> {
     const now = clock.now();
     for (const { name, from, to } of await expiring()) {
@@ -90,6 +103,7 @@ export function createWatch(vault: WatchPorts, { clock, expiring, onFailure }: W
       const surge = unwraps.surge();
       if (surge !== undefined) await note('hsm.event', { detail: surge });
       await lookAtCheckpoint();
+      await lookAtSynchronization();
       if (clock.monotonicMs() - lookedAtMs < HOUR_MS) return;
       lookedAtMs = clock.monotonicMs();
       await lookAtDates();

@@ -71,6 +71,13 @@ const ended = (seconds: number, sharePpm: number, more: { subject?: number; mode
       smallRanges: more.smallRanges,
     },
   });
+const begunAt = (seconds: number, subject: number, site?: string) =>
+  at(seconds, 'release.begin', {
+    outcome: 'permit',
+    actor: requester(`key ${subject}`, subject),
+    object: model(),
+    release: { releaseId: id<ReleaseId>(2000 + seconds), site: site === undefined ? undefined : loggable(site, 64) },
+  });
 const noticed = (seconds: number, signals: readonly Signal[], smallRanges?: number) =>
   at(seconds, 'release.noticed', {
     actor: requester('key', 4),
@@ -140,6 +147,15 @@ export const GOLDEN_ALERTS: Readonly<Record<string, GoldenCase>> = {
     fires: times(112, (n) => ended(n * HOUR, 9_000)),
     silent: [...times(100, (n) => ended(n * HOUR, 9_000)), ...times(20, (n) => ended((n + 100) * HOUR, 20_000))],
   },
+  'More replicas of a model at one site than declared': {
+    fires: Array.from({ length: 9 }, (_, at) => begunAt(at * 60, at, 'berlin')),
+    silent: [
+      ...Array.from({ length: 8 }, (_, at) => begunAt(at * 60, at, 'berlin')),
+      ...Array.from({ length: 8 }, (_, at) => begunAt(at * 60 + 1, at + 8, 'oslo')),
+      ...Array.from({ length: 9 }, (_, at) => begunAt(at * 60 + 2, at + 20)), // where no sites are declared
+      begunAt(90_000, 40, 'berlin'), // a day later
+    ],
+  },
   'A budget refused a release': {
     fires: [denied(0, 'policy_denied', { detail: loggable('minilm prod: forbidden by egress-two-copies-a-day', 512) })],
     silent: [denied(0, 'policy_denied', { detail: loggable('minilm prod: forbidden by restricted-needs-hardware-evidence', 512) })],
@@ -163,6 +179,10 @@ export const GOLDEN_ALERTS: Readonly<Record<string, GoldenCase>> = {
   'Scattered reads': { fires: [noticed(0, ['scattered-reads'])], silent: [noticed(0, ['overdue'], 100)] },
   'A release outside the hours that were declared': { fires: [noticed(0, ['outside-window'])], silent: [noticed(0, ['first-seen-gpu'])] },
   'A release to a network that was never seen': { fires: [noticed(0, ['first-seen-network'])], silent: [noticed(0, ['outside-window'])] },
+  'A release to a country that was never seen': {
+    fires: [noticed(0, ['first-seen-country'])],
+    silent: [noticed(0, ['first-seen-network'])],
+  },
   'A decoy was touched': {
     fires: [at(0, 'decoy.touched', { outcome: 'deny', actor: requester('key', 4), object: model() })],
     silent: [denied(0, 'model_unknown', { detail: loggable('decoy.touched', 512) })],
@@ -173,7 +193,11 @@ export const GOLDEN_ALERTS: Readonly<Record<string, GoldenCase>> = {
   },
   'Something that follows the log is behind': {
     fires: [at(0, 'log.lagging', { outcome: 'failure', detail: loggable('sink siem', 128) })],
-    silent: [at(0, 'log.heartbeat')],
+    silent: [at(0, 'log.lagging', { detail: loggable('sink siem has caught up', 128) }), at(1, 'log.heartbeat')],
+  },
+  'Nothing new is released': {
+    fires: [at(0, 'log.refusing', { outcome: 'failure', reason: 'log_sink_behind', detail: loggable('sink siem', 128) })],
+    silent: [at(0, 'log.accepting', { detail: loggable('sink siem', 128) })],
   },
   'The heartbeat of the log was missing': { fires: [at(0, 'log.heartbeat', { signals: ['late'] })], silent: [at(0, 'log.heartbeat')] },
   'A control was changed': {
@@ -185,6 +209,10 @@ export const GOLDEN_ALERTS: Readonly<Record<string, GoldenCase>> = {
     silent: [at(0, 'document.activated', { operation, document: { kind: 'policy-set', digest: digest('policies'), counter: 2 } })],
   },
   'A new authenticator': { fires: [at(0, 'authenticator.claimed', { actor: administrator() })], silent: [login(0)] },
+  'Two countries within an hour': {
+    fires: [login(0, { signals: ['other-country'] })],
+    silent: [login(0, { signals: ['other-network'] }), login(1, { outcome: 'failure', signals: ['other-country'] })],
+  },
   'A login from a workstation or network that was never seen': {
     fires: [login(0, { signals: ['first-seen-workstation'] })],
     silent: [login(0, { signals: ['other-network'] }), login(1, { outcome: 'failure', signals: ['first-seen-network'] })],

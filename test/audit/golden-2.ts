@@ -205,4 +205,14 @@ export const GOLDEN_2: Readonly<Record<string, RecordDraft>> = {
     document: { kind: 'closed-log', digest: digest('closed'), counter: 1 },
     closed: { until: new Date('2026-07-01T00:00:00.000Z'), size: 1_048_576, root: digest('root') },
   },
+  'a release to a declared site, and what was noticed of it': {
+    recordId: id<RecordId>(47),
+    namespace: parseName<Namespace>('research', 'namespace'),
+    type: 'release.noticed',
+    outcome: 'success',
+    actor: { kind: 'requester', subjectId: id<SubjectId>(4), spkiDigest: digest('spki') },
+    object: { modelId: id<ModelId>(5), versionId: id<VersionId>(6) },
+    release: { releaseId: id<ReleaseId>(8), begin: id<RecordId>(31), subjectId: id<SubjectId>(4), site: loggable('berlin', 64) },
+    signals: ['first-seen-country', 'other-country'],
+  },
 };

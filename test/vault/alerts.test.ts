@@ -1,15 +1,21 @@
 /** What the rules raise in a vault: once, on record, acted upon, and sent to receivers nobody here wrote. */
+import { writeFileSync } from 'node:fs';
 import { createServer as createHttps } from 'node:https';
 import type { AddressInfo, Server } from 'node:net';
+import { join } from 'node:path';
 import { createServer as createTls } from 'node:tls';
-import { afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+import { afterEach, beforeAll, beforeEach, describe, expect, jest, test } from '@jest/globals';
 import { SMTPServer } from 'smtp-server';
 import { Webhook } from 'standardwebhooks';
 import { loggable } from '../../src/audit/record.ts';
+import { startReaders } from '../../src/compose-readers.ts';
+import { createWatching } from '../../src/compose-watch.ts';
+import type { Config } from '../../src/config/config.ts';
 import type { AlertTarget } from '../../src/documents/alert-delivery.ts';
 import { sha256Hex, utf8 } from '../../src/domain/bytes.ts';
 import { SYSTEM } from '../../src/domain/ids.ts';
-import { deliverAlerts, type SecretOf } from '../../src/vault/alert-delivery.ts';
+import { createMetrics } from '../../src/telemetry/metrics.ts';
+import { createAlertDelivery, type SecretOf } from '../../src/vault/alert-delivery.ts';
 import { raiseAtOnce } from '../../src/vault/alert-watch.ts';
 import { listAlerts, readAlert } from '../../src/vault/alerts.ts';
 import { requestApproval } from '../../src/vault/approve.ts';
@@ -41,6 +47,8 @@ afterEach(async () => {
   await vault.remove();
 });
 
+const NOT_TIMEOUTS = ['setImmediate', 'clearImmediate', 'nextTick', 'queueMicrotask', 'Date', 'performance', 'hrtime'] as const;
+
 /** Indexes for what was appended, and the rules over it: what the timers of a process do. */
 async function settle(node: Node = vault.node): Promise<void> {
   const follower = alertFollower(node.vault);
@@ -64,13 +72,17 @@ const raised = () =>
 const rulesRaised = () => raised().map(({ alert }) => alert.rule);
 const deny = (count: number) =>
   Promise.all(Array.from({ length: count }, async () => vault.ask({ machine, version: { ...version, model: 'nowhere' } })));
-const touchDecoy = (node = vault.node) =>
-  node.vault.stores.unitOfWork.run((tx) =>
-    node.vault.accessLog.append(tx, {
+const touchDecoy = (key?: string) =>
+  vault.stores.unitOfWork.run((tx) =>
+    vault.vault.accessLog.append(tx, {
       type: 'decoy.touched',
       outcome: 'deny',
       namespace: PROD,
-      actor: { kind: 'requester', subjectId: machine.subjectId, spkiDigest: sha256Hex(machine.spki) as never },
+      actor: {
+        kind: 'requester',
+        ...(key === undefined && { subjectId: machine.subjectId }),
+        spkiDigest: sha256Hex(key === undefined ? machine.spki : utf8(key)) as never,
+      },
       object: { modelId: version.modelId },
     }),
   );
@@ -183,6 +195,30 @@ describe('a decoy', () => {
   });
 });
 
+describe('a rule that acts by itself', () => {
+  test.each([
+    ['block', 'requester', 'subject_blocked'],
+    ['suspend', 'model', 'version_suspended'],
+    ['lockdown', 'namespace', 'lockdown'],
+  ] as const)('may %s: of a %s, until two people lift it', async (action, scope, code) => {
+    const text = (shippedRules()['wv_a08_decoy.yml'] ?? '').replace('action: block', `action: ${action}`);
+    await vault.twoPeople({ kind: 'alert-rules', namespace: SYSTEM, counter: 2, rules: { 'wv_a08_decoy.yml': text } });
+    await settle();
+    await touchDecoy();
+    await settle();
+    const [stop] = await vault.stores.unitOfWork.run((tx) => knownStops(tx, vault.vault));
+    expect(stop).toMatchObject({ scope, lifted: false });
+    expect(raised().at(-1)?.detail).toBe(`A decoy was touched: ${action} ${stop?.stopId}`);
+    vault.expectDenied(await vault.ask({ machine, version }), code);
+    const { namespace, stopId } = stop ?? {};
+    await vault.stepUp('alice');
+    const asked = await requestLift(await vault.as('alice'), { namespace: namespace as never, stop: stopId as never }, vault.vault);
+    expect(await codeFrom(vault.approve('alice', asked))).toBe('approval_self');
+    await vault.approve('bob', asked);
+    expect((await vault.ask({ machine, version })).refused).toBe(false);
+  });
+});
+
 describe('sending', () => {
   const secret = new Uint8Array(32).fill(9);
   const secretOf: SecretOf = async (name) => (name === 'hook' ? secret : name === 'mail' ? utf8('pass word') : undefined);
@@ -193,7 +229,14 @@ describe('sending', () => {
   };
   const deliverTo = (targets: AlertTarget[], counter = 1) =>
     vault.twoPeople({ kind: 'alert-delivery', namespace: SYSTEM, counter, targets, heartbeatSeconds: 60 });
-  const round = () => deliverAlerts(vault.vault, secretOf);
+  /** One round, and all that it began. */
+  const round = async (node = vault.node) => {
+    const failures: unknown[] = [];
+    const delivery = createAlertDelivery(node.vault, secretOf, { onSettled: () => undefined, onFailure: (error) => failures.push(error) });
+    await delivery.round();
+    await delivery.idle();
+    expect(failures).toEqual([]);
+  };
 
   async function hook(answers: readonly number[] = []) {
     const received: Array<Record<string, unknown>> = [];
@@ -277,6 +320,66 @@ describe('sending', () => {
     expect(vault.records().filter(({ type }) => type === 'alert.undelivered')).toEqual([]);
   });
 
+  test('is woken by the signature over the record: from record to receiver no timer is waited for', async () => {
+    const web = await hook();
+    await deliverTo([web.target]);
+    await settle();
+    const { folder } = vault.site;
+    writeFileSync(join(folder, 'hook.secret'), `whsec_${Buffer.from(secret).toString('base64')}\n`);
+    writeFileSync(join(folder, 'plane.crt'), certificates.good.cert);
+    const plane = { host: '127.0.0.1', port: 0, certificate: join(folder, 'plane.crt'), privateKey: '' };
+    const config = { alertSecrets: folder, dataPlane: plane, adminPlane: plane } as unknown as Config; // all that the watch reads
+    const quiet = { info: () => undefined, warn: () => undefined, error: () => undefined };
+    jest.useFakeTimers({ doNotFake: [...NOT_TIMEOUTS] }); // whoever would wait for one waits for ever
+    try {
+      const watching = createWatching(config, vault.clock, quiet);
+      const readers = startReaders(vault.vault, {}, quiet, createMetrics(), watching.raised);
+      const stop = watching.start(vault.vault, readers.wake);
+      await touchDecoy();
+      for (let tries = 0; web.received.length === 0; tries++) {
+        if ((await vault.node.sequencer.tick()) === 'published')
+          watching.onSequencer({ kind: 'published', severity: 'info', size: 0 as never });
+        await new Promise((resolve) => setImmediate(resolve));
+        if (tries > 20_000) throw new Error('nothing arrived');
+      }
+      expect(web.received).toMatchObject([{ rule: 'A08' }]);
+      await stop();
+      await readers.stop();
+    } finally {
+      jest.useRealTimers();
+    }
+  });
+
+  test('to a receiver that hangs is in no other one’s way', async () => {
+    const web = await hook();
+    let asked = 0;
+    const answers: Array<() => void> = [];
+    const port = await listening(
+      createHttps(certificates.good, (_, response) => {
+        asked++;
+        answers.push(() => response.writeHead(204).end());
+      }),
+    );
+    await deliverTo([{ ...web.target, name: 'slow', port }, web.target]);
+    const both: SecretOf = async () => secret;
+    let settledOnes = 0;
+    const delivery = createAlertDelivery(vault.vault, both, { onSettled: () => void settledOnes++, onFailure: () => undefined });
+    for (let at = 0; at < 3; at++) {
+      await touchDecoy(`key ${at}`);
+      await settle();
+      await delivery.round(); // resolves while one of the two hangs
+      while (settledOnes < at + 1) await new Promise((resolve) => setImmediate(resolve));
+    }
+    expect(web.received).toHaveLength(3);
+    expect(asked).toBe(1); // one batch at a time, however long it takes
+    for (const answer of answers.splice(0)) answer();
+    await delivery.idle();
+    await delivery.round();
+    while (asked < 3) await new Promise((resolve) => setImmediate(resolve));
+    for (const answer of answers.splice(0)) answer();
+    await delivery.idle();
+  });
+
   test('tries again after a failure, which is on record once, and with the same id', async () => {
     const web = await hook([503, 500]);
     await deliverTo([web.target]);
@@ -350,7 +453,7 @@ describe('sending', () => {
     await round(); // begins
     for (const seconds of [61, 61, 200]) {
       vault.clock.advance(seconds);
-      for (const node of [vault.node, other]) await deliverAlerts(node.vault, secretOf);
+      for (const node of [vault.node, other]) await round(node);
     }
     expect(web.beats.map(({ type, everySeconds }) => [type, everySeconds])).toEqual(Array(3).fill(['heartbeat', 60]));
     const beats = vault.records().filter(({ type }) => type === 'log.heartbeat') as unknown as Array<{ signals?: string[] }>;

@@ -2,8 +2,9 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { isRefusal } from '../../src/domain/evidence.ts';
-import { endRelease } from '../../src/vault/outcome.ts';
+import { endRelease, keepHouse } from '../../src/vault/outcome.ts';
 import type { Granted } from '../../src/vault/release.ts';
+import { anchorFor, JwtMachine, startIssuer, trust, withVerifier } from './jwt-machine.ts';
 import { codeFrom, type Machine, PROD, type Published, starterPolicies, TestVault } from './test-vault.ts';
 
 const SIZE = 3 * 1_048_576;
@@ -65,6 +66,61 @@ describe('a budget', () => {
     vault.expectDenied(await ask(reopened), 'policy_denied');
     vault.clock.advance(86_401);
     expect((await ask()).refused).toBe(false);
+  });
+
+  test('of machines holds for many at once that share one requester, on two nodes', async () => {
+    const issuer = await startIssuer();
+    try {
+      const forbid = `@id("egress-machines") forbid (principal, action == WeightVault::Action::"release", resource is WeightVault::ModelVersion)
+        when { context.egress.machinesLast24h >= 3 };`;
+      await vault.twoPeople({
+        kind: 'policy-set',
+        namespace: PROD,
+        counter: 2,
+        policies: { ...starterPolicies('internal'), 'egress-machines': forbid },
+      });
+      await trust(vault, anchorFor(issuer));
+      const nodes = await Promise.all([vault.addNode(withVerifier(vault)), vault.addNode(withVerifier(vault))]);
+      const one = await JwtMachine.enrolled(vault, issuer, 'fleet');
+      const fleet = [one, ...Array.from({ length: 8 }, () => new JwtMachine(vault, issuer, one.subject))]; // each with a TLS key of its own
+      const internal = await vault.publish('pigeon', 'internal', { 'weights.bin': weights });
+      const answers = await Promise.all(fleet.map((each, at) => each.ask(internal, nodes[at % 2] ?? vault.node)));
+      expect(answers.filter((answer) => !answer.refused)).toHaveLength(3);
+      for (const answer of answers) if (answer.refused) expect(answer.detail).toBe('forbidden by egress-machines');
+      vault.clock.advance(86_401 + 28_800); // they expired, and a day went by
+      await keepHouse(vault.vault);
+      vault.clock.advance(86_401);
+      expect((await one.ask(internal, vault.nodes[1] ?? vault.node)).refused).toBe(false);
+    } finally {
+      issuer.close();
+    }
+  });
+
+  test('of bytes counts what a process had claimed when it died, though it never said that it sent it', async () => {
+    const dying = await vault.addNode();
+    const granted = await vault.granted({ machine, version, node: dying });
+    const opened = await vault.opened(machine, granted, 'weights.bin', dying);
+    const reading = opened.read({ start: 0, end: SIZE }, new AbortController().signal, () => undefined);
+    await reading.next(); // and nothing more is ever heard of it
+    vault.clock.advance(3_601);
+    await keepHouse(vault.vault);
+    expect(vault.records('release.unknown').at(-1)?.release).toMatchObject({ outcome: 'unknown', bytes: 0 });
+    expect(vault.row('SELECT sent_bytes AS n FROM release_egress')['n']).toBe(SIZE);
+    await vault.granted({ machine, version }); // one whole copy is gone, this is the second
+    vault.expectDenied(await ask(), 'policy_denied');
+    await reading.return();
+  });
+
+  test('is not given back by a clock that goes backwards', async () => {
+    await vault.granted({ machine, version });
+    const second = await vault.granted({ machine, version });
+    await vault.fetch(machine, second);
+    await end(second);
+    for (const seconds of [-3_600, -86_400, -2_592_000]) {
+      vault.clock.advance(seconds);
+      const started = await vault.addNode(); // a process that runs goes on from the time it had; one that starts believes the clock
+      vault.expectDenied(await ask(started), 'policy_denied');
+    }
   });
 
   test('of bytes counts what was sent, and its record says how much of the version that was', async () => {

@@ -1,5 +1,7 @@
 /** What the vault notices beside a release and a login, for rules to speak of. */
-import { afterEach, beforeEach, expect, test } from '@jest/globals';
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { siteFinder } from '../../src/config/sites.ts';
+import { loginSignals } from '../../src/vault/notice.ts';
 import { keepHouse } from '../../src/vault/outcome.ts';
 import type { Granted } from '../../src/vault/release.ts';
 import { GOOD_PCRS, type Machine, type Published, TestVault } from './test-vault.ts';
@@ -65,4 +67,40 @@ test('a login says what is new of it', async () => {
   await vault.login('carol');
   const [fresh, known] = signals('admin.login').slice(first);
   expect([fresh, known]).toEqual([['first-seen-workstation', 'first-seen-network'], undefined]);
+});
+
+describe('where sites are declared', () => {
+  const siteOf = siteFinder([
+    { name: 'berlin', country: 'DE', networks: ['198.51.100.0/25'] },
+    { name: 'oslo', country: 'NO', networks: ['198.51.100.128/25'] },
+  ]);
+
+  test('a release says where it went, and that it went to another country', async () => {
+    const sited = await vault.addNode({ siteOf });
+    await vault.granted({ machine, version, node: sited });
+    expect(signals().at(-1)).toContain('first-seen-country');
+    expect(vault.records('release.begin').at(-1)?.release).toMatchObject({ site: 'berlin' });
+    await vault.granted({ machine, version, node: sited, remoteAddress: '198.51.100.200' });
+    expect(signals().at(-1)).toEqual(['first-seen-country']); // of the same /24
+    expect(vault.records('release.begin').at(-1)?.release).toMatchObject({ site: 'oslo' });
+    await vault.granted({ machine, version, node: sited });
+    expect(signals()).toHaveLength(2);
+    await vault.granted({ machine, version, node: sited, remoteAddress: '203.0.113.9' });
+    expect(signals().at(-1)).toEqual(['first-seen-network', 'first-seen-country']);
+    expect(vault.records('release.begin').at(-1)?.release).toMatchObject({ site: 'elsewhere' });
+    await vault.granted({ machine, version });
+    expect(vault.records('release.begin').at(-1)?.release).not.toHaveProperty('site'); // a node that declares none
+  });
+
+  test('a person in two countries within an hour is told, and not after it', async () => {
+    const from = (address: string) =>
+      vault.stores.unitOfWork.run((tx) => loginSignals('carol', 'workstation', address, tx, { ...vault.vault, siteOf }));
+    await from('198.51.100.5');
+    expect(await from('198.51.100.6')).toEqual([]);
+    expect(await from('198.51.100.200')).toEqual(['other-country']);
+    vault.clock.advance(1_800);
+    expect(await from('203.0.113.9')).toContain('other-country');
+    vault.clock.advance(3_601);
+    expect(await from('198.51.100.5')).toEqual([]);
+  });
 });

@@ -201,6 +201,7 @@ export interface Asking {
   /** What the evidence is bound to instead. */
   readonly binding?: Uint8Array;
   readonly aliasCounter?: number;
+  readonly remoteAddress?: string;
 }
 
 const ADMINISTRATION = splitPolicies(readFileSync(new URL('../../policies/administrators.cedar', import.meta.url), 'utf8'));
@@ -509,6 +510,7 @@ export class TestVault {
     classOf: ClassName,
     objects: Readonly<Record<string, Uint8Array>> = { 'weights.bin': marker(1000) },
     namespace = PROD,
+    attributes: Readonly<Record<string, string>> = {},
   ): Promise<Published> {
     const alice = await this.as('alice');
     const { modelId } = await createModel(alice, { namespace, name: model, class: classOf }, this.vault);
@@ -526,7 +528,7 @@ export class TestVault {
     const { versionDigest, approval } = await finishVersion(
       alice,
       { namespace, versionId },
-      { class: classOf, objects: announced, attributes: {} },
+      { class: classOf, objects: announced, attributes },
       this.vault,
     );
     const { requestId, operationDigest } = approval;
@@ -563,7 +565,7 @@ export class TestVault {
         evidence: asking.evidence ?? [bound],
         delivery: 'stream',
         spki: machine.spki,
-        remoteAddress: '198.51.100.7',
+        remoteAddress: asking.remoteAddress ?? '198.51.100.7',
       },
       node.vault,
     );

@@ -20,13 +20,20 @@ let vault: TestVault;
 let clock: TwoClocks;
 let watch: Watch;
 let expiring: Expiring[];
+let synchronized: boolean;
 const failures: unknown[] = [];
 beforeEach(async () => {
   vault = await TestVault.make();
   await vault.node.sequencer.tick(); // nothing waits to be signed
   clock = new TwoClocks();
   expiring = [];
-  watch = createWatch(vault.vault, { clock, expiring: async () => expiring, onFailure: (error) => void failures.push(error) });
+  synchronized = true;
+  watch = createWatch(vault.vault, {
+    clock,
+    expiring: async () => expiring,
+    synchronized: async () => synchronized,
+    onFailure: (error) => void failures.push(error),
+  });
 });
 afterEach(async () => {
   expect(failures.splice(0)).toEqual([]);
@@ -60,6 +67,26 @@ test('a drift that adds up to more than half a second within the hour', async ()
   }
   expect(noted('clock.anomaly')).toHaveLength(1);
   expect(noted('clock.anomaly')[0]).toMatch(/^failure: drift of 5\d\d ms$/);
+});
+
+test('ten minutes without synchronization, once an hour; a moment without is none', async () => {
+  const minutes = async (count: number) => {
+    for (let at = 0; at < count; at++) {
+      clock.advance(60);
+      await round();
+    }
+  };
+  synchronized = false;
+  await minutes(10);
+  synchronized = true;
+  await minutes(1);
+  synchronized = false;
+  await minutes(10);
+  expect(noted('clock.anomaly')).toEqual([]);
+  await minutes(30);
+  expect(noted('clock.anomaly')).toEqual(['failure: not synchronized for more than 10 minutes']);
+  await minutes(60);
+  expect(noted('clock.anomaly')).toHaveLength(2);
 });
 
 test('a checkpoint that does not come for five seconds, and then not each second', async () => {

@@ -11,7 +11,7 @@ export const LEAF_FIELDS = [
   ...['attestation.kinds', 'attestation.tier', 'attestation.fresh', 'attestation.keyBound', 'attestation.hardware', 'attestation.tee'],
   ...['attestation.evidenceDigest', 'attestation.referenceValuesDigest', 'attestation.matched'],
   ...['release.releaseId', 'release.begin', 'release.expiresAt', 'release.outcome', 'release.bytes', 'release.completedObjects'],
-  ...['release.abortedStreams', 'release.subjectId', 'release.sharePpm', 'release.smallRanges'],
+  ...['release.abortedStreams', 'release.subjectId', 'release.sharePpm', 'release.smallRanges', 'release.site'],
   ...['operation.requestId', 'operation.kind', 'operation.operationDigest'],
   ...['document.kind', 'document.digest', 'document.counter', 'document.item', 'key.id', 'key.version'],
   ...['stop.stopId', 'stop.kind', 'stop.scope', 'stop.target', 'destruction.keks'],

@@ -98,8 +98,9 @@ const INSERT = `
   INSERT INTO release_egress (release_id, namespace, subject_id, model_id, machine, version_bytes, reserved_bytes)
   VALUES (:releaseId, :namespace, :subjectId, :modelId, :machine, :versionBytes, :reservedBytes)`;
 const CLAIM = 'UPDATE release_egress SET claimed_bytes = max(0, claimed_bytes + :bytes) WHERE release_id = :releaseId';
+/** What was claimed and never given back, because its process died, counts as sent: nobody knows that it was not. */
 const SETTLE = `
-  UPDATE release_egress SET sent_bytes = :bytes, ended_at = :now WHERE release_id = :releaseId AND ended_at IS NULL`;
+  UPDATE release_egress SET sent_bytes = max(:bytes, claimed_bytes), ended_at = :now WHERE release_id = :releaseId AND ended_at IS NULL`;
 
 /** Of an open release that is held to nothing what it sent may be more than its version: that counts then. */
 const SUM = `
