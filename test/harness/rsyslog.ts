@@ -18,6 +18,8 @@ export interface Rsyslog {
   readonly port: number;
   /** What it wrote so far. */
   lines(): string[];
+  /** The same as it understood them by RFC 5424: severity, name, kind, structured data, text. */
+  parsed(): string[];
   stop(): Promise<void>;
 }
 
@@ -36,7 +38,11 @@ export async function startRsyslog(
        defaultNetstreamDriverCAFile="${at('ca.pem')}" defaultNetstreamDriverCertFile="${at('cert.pem')}" defaultNetstreamDriverKeyFile="${at('key.pem')}")
 module(load="imtcp" streamDriver.name="gtls" streamDriver.mode="1" streamDriver.authMode="anon")
 template(name="whole" type="string" string="%rawmsg%\\n")
-ruleset(name="sink") { action(type="omfile" file="${at('received')}" template="whole") }
+template(name="parts" type="string" string="%syslogseverity-text% %app-name% %msgid% %structured-data% %msg%\\n")
+ruleset(name="sink") {
+  action(type="omfile" file="${at('received')}" template="whole")
+  action(type="omfile" file="${at('parsed')}" template="parts")
+}
 input(type="imtcp" address="127.0.0.1" port="${port}" ruleset="sink")
 `,
   );
@@ -48,13 +54,18 @@ input(type="imtcp" address="127.0.0.1" port="${port}" ruleset="sink")
   await listens(port, process, () => said);
   return {
     port,
-    lines: () => (existsSync(at('received')) ? readFileSync(at('received'), 'utf8').split('\n').slice(0, -1) : []),
+    lines: () => linesOf(at('received')),
+    parsed: () => linesOf(at('parsed')),
     async stop() {
       if (process.exitCode !== null) return;
       process.kill('SIGTERM');
       await once(process, 'exit');
     },
   };
+}
+
+function linesOf(file: string): string[] {
+  return existsSync(file) ? readFileSync(file, 'utf8').split('\n').slice(0, -1) : [];
 }
 
 async function listens(port: number, process: ChildProcess, said: () => string): Promise<void> {

@@ -24,6 +24,8 @@ import { requestLift } from '../../src/vault/stop.ts';
 import { knownStops } from '../../src/vault/stops.ts';
 import { shippedRules } from '../alerts/shipped.ts';
 import { type ReceiverCertificates, receiverCertificates } from '../audit/receiver-certificates.ts';
+import { freePort } from '../harness/free-port.ts';
+import { hasRsyslog, startRsyslog } from '../harness/rsyslog.ts';
 import { codeFrom, type Machine, type Node, PROD, type Published, TestVault } from './test-vault.ts';
 
 let certificates: ReceiverCertificates;
@@ -318,6 +320,25 @@ describe('sending', () => {
     await round(); // nothing is left
     expect(mails).toHaveLength(1);
     expect(vault.records().filter(({ type }) => type === 'alert.undelivered')).toEqual([]);
+  });
+
+  (hasRsyslog ? test : test.skip)('to rsyslog is understood by it: severity, name, and the facts as structured data', async () => {
+    const port = await freePort();
+    const rsyslog = await startRsyslog(join(vault.site.folder, 'rsyslog'), port, { ca: certificates.ca, ...certificates.good });
+    try {
+      await deliverTo([{ kind: 'syslog', name: 'siem', minimum: 'critical', host: 'localhost', port, ca: certificates.ca }]);
+      await touchDecoy();
+      await settle();
+      await round();
+      for (let tries = 0; rsyslog.parsed().length === 0 && tries < 2_400; tries++) await new Promise((resolve) => setTimeout(resolve, 25));
+      const [line = ''] = rsyslog.parsed();
+      const recordId = raised().find(({ alert }) => alert.rule === 'A08')?.recordId;
+      expect(line).toMatch(/^crit weight-vault alert \[alert@32473 vault=".*" record=".*" rule="A08" level="critical" .*\] A decoy was touched/);
+      expect(line).toContain(`record="${recordId}"`);
+      expect(vault.records('alert.undelivered')).toEqual([]);
+    } finally {
+      await rsyslog.stop();
+    }
   });
 
   test('is woken by the signature over the record: from record to receiver no timer is waited for', async () => {
