@@ -78,7 +78,7 @@ export const LOG_CONTRADICTIONS: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
 
 /** Whether an error says that the stored log is not the one that was signed. */
 export function contradictsLog(code: ErrorCode): boolean {
-  return FATAL.has(code);
+  return LOG_CONTRADICTIONS.has(code);
 }
 
 export function createRounds(options: RoundOptions): { run(): Promise<RoundOutcome>; handOver(): Promise<void> } {
