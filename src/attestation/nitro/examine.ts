@@ -116,7 +116,7 @@ function examineKey(
   if (leaf === undefined) return [];
   claims['leaf_valid_from'] = isoSeconds(leaf.notBefore);
   claims['leaf_valid_until'] = isoSeconds(leaf.notAfter);
-  const issuers = cabundle && readOrNote(() => cabundle.toReversed().map((der) => readIssuer(der, memo)), found);
+  const issuers = cabundle && readOrNote(() => cabundle.toReversed().map((der) => memo.certificate(der)), found);
   if (issuers === undefined) return [];
   const chain = followChain([leaf, ...issuers], memo);
   claims['valid_from'] = isoSeconds(chain.validity.from);
@@ -137,13 +137,6 @@ function readOrNote<T>(read: () => T, found: Set<NitroWord>): T | undefined {
     found.add('certificate_malformed');
     return undefined;
   }
-}
-
-/** Of PEM or of several, the document has none. */
-function readIssuer(der: Uint8Array, memo: IssuerMemo): Certificate {
-  const [only, ...more] = der[0] === 0x30 ? memo.certificates(der) : [];
-  if (only === undefined || more.length > 0) throw new Malformed('not exactly one DER certificate');
-  return only;
 }
 
 /** By its bytes: a root with the same name, or even the same key, is another root. */

@@ -1,7 +1,7 @@
 /** Did NVIDIA sign this RIM? Format: docs/formats/evidence-nvidia-gpu.md. */
 import { equalBytes } from '../../domain/bytes.ts';
 import { type ClaimValue, conclude, type Examination, type ExaminationInputs } from '../examination.ts';
-import { type Certificate, readCertificate } from '../x509/certificate.ts';
+import type { Certificate } from '../x509/certificate.ts';
 import { followChain, outsideValidity } from '../x509/chain.ts';
 import { orMalformed } from '../x509/der.ts';
 import { nameText } from '../x509/names.ts';
@@ -65,8 +65,8 @@ function examineChain(
   memo: IssuerMemo,
   { found, claims }: Findings,
 ): Certificate | undefined {
-  const signer = first && orMalformed(() => readCertificate(first), found);
-  const issuers = orMalformed(() => others.flatMap((der) => memo.certificates(der)), found);
+  const signer = first && orMalformed(() => memo.certificate(first), found);
+  const issuers = orMalformed(() => others.map((der) => memo.certificate(der)), found);
   if (issuers === undefined || signer === undefined) found.add('chain_incomplete');
   if (signer === undefined) return undefined;
   const followed = followChain([signer, ...(issuers ?? [])], memo);

@@ -8,7 +8,7 @@ import { checkAuthorityLists } from '../authority-lists.ts';
 import { certificateEndorsements } from '../endorsements.ts';
 import type { VerificationContext } from '../port.ts';
 import { type Certificate, readCertificate } from '../x509/certificate.ts';
-import { Malformed, orUndefined } from '../x509/der.ts';
+import { orUndefined } from '../x509/der.ts';
 import { nameText } from '../x509/names.ts';
 import type { IssuerMemo } from '../x509/path.ts';
 import { isoSeconds } from '../x509/validity.ts';
@@ -31,7 +31,7 @@ export async function checkAkCertificate(
   if (roots.length === 0) return refuse('endorsement_untrusted', 'no trust anchor for tpm2 with use attestation-keys is in force');
   const chain = orUndefined(() => ({
     leaf: readCertificate(certificate),
-    issuers: intermediates.map((der) => single(memo.certificates(der))),
+    issuers: intermediates.map((der) => memo.certificate(der)),
   }));
   if (chain === undefined) return refuse('evidence_malformed', 'the certificate of the attestation key, or of an issuer, cannot be read');
   const { leaf } = chain;
@@ -67,12 +67,6 @@ async function withLists(
       ...endorsements,
     ],
   };
-}
-
-/** One certificate each: their number bounds the ways that are tried. */
-function single([certificate, ...more]: readonly Certificate[]): Certificate {
-  if (certificate === undefined || more.length > 0) throw new Malformed('not one certificate');
-  return certificate;
 }
 
 function attestationRoots(anchors: readonly TrustAnchor[], memo: IssuerMemo): readonly Certificate[] {

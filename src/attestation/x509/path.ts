@@ -30,6 +30,13 @@ export class IssuerMemo {
     return certificates;
   }
 
+  /** Exactly one, DER: of PEM, or of several, other evidence has none inside. Throws Malformed. */
+  certificate(der: Uint8Array): Certificate {
+    const [only, ...more] = der[0] === 0x30 ? this.certificates(der) : [];
+    if (only === undefined || more.length > 0) throw new Malformed('not exactly one DER certificate');
+    return only;
+  }
+
   isIssuedBy(subject: Certificate, issuer: Certificate): boolean {
     const pair = `${subject.fingerprint} ${issuer.fingerprint}`;
     const known = this.#issued.get(pair);
