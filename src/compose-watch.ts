@@ -9,7 +9,7 @@ import type { Clock } from './domain/clock.ts';
 import { codeOf, type ErrorCode } from './domain/errors.ts';
 import { type Rounds, startRounds } from './domain/rounds.ts';
 import type { Logger } from './telemetry/logger.ts';
-import { createDeliveryKeeper, type KeptForRefusal, type RefusalTold, tellRefusedStart } from './vault/alert-at-start.ts';
+import { createDeliveryKeeper, type KeptForRefusal, type RefusalTold, tellOutsideOfLog } from './vault/alert-at-start.ts';
 import { createAlertDelivery, type SecretOf } from './vault/alert-delivery.ts';
 import { raiseAtOnce } from './vault/alert-watch.ts';
 import type { Vault } from './vault/vault.ts';
@@ -23,6 +23,8 @@ interface KeeperEvent {
   readonly detail: string;
   readonly code?: ErrorCode;
 }
+
+type Halted = Extract<SequencerEvent, { kind: 'halted' }>;
 
 export interface Watching {
   /** Of the sequencer and the keeper, which may speak before there is a vault to record it. */
@@ -42,11 +44,24 @@ export function createWatching(config: Config, clock: Clock, log: Logger): Watch
   let vault: Vault | undefined;
   let sending: Rounds | undefined;
   let onIndexed: () => void = () => undefined;
+  let early: Halted | undefined;
 
-  const halted = async (event: Extract<SequencerEvent, { kind: 'halted' }>) => {
-    if (vault !== undefined)
-      await raiseAtOnce('log.halted', event.code, vault).catch((error) => log.error('no alert', { code: codeOf(error) }));
-    sending?.wake();
+  const outside = async (error: unknown, when: 'start' | 'serving', of: Vault) => {
+    const outcome = await tellOutsideOfLog(error, when, of, keptBeside(config), secretsIn(config.alertSecrets)).catch(codeOf);
+    if (outcome !== undefined) log.error('told outside of the access log', { code: codeOf(error), ...said(outcome) });
+  };
+  const halted = async (event: Halted) => {
+    if (vault === undefined) {
+      early = event; // there is no vault yet that could raise anything
+      return;
+    }
+    try {
+      await raiseAtOnce('log.halted', event.code, vault);
+      sending?.wake();
+    } catch (error) {
+      log.error('no alert', { code: codeOf(error) });
+      await outside(event.error, 'serving', vault);
+    }
   };
 
   return {
@@ -64,9 +79,7 @@ export function createWatching(config: Config, clock: Clock, log: Logger): Watch
       try {
         return await check();
       } catch (error) {
-        const outcome = await tellRefusedStart(error, unproven, keptBeside(config), secretsIn(config.alertSecrets)).catch(codeOf);
-        if (outcome !== undefined)
-          log.error('nothing is served: the access log is not what was signed', { code: codeOf(error), ...said(outcome) });
+        await outside(error, 'start', unproven);
         throw error;
       }
     },
@@ -83,6 +96,7 @@ export function createWatching(config: Config, clock: Clock, log: Logger): Watch
         await keep();
       };
       sending = startRounds(round, { everyMs: ROUND_MS, onFailure });
+      if (early !== undefined) void halted(early);
       return async () => {
         await Promise.all([watching.stop(), sending?.stop()]);
         await delivery.idle();

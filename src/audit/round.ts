@@ -64,7 +64,7 @@ interface Staged {
 }
 
 /** These say that stored bytes are not what was signed: trying again cannot help, and signing would hide it. */
-export const LOG_CONTRADICTIONS: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+const FATAL: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'log_entry_mismatch',
   'log_tile_mismatch',
   'log_root_mismatch',
@@ -78,7 +78,7 @@ export const LOG_CONTRADICTIONS: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
 
 /** Whether an error says that the stored log is not the one that was signed. */
 export function contradictsLog(code: ErrorCode): boolean {
-  return LOG_CONTRADICTIONS.has(code);
+  return FATAL.has(code);
 }
 
 export function createRounds(options: RoundOptions): { run(): Promise<RoundOutcome>; handOver(): Promise<void> } {
@@ -235,7 +235,7 @@ async function publish(options: RoundOptions, { previous, size, tiles }: Staged,
 
 function failure(step: 'store', error: unknown): RoundOutcome {
   const code = codeOf(error);
-  if (LOG_CONTRADICTIONS.has(code)) return { result: 'halted', event: { kind: 'halted', severity: 'critical', code, error } };
+  if (FATAL.has(code)) return { result: 'halted', event: { kind: 'halted', severity: 'critical', code, error } };
   return { result: 'failed', event: { kind: 'round_failed', severity: 'warning', step, code, error } };
 }
 

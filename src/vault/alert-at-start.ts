@@ -1,12 +1,12 @@
 /**
- * A vault that finds another log than it signed does not start, and there is no log then on which an alert could be raised. Somebody must still be
- * told: the receivers of the newest signed document that is known, in the database or kept apart from it, because a database that was put back may
+ * A vault that finds another log than it signed does not start, and there is no log then on which an alert could be raised; nor is there where the log
+ * halts while it is served and its store takes no record. Somebody must still be told: the receivers of the newest signed document that is known, in the database or kept apart from it, because a database that was put back may
  * know of none. Nothing is written to the log, which is evidence now.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type AlertMessage, alertMessage } from '../audit/alerts/message.ts';
 import type { KeptBytes } from '../audit/port.ts';
-import { LOG_CONTRADICTIONS } from '../audit/round.ts';
+import { contradictsLog } from '../audit/round.ts';
 import type { AlertDelivery, AlertTarget } from '../documents/alert-delivery.ts';
 import { verifyDocument } from '../documents/document.ts';
 import { fromBase64, toBase64, utf8 } from '../domain/bytes.ts';
@@ -33,8 +33,11 @@ export interface RefusalTold {
   readonly failed: number;
 }
 
-/** The alert's title, and the UUID of the shipped rule that raises the same of a log that is halted while it is served (A09). */
-const TITLE = 'The vault does not start: the access log is not what was signed';
+/** The alert's title by when it was found, and the UUID of the shipped rule that raises the same of a log that is halted while it is served (A09). */
+const TITLES = {
+  start: 'The vault does not start: the access log is not what was signed',
+  serving: 'The access log is not what was signed, and takes no record of that',
+} as const;
 const RULE_ID = 'b598cc94-5d53-41af-bd95-ba735d04bce7';
 const PAUSES_MS = [0, 1_000, 3_000];
 
@@ -55,17 +58,18 @@ export function createDeliveryKeeper({ stores, ...vault }: Ports, kept: KeptByte
 }
 
 /** Undefined when `error` is about something else, or it was told a moment ago. Resolves when every receiver has it or could not be reached three times. */
-export async function tellRefusedStart(
+export async function tellOutsideOfLog(
   error: unknown,
+  when: keyof typeof TITLES,
   vault: Ports,
   kept: KeptForRefusal | undefined,
   secretOf: SecretOf,
 ): Promise<RefusalTold | undefined> {
   const code = codeOf(error);
-  if (!LOG_CONTRADICTIONS.has(code) || (await wasTold(kept))) return undefined;
+  if (!contradictsLog(code) || (await wasTold(kept))) return undefined;
   const known = [await deliveryIn(kept, vault), await deliveryInForce(vault)].flatMap((one) => one ?? []);
   const [newest] = known.toSorted((one, other) => other.counter - one.counter);
-  const message = messageOf(code, vault);
+  const message = messageOf(code, TITLES[when], vault);
   const results = await Promise.all((newest?.targets ?? []).map((target) => send(message, target, vault, secretOf)));
   const told = results.filter((arrived) => arrived).length;
   if (told > 0) await kept?.told.write(utf8(new Date().toISOString())).catch(() => undefined); // then it is told once more
@@ -104,9 +108,9 @@ async function deliveryInForce(vault: Ports): Promise<Signed | undefined> {
 }
 
 /** No record stands behind it: its id is its own, so that a receiver knows a repetition. */
-function messageOf(code: ErrorCode, { vaultId }: Ports): AlertMessage {
+function messageOf(code: ErrorCode, title: string, { vaultId }: Ports): AlertMessage {
   const raisedAt = new Date();
-  const about = { rule: 'A09', ruleId: RULE_ID, title: TITLE, level: 'critical', group: { reason: code } } as const;
+  const about = { rule: 'A09', ruleId: RULE_ID, title, level: 'critical', group: { reason: code } } as const;
   const row = {
     ...about,
     recordId: newId<RecordId>(raisedAt),

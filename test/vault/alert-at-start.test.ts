@@ -7,9 +7,11 @@ import { join } from 'node:path';
 import { afterEach, beforeAll, beforeEach, expect, test } from '@jest/globals';
 import { Webhook } from 'standardwebhooks';
 import { createKeptFile } from '../../src/audit/head-file/kept-file.ts';
+import { createWatching } from '../../src/compose-watch.ts';
+import type { Config } from '../../src/config/config.ts';
 import { VaultError } from '../../src/domain/errors.ts';
 import { SYSTEM } from '../../src/domain/ids.ts';
-import { createDeliveryKeeper, type KeptForRefusal, tellRefusedStart } from '../../src/vault/alert-at-start.ts';
+import { createDeliveryKeeper, type KeptForRefusal, tellOutsideOfLog } from '../../src/vault/alert-at-start.ts';
 import { type ReceiverCertificates, receiverCertificates } from '../audit/receiver-certificates.ts';
 import { TestVault } from './test-vault.ts';
 
@@ -55,7 +57,7 @@ async function deliverTo(counter: number, failures = 0): Promise<void> {
   await vault.twoPeople({ kind: 'alert-delivery', namespace: SYSTEM, counter, targets: [hook], heartbeatSeconds: 60 });
 }
 const refused = (code: 'log_rolled_back' | 'log_entry_mismatch' | 'store_unavailable' = 'log_rolled_back', without?: 'kept') =>
-  tellRefusedStart(new VaultError(code), vault.vault, without ? undefined : kept, secretOf);
+  tellOutsideOfLog(new VaultError(code), 'start', vault.vault, without ? undefined : kept, secretOf);
 
 test('it is told once in five minutes, after a receiver that failed at first, and nothing is written to the log', async () => {
   await deliverTo(1, 1);
@@ -115,4 +117,24 @@ test('of a start that fails for another reason nobody is told', async () => {
   await deliverTo(1);
   expect(await refused('store_unavailable')).toBeUndefined();
   expect(received).toEqual([]);
+});
+
+test('a log that halts while it is served, in a store that takes no record, is told outside too; in one that does, it is an alert', async () => {
+  await deliverTo(1);
+  writeFileSync(join(folder, 'hook.secret'), `whsec_${secret.toString('base64')}\n`);
+  const config = { alertSecrets: folder, dataPlane: {}, adminPlane: {} } as unknown as Config; // all that is read here
+  const quiet = { info: () => undefined, warn: () => undefined, error: () => undefined };
+  const error = new VaultError('log_entry_mismatch');
+  const halted = { kind: 'halted', severity: 'critical', code: error.code, error } as const;
+  const accessLog = { append: () => Promise.reject(new VaultError('store_unavailable')) };
+  for (const served of [{ ...vault.vault, accessLog }, vault.vault]) {
+    const watching = createWatching(config, vault.clock, quiet);
+    watching.onSequencer(halted); // before it serves
+    const stop = watching.start(served, () => undefined);
+    const done = () => (served === vault.vault ? vault.records('log.halted').length : received.length) > 0;
+    for (let tries = 0; !done() && tries < 2_400; tries++) await new Promise((resolve) => setTimeout(resolve, 25));
+    await stop();
+  }
+  expect(received).toMatchObject([{ rule: 'A09', title: 'The access log is not what was signed, and takes no record of that' }]);
+  expect(vault.records('log.halted')).toMatchObject([{ reason: 'log_entry_mismatch' }]);
 });

@@ -573,7 +573,7 @@ export class TestVault {
 
   async granted(asking: Asking): Promise<Granted> {
     const answer = await this.ask(asking);
-    if (answer.refused) throw new Error(`refused: ${answer.code} ${answer.detail}`);
+    if (answer.refused) throw Object.assign(new Error(`refused: ${answer.code} ${answer.detail}`), { code: answer.code });
     return answer;
   }
 
