@@ -116,7 +116,7 @@ async function answerOf(response: IncomingMessage): Promise<Answer> {
 }
 
 /** Bytes on a TLS connection, and everything that comes back until it is closed. */
-function raw(plane: Plane, bytes: string | Buffer, withinMs = 20_000): Promise<string> {
+function raw(plane: Plane, bytes: string | Buffer, withinMs = 60_000): Promise<string> {
   return new Promise((done) => {
     const socket = connect(tls(plane), () => socket.write(bytes));
     let got = '';
@@ -446,7 +446,7 @@ describe('connections', () => {
   ])('%s is a problem too, and the connection ends', async (_what, bytes) => {
     const startedAt = performance.now();
     expect(problemIn(await raw('data', bytes))).toEqual([400, 'request_invalid']);
-    expect(performance.now() - startedAt).toBeLessThan(5_000);
+    expect(performance.now() - startedAt).toBeLessThan(9_000);
   });
 
   test('a tunnel is refused, and an upgrade is not followed', async () => {
@@ -504,7 +504,7 @@ describe('connections', () => {
 test('a connection that never speaks TLS is closed, and so is one that never finishes its headers, or its body', async () => {
   for (const { plane, slow, late, milliseconds } of await Promise.all(dawdling)) {
     expect([plane, ...problemIn(slow), ...problemIn(late)]).toEqual([plane, 408, 'request_timeout', 408, 'request_timeout']);
-    expect(milliseconds).toBeLessThan(15_000);
+    expect(milliseconds).toBeLessThan(40_000);
   }
 });
 
