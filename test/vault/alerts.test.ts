@@ -333,7 +333,9 @@ describe('sending', () => {
       for (let tries = 0; rsyslog.parsed().length === 0 && tries < 2_400; tries++) await new Promise((resolve) => setTimeout(resolve, 25));
       const [line = ''] = rsyslog.parsed();
       const recordId = raised().find(({ alert }) => alert.rule === 'A08')?.recordId;
-      expect(line).toMatch(/^crit weight-vault alert \[alert@32473 vault=".*" record=".*" rule="A08" level="critical" .*\] A decoy was touched/);
+      expect(line).toMatch(
+        /^crit weight-vault alert \[alert@32473 vault=".*" record=".*" rule="A08" level="critical" .*\] A decoy was touched/,
+      );
       expect(line).toContain(`record="${recordId}"`);
       expect(vault.records('alert.undelivered')).toEqual([]);
     } finally {
