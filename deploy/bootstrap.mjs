@@ -54,7 +54,7 @@ const commands = {
     run: (args) => runNode(['deploy/demo/main.ts', ...args]),
   },
   soak: {
-    steps: [systemPackages, faultPackages, goTools, npmPackages, pinnedNode, nativeModules],
+    steps: [systemPackages, faultPackages, tokensOfTheSoak, goTools, npmPackages, pinnedNode, nativeModules],
     run: (args) => runNode(['test/soak/soak.ts', ...args]),
   },
   bench: { steps: [systemPackages, benchClient, npmPackages, pinnedNode, nativeModules], run: runBench },
@@ -128,6 +128,20 @@ async function tokenPackages() {
     if (!(error instanceof SetupError)) throw error;
     say(`tests of some tokens and receivers will be skipped: ${error.message}`);
   }
+}
+
+/** `soak --only tokens` tries every token there is, and builds one from its Rust crate; cargo itself is for the machine's owner to bring. */
+async function tokensOfTheSoak() {
+  if (!process.argv.includes('tokens')) return;
+  await tokenPackages();
+  const llvm = () => readdirSync('/usr/lib').filter((name) => name.startsWith('llvm-'));
+  const libclang = () => hasLibrary('libclang.so') || llvm().some((name) => existsSync(join('/usr/lib', name, 'lib', 'libclang.so')));
+  await provide(() => [
+    { there: () => existsSync('/usr/include/openssl/ssl.h'), packages: ['libssl-dev'] },
+    { there: () => existsSync('/usr/include/sqlite3.h'), packages: ['libsqlite3-dev'] },
+    { there: () => hasCommand('pkg-config'), packages: ['pkg-config'] },
+    { there: libclang, packages: ['libclang-dev'] },
+  ]);
 }
 
 /** What the fault tests fail system calls with. Without it, or where tracing is not allowed, they are skipped and say so. */

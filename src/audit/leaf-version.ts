@@ -35,6 +35,7 @@ export const SINCE_2 = {
     'admin.logout',
     'version.started',
     'object.uploaded',
+    'signing.rotated',
   ],
   operation: [
     'keep-key',

@@ -203,8 +203,11 @@ export interface RecordDestruction {
   readonly keks: readonly KeyName[];
   /** Nothing: then no copy can be opened any more. */
   readonly remains: ReadonlyArray<{
-    /** A recovery wrap in a backup, for whoever has enough shares; a key that its provider could bring back until then. */
-    readonly what: 'recovery-wrap-in-backups' | 'cancellable-deletion';
+    /**
+     * A recovery wrap in a backup, for whoever has enough shares; a key that its provider could bring back until then; a key version in an HSM
+     * that the vault left behind.
+     */
+    readonly what: 'recovery-wrap-in-backups' | 'cancellable-deletion' | 'former-hsm';
     readonly id: Loggable;
     readonly until?: Date | undefined;
   }>;

@@ -1,5 +1,5 @@
 /** `wv keys ceremony`: an offline recovery key, its shares on paper, and a vault whose HSM is lost brought back with them. */
-import { chmod, mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { mkdir, rename, writeFile } from 'node:fs/promises';
 import { dirname, join, relative, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { z } from 'zod';
@@ -9,6 +9,7 @@ import { addAdminCommand, addCommand, addGroup } from './command.ts';
 import { confirm, confirmOption } from './confirm.ts';
 import { readUserFile, readUserJson } from './files.ts';
 import { type AdminOptions, withKit } from './kit.ts';
+import { withSettings } from './next-settings.ts';
 import { print } from './output.ts';
 import { callSteppedUp } from './step-up.ts';
 
@@ -160,11 +161,11 @@ async function restore(files: readonly string[], options: RestoreOptions): Promi
   const inside = (path: string) => relative(folder, resolve(path));
   const named = { ...token, ...(pinFile && { pinFile: inside(pinFile) }), ...(conf && { softhsmConf: inside(conf) }) };
   const settings = { token: named, kms: undefined, formerKeeper: undefined }; // undefined: no longer there
-  const next = await withSettings(options.config, settings);
-  const config = loadConfig(next.file);
+  const next = await withSettings(options.config, settings, 'recovering');
+  const config = loadConfig(next);
   const recovered = await recoverVault(config, shares, createLogger('error'));
   const { vaultDocument, lost, people, recovered: count, logKey } = recovered;
-  const { file } = await withSettings(options.config, { ...settings, vaultDocument });
+  const file = await withSettings(options.config, { ...settings, vaultDocument }, 'recovering');
   await finishRecovery(config, recovered);
   await rename(file, options.config);
   const vkey = formatVkey(logKey);
@@ -173,13 +174,4 @@ async function restore(files: readonly string[], options: RestoreOptions): Promi
     `The access log goes on under a new key, to verify with: ${vkey}`,
     `Now serve, and within four hours each of ${people.join(', ')} runs: wv admin claim`,
   ]);
-}
-
-/** vault.json with other settings, beside it: the old one stays until the recovery is complete. */
-async function withSettings(configFile: string, settings: object): Promise<{ readonly file: string }> {
-  const file = `${configFile}.recovering`;
-  const text = JSON.parse(await readFile(configFile, 'utf8')) as object;
-  await writeFile(file, `${JSON.stringify({ ...text, ...settings }, undefined, 2)}\n`, { mode: 0o600 });
-  await chmod(file, 0o600);
-  return { file };
 }

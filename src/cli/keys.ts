@@ -9,6 +9,7 @@ import { registerCeremony } from './keys-ceremony.ts';
 import { registerErase } from './keys-erase.ts';
 import { registerRewrap } from './keys-rewrap.ts';
 import { listRings, showRing } from './keys-shown.ts';
+import { registerSigning } from './keys-signing.ts';
 import { type AdminOptions, namespacePath, withKit } from './kit.ts';
 import { print } from './output.ts';
 import { callSteppedUp } from './step-up.ts';
@@ -26,6 +27,7 @@ export function registerKeys(program: Command): void {
   registerEnds(keys);
   registerRewrap(keys);
   registerErase(keys);
+  registerSigning(keys);
   registerCeremony(keys);
 }
 

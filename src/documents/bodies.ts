@@ -207,6 +207,8 @@ export const BODY_SCHEMAS = {
             /** Two people decided that it is destroyed, not before then. */
             destroyAfter: time.optional(),
             destroyedAt: time.optional(),
+            /** The vault went on without the HSM that holds it: nobody here can say that it is destroyed there. */
+            leftAt: time.optional(),
             wrap,
           }),
         )

@@ -45,6 +45,7 @@ export async function destroyKeys(vault: Ports): Promise<KeysDestroyed> {
 /** False when it was destroyed and recorded before. */
 async function destroyKey(namespace: KeyRing['namespace'], kek: KeyVersion, vault: Ports): Promise<boolean> {
   const ref = { id: kek.id, version: kek.version };
+  if (kek.state === 'destroyed' && kek.leftAt !== undefined) return false; // the HSM that had it is another one
   const was = await assertUnused(kek, vault).then(() => destroyIn(ref, vault));
   if (was === undefined && kek.state === 'destroyed') return false;
   const { ring, now } = await vault.stores.unitOfWork.run(async (tx) => ({ ring: await keyRing(namespace, tx, vault), now: tx.now }));
@@ -56,7 +57,7 @@ async function destroyKey(namespace: KeyRing['namespace'], kek: KeyVersion, vaul
       outcome: 'success',
       actor: { kind: 'system' },
       key: ref,
-      destruction: { keks: [kekName(ref)], remains: [...(await remaining(tx, vault)), ...cancellable(ref, was)] },
+      destruction: { keks: [kekName(ref)], remains: [...(await remaining([kek], tx, vault)), ...cancellable(ref, was)] },
       ...(document && { document: { kind: 'key-ring', digest: document.digest, counter: ring.counter + 1 } }),
       ...(document && namespace !== 'system' && { namespace }),
     });

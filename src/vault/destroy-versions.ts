@@ -77,18 +77,25 @@ async function declareDestroyed(about: VersionDestruction, keks: readonly KeyVer
   const body = next(about, 'destroyed', now);
   const document = await signDocument('version-destruction', body, vault.catalogueKey.sign);
   await vault.stores.unitOfWork.run(async (tx) => {
-    const destruction: RecordDestruction = { keks: keks.map(kekName), remains: await remaining(tx, vault) };
+    const destruction: RecordDestruction = { keks: keks.map(kekName), remains: await remaining(keks, tx, vault) };
     await put(body, document, tx, vault);
     await vault.accessLog.append(tx, { ...said(about), type: 'version.destroyed', document: named(body, document.digest), destruction });
   });
 }
 
-/** What could still open a copy: recovery wraps in backups, for as long as enough shares of a recovery key that was ever in force exist. */
-export async function remaining(tx: Tx, vault: Ports): Promise<RecordDestruction['remains']> {
+/**
+ * What could still open a copy: recovery wraps in backups, for as long as enough shares of a recovery key that was ever in force exist, and an HSM
+ * that the vault left with one of these versions in it.
+ */
+export async function remaining(keks: readonly KeyVersion[], tx: Tx, vault: Ports): Promise<RecordDestruction['remains']> {
   const documents = await vault.stores.documents.page(tx, MOST_RECOVERY_KEYS, undefined, 'recovery-key');
   const keyIds = new Set<string>();
   for (const { digest } of documents) keyIds.add((await readDocument('recovery-key', digest, tx, vault)).keyId);
-  return [...keyIds].map((keyId) => ({ what: 'recovery-wrap-in-backups' as const, id: loggable(keyId, 64) }));
+  const left = keks.filter(({ leftAt }) => leftAt !== undefined);
+  return [
+    ...[...keyIds].map((keyId) => ({ what: 'recovery-wrap-in-backups' as const, id: loggable(keyId, 64) })),
+    ...left.map((kek) => ({ what: 'former-hsm' as const, id: loggable(kekName(kek), 128) })),
+  ];
 }
 
 /**

@@ -9,25 +9,33 @@
  *   vault       a new signed `vault` document names the new keys and the document it succeeds
  */
 import { createPublicKey } from 'node:crypto';
-import { openCheckpoint, signCheckpoint } from '../audit/checkpoint.ts';
 import { loggable } from '../audit/record.ts';
 import { type VerifierKey, verifierKey } from '../audit/vkey.ts';
 import type { WrappedDek } from '../catalog/port.ts';
-import { documentMessage, signDocument, verifyDocument } from '../documents/document.ts';
-import type { SignedDocument } from '../documents/port.ts';
-import { fromBase64, toBase64 } from '../domain/bytes.ts';
+import { signDocument } from '../documents/document.ts';
+import { fromBase64 } from '../domain/bytes.ts';
 import { codeOf, VaultError } from '../domain/errors.ts';
-import { type Digest, type KeyId, SYSTEM, type VersionId } from '../domain/ids.ts';
+import { type Digest, SYSTEM, type VersionId } from '../domain/ids.ts';
 import type { KekWrap } from '../domain/kek-wrap.ts';
-import { KEY_USES } from '../domain/key-state.ts';
 import type { SecretBytes } from '../domain/secret.ts';
-import type { KeyInfo, KeyProvider, KeyPurpose, KeyRef } from '../keys/port.ts';
+import type { KeyProvider, KeyRef } from '../keys/port.ts';
 import { type DekContext, dekWrapAad, encodeWrappedKey } from '../keys/wrapped-key.ts';
 import { floeAad, objectKey } from '../sealed/object-key.ts';
 import { SegmentOpener } from '../sealed/segment.ts';
 import { activeAdministrators } from './administrators.ts';
 import { slotOf } from './documents.ts';
-import { type KeyRing, keyRings } from './key-ring.ts';
+import { type KeyRing, type KeyVersion, keyRings } from './key-ring.ts';
+import {
+  makeOrFind,
+  makeSigningKeys,
+  publicKeyOf,
+  putRing,
+  putVault,
+  type SigningKeys,
+  type SignMessage,
+  signAgain,
+  signLogAgain,
+} from './signing-keys.ts';
 import type { StoredVault } from './stored-vault.ts';
 import type { Vault } from './vault.ts';
 import { readManifest } from './version.ts';
@@ -61,12 +69,13 @@ export async function recover(ports: Ports, open: OpenDek, now: Date): Promise<R
   const sign = (message: Uint8Array) => ports.keys.sign(made.catalogue.ref, message);
   const { recovered, lost } = await recoverDeks(made.kek, open, ports);
   const rings = await old.stores.unitOfWork.run((tx) => keyRings(tx, ringPorts(old)));
-  await signAgain(sign, ports);
+  await signAgain(sign, old);
   const catalogueKey = { publicKey: createPublicKey({ key: Buffer.from(publicKeyOf(made.catalogue)), format: 'der', type: 'spki' }), sign };
   const people = await resetPeople(now, sign, { ...ports, old: { ...old, catalogueKey } }); // signed by the new key now
-  for (const ring of rings) await putRing(ring, made, now, sign, ports);
-  const checkpoint = await signLogAgain(made.log, ports);
-  const vault = await putVault(made, now, sign, ports);
+  for (const ring of rings)
+    await putRing({ ...ring, consents: [] }, afterLoss(ring, made, now), { old, accessLog: ports.accessLog, sign, now });
+  const checkpoint = await signLogAgain(made.log, old, ports.keys);
+  const vault = await putVault(made, now, sign, old);
   await old.stores.unitOfWork.run((tx) =>
     ports.accessLog.append(tx, {
       type: 'vault.recovered',
@@ -83,37 +92,18 @@ export async function recover(ports: Ports, open: OpenDek, now: Date): Promise<R
 
 const ringPorts = (old: StoredVault) => ({ ...old, kek: old.identity.kek });
 
-interface Made {
-  readonly catalogue: KeyInfo;
-  readonly log: KeyInfo;
+interface Made extends SigningKeys {
   readonly kek: KeyRef;
   readonly wrap: KekWrap | undefined;
 }
 
-/** The next version of each: a number is never used twice, in whatever HSM. */
 async function makeKeys({ old, keys }: Ports): Promise<Made> {
-  const { catalogueKey, logKey } = old.identity;
   const rings = await old.stores.unitOfWork.run((tx) => keyRings(tx, ringPorts(old)));
   const ring = rings.find(({ namespace }) => namespace === SYSTEM);
   const id = old.identity.kek.id;
   const kek = { id, version: Math.max(0, ...(ring?.keks ?? []).map(({ version }) => version)) + 1 };
-  const { wrap } = await make(kek, 'kek', keys);
-  return {
-    kek,
-    wrap,
-    catalogue: await make({ id: catalogueKey.id as KeyId, version: catalogueKey.version + 1 }, 'catalogue', keys),
-    log: await make({ id: logKey.id as KeyId, version: logKey.version + 1 }, 'log', keys),
-  };
-}
-
-async function make(ref: KeyRef, purpose: KeyPurpose, keys: KeyProvider): Promise<KeyInfo> {
-  await keys.generate(ref, purpose).catch((error) => {
-    if (codeOf(error) !== 'key_exists') throw error; // of an attempt that was interrupted
-  });
-  const made = await keys.describe(ref);
-  if (made.purpose !== purpose || made.extractable)
-    throw new VaultError('key_state_conflict', 'the new HSM holds another key of that name');
-  return made;
+  const { wrap } = await makeOrFind(kek, 'kek', keys);
+  return { kek, wrap, ...(await makeSigningKeys(old.identity, keys)) };
 }
 
 async function recoverDeks(kek: KeyRef, open: OpenDek, ports: Ports) {
@@ -173,35 +163,8 @@ async function assertOpens(dek: SecretBytes, { namespace, versionId }: WrappedDe
   new SegmentOpener(fromBase64(object.header), { key, aad, segmentBytes, rotationMask }).dispose();
 }
 
-/** What does not verify under the lost key was altered, and is left as it is: nothing will believe it. */
-async function signAgain(sign: (message: Uint8Array) => Promise<Uint8Array>, { old }: Ports): Promise<void> {
-  const { stores, catalogueKey } = old;
-  for (let after: Digest | undefined; ; ) {
-    const page = await stores.unitOfWork.run((tx) => stores.documents.page(tx, PAGE, after));
-    const signed: Array<readonly [SignedDocument, Uint8Array]> = [];
-    for (const document of page) {
-      if (!verifies(document, catalogueKey)) continue;
-      signed.push([document, await sign(documentMessage(document.kind, document.bytes))]);
-    }
-    await stores.unitOfWork.run(async (tx) => {
-      for (const [{ digest }, signature] of signed) await stores.documents.resign(tx, digest, signature);
-    });
-    after = page.at(-1)?.digest;
-    if (page.length < PAGE) return;
-  }
-}
-
-function verifies(document: SignedDocument, key: StoredVault['catalogueKey']): boolean {
-  try {
-    verifyDocument(document, document, key.publicKey);
-    return true;
-  } catch {
-    return false;
-  }
-}
-
 /** Two people let each of them in once; the quorum only takes authenticators away that nobody can check any more. */
-async function resetPeople(now: Date, sign: (message: Uint8Array) => Promise<Uint8Array>, { old }: Ports): Promise<readonly string[]> {
+async function resetPeople(now: Date, sign: SignMessage, { old }: Ports): Promise<readonly string[]> {
   const { stores } = old;
   const people = await stores.unitOfWork.run((tx) => activeAdministrators(tx, old));
   for (const person of people) {
@@ -219,67 +182,14 @@ async function resetPeople(now: Date, sign: (message: Uint8Array) => Promise<Uin
   return people.map(({ name }) => name);
 }
 
-/** A lost HSM may have been found by somebody: every version in it counts as compromised. */
-async function putRing(
-  { namespace, counter, cryptoperiodDays, destructionWaitDays, keks }: KeyRing,
-  { kek, wrap }: Made,
-  now: Date,
-  sign: (message: Uint8Array) => Promise<Uint8Array>,
-  { old: { stores, vaultId } }: Ports,
-): Promise<void> {
+/** A lost HSM may have been found by somebody: every version in it counts as compromised, and nobody can say that one is destroyed there. */
+function afterLoss(ring: KeyRing, { kek, wrap }: Made, now: Date): KeyVersion[] {
   const at = now.toISOString();
-  const before = keks.map((one) =>
-    KEY_USES[one.state].opens || one.state === 'pre-activation' ? { ...one, state: 'compromised' as const, compromisedAt: at } : { ...one },
-  );
-  const next = { ...kek, ...(wrap && { wrap }), state: 'active' as const, createdAt: at, activatedAt: at };
-  const after = namespace === SYSTEM ? [...before, next] : before;
-  const head = { v: 2 as const, vaultId, createdAt: at, namespace, counter: counter + 1 };
-  const body = { ...head, cryptoperiodDays, destructionWaitDays, keks: after, consents: [] };
-  const document = await signDocument('key-ring', body, sign);
-  await stores.unitOfWork.run(async (tx) => {
-    await stores.documents.put(tx, document);
-    const pointer = { digest: document.digest, counter: counter + 1 };
-    if (!(await stores.documents.point(tx, namespace, 'key-ring', pointer))) throw new VaultError('document_stale');
+  const before = ring.keks.map((one): KeyVersion => {
+    if (one.state === 'destroyed') return { ...one };
+    const left = { ...one, leftAt: one.leftAt ?? at };
+    return one.state === 'compromised' ? left : { ...left, state: 'compromised', compromisedAt: at };
   });
-}
-
-/** The same size and root, by the new key: consistency with every checkpoint that was signed before can still be proved. */
-async function signLogAgain(log: KeyInfo, { old, keys }: Ports): Promise<Uint8Array | undefined> {
-  const { stores, identity } = old;
-  const head = await stores.unitOfWork.run((tx) => stores.log.head(tx));
-  if (head === undefined) return undefined;
-  const { size, root } = openCheckpoint(head.checkpoint, verifierKey(identity.origin, fromBase64(identity.logKey.publicKey)));
-  const key = verifierKey(identity.origin, publicKeyOf(log));
-  const checkpoint = await signCheckpoint(size, root, key, (text) => keys.sign(log.ref, text));
-  await stores.unitOfWork.run((tx) => stores.log.resignHead(tx, { size, checkpoint }));
-  return checkpoint;
-}
-
-async function putVault(
-  made: Made,
-  now: Date,
-  sign: (message: Uint8Array) => Promise<Uint8Array>,
-  { old }: Ports,
-): Promise<SignedDocument> {
-  const { origin, administrators } = old.identity;
-  const named = (info: KeyInfo) => ({ id: info.ref.id, version: info.ref.version, publicKey: toBase64(publicKeyOf(info)) });
-  const body = {
-    v: 2 as const,
-    vaultId: old.vaultId,
-    createdAt: now.toISOString(),
-    origin,
-    kek: old.identity.kek,
-    catalogueKey: named(made.catalogue),
-    logKey: named(made.log),
-    administrators,
-    succeeds: old.document,
-  };
-  const document = await signDocument('vault', body, sign);
-  await old.stores.unitOfWork.run((tx) => old.stores.documents.put(tx, document));
-  return document;
-}
-
-function publicKeyOf({ publicKey }: KeyInfo): Uint8Array {
-  if (publicKey === undefined) throw new VaultError('hsm_mechanism_missing', 'the signing key has no public key');
-  return publicKey;
+  const next = { ...kek, ...(wrap && { wrap }), state: 'active' as const, createdAt: at, activatedAt: at };
+  return ring.namespace === SYSTEM ? [...before, next] : before;
 }

@@ -215,4 +215,21 @@ export const GOLDEN_2: Readonly<Record<string, RecordDraft>> = {
     release: { releaseId: id<ReleaseId>(8), begin: id<RecordId>(31), subjectId: id<SubjectId>(4), site: loggable('berlin', 64) },
     signals: ['first-seen-country', 'other-country'],
   },
+  'other keys sign from here on': {
+    recordId: id<RecordId>(48),
+    type: 'signing.rotated',
+    outcome: 'success',
+    actor: { kind: 'system' },
+    detail: loggable('vault.example/access+69c1d3a6+AdqYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=', 512),
+    document: { kind: 'vault', digest: digest('vault') },
+    key: { id: parseName<KeyId>('access-log', 'key'), version: 2 },
+  },
+  'a key version is destroyed, as far as this HSM can say': {
+    recordId: id<RecordId>(49),
+    type: 'key.destroyed',
+    outcome: 'success',
+    actor: { kind: 'system' },
+    key: { ...kek, version: 1 },
+    destruction: { keks: ['kek-default/1' as KeyName], remains: [{ what: 'former-hsm', id: loggable('kek-default/1', 128) }] },
+  },
 };

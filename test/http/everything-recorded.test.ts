@@ -307,6 +307,7 @@ const COMMANDS: Readonly<Record<string, readonly string[] | { readonly none: str
   'keys keep': ['keepKey'],
   'keys rewrap': ['rewrapKeys'],
   'keys erase': ['key.destroyed', 'version.destroyed'],
+  'keys rotate-signing': ['signing.rotated'],
   'keys ceremony make': HERE,
   'keys ceremony check': HERE,
   'keys ceremony status': ['readRecoveryKey'],

@@ -6,6 +6,7 @@ import type { KeyProvider } from '../../src/keys/port.ts';
 import { type Capabilities, keyProviderContract } from '../contract/key-provider.ts';
 import { startSoftHsm } from '../harness/softhsm.ts';
 import { nss, opencryptoki, tpm2 } from '../harness/tokens/kinds.ts';
+import { kryoptic } from '../harness/tokens/kryoptic.ts';
 import type { TokenKind } from '../harness/tokens/token.ts';
 import { softHsmToken, startTestKeeper, startTokenKeeper, type TestKeeperOptions } from './keeper-harness.ts';
 
@@ -61,6 +62,7 @@ contractOn(nss, '', { algorithm: P256 }, { runs: 20 });
 contractOn(nss, 'key wrap', { tier: 2, algorithm: P256 }, { options: { wrapTier: 2 }, runs: 20 });
 contractOn(nss, 'RSA-OAEP', { tier: 3, algorithm: P256 }, { options: { wrapTier: 3, ...PATIENT }, runs: 10, atOnce: 30 });
 contractOn(opencryptoki, '', { tier: 3, algorithm: 'none' }, { options: PATIENT, runs: 10, atOnce: 30 });
+contractOn(kryoptic, '', { algorithm: P256 }, { runs: 20 });
 contractOn(tpm2, '', { tier: 3, algorithm: P256 }, { options: PATIENT, runs: 6, atOnce: 8 });
 
 test('SoftHSM has no RFC 5649, whatever its list of mechanisms says: asked for it, it makes no kek', async () => {

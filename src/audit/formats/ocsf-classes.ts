@@ -24,6 +24,7 @@ export const OCSF_KINDS: Readonly<Record<RecordType, OcsfKind>> = {
   'vault.stopped': ['lifecycle', 4], // Stop
   'vault.restored': ['lifecycle', 99],
   'vault.recovered': ['lifecycle', 99],
+  'signing.rotated': ['lifecycle', 99],
   'clock.anomaly': ['lifecycle', 99],
   'hsm.event': ['lifecycle', 99],
   'expiry.near': ['lifecycle', 99],
