@@ -93,6 +93,10 @@ export interface CatalogStore {
   rewrapJob(tx: Tx): Promise<RewrapJob | undefined>;
   /** Replaces it as a whole. */
   putRewrapJob(tx: Tx, job: RewrapJob): Promise<void>;
+  /** True when `maker` alone makes keys until `until`: nobody did, or their time is over by that of the database. */
+  acquireKeyMaking(tx: Tx, maker: string, until: Date): Promise<boolean>;
+  /** Gives it back, when it is `maker`'s. */
+  releaseKeyMaking(tx: Tx, maker: string): Promise<void>;
   /** Replaces a version's wrapped DEK if it is still `from`, byte for byte; false when another was quicker. */
   rewrap(tx: Tx, versionId: VersionId, from: Uint8Array, to: Uint8Array): Promise<boolean>;
   /** The class of the model's row: what its next versions must be announced with. */

@@ -125,6 +125,7 @@ export const ERROR_CODES = {
   // Keys and the keeper.
   key_unknown: [500, 'final', 'The HSM holds no such key.'],
   key_exists: [409, 'final', 'The HSM already holds a key of that name and version.'],
+  key_raced: [503, 'retry', 'Another process made the same key at the same moment; ask again.'],
   key_in_use: [409, 'final', 'Something is still wrapped under this key version; wait until the rotation has rewrapped it.'],
   key_rotating: [503, 'retry', 'The key was rotated while this was under way.'],
   key_suspended: [403, 'final', 'The key that this is wrapped under, or would be, is suspended.'],

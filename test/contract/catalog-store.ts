@@ -91,6 +91,19 @@ export function catalogStoreContract(name: string, open: OpenStores): void {
       expect(await within(again, (tx) => again.catalog.rewrapJob(tx))).toEqual({ ...rest, finishedAt: SOME_TIME });
     });
 
+    it('lets one maker of keys in at a time, until they are done or their time is over', async () => {
+      const { stores } = use();
+      const acquire = (maker: string, seconds: number) =>
+        within(stores, (tx) => stores.catalog.acquireKeyMaking(tx, maker, later(tx.now, seconds)));
+      expect(await acquire('a', 60)).toBe(true);
+      expect(await acquire('b', 60)).toBe(false);
+      await within(stores, (tx) => stores.catalog.releaseKeyMaking(tx, 'b'));
+      expect(await acquire('b', 60)).toBe(false);
+      await within(stores, (tx) => stores.catalog.releaseKeyMaking(tx, 'a'));
+      expect(await acquire('b', 0)).toBe(true);
+      expect(await acquire('a', 60)).toBe(true);
+    });
+
     it('lists models in order of name, at most `limit`, and continues after a name that need not exist', async () => {
       const { stores } = use();
       const rows = ['m-2', 'm.1', 'a', 'z9', 'm-10'].map((name) => model(name));

@@ -7,6 +7,7 @@ import { fromHex, sha256, toHex, utf8 } from '../../src/domain/bytes.ts';
 import type { KeyId } from '../../src/domain/ids.ts';
 import { SecretBytes } from '../../src/domain/secret.ts';
 import { decryptGcm, encryptGcm } from '../../src/keys/pkcs11/gcm.ts';
+import { generateKey } from '../../src/keys/pkcs11/generate.ts';
 import { CK, type Handle, loadModule, type Pkcs11Module, type Template } from '../../src/keys/pkcs11/module.ts';
 import { withPin } from '../../src/keys/pkcs11/pin-source.ts';
 import { vaultErrorOf } from '../../src/keys/pkcs11/result-codes.ts';
@@ -110,6 +111,19 @@ describe('a kek as a token object', () => {
     ]) {
       await expect(work()).rejects.toMatchObject({ code: 'internal', detail: expect.stringContaining('two objects') });
     }
+  });
+
+  test('made by two keepers at once: who finds another beside its own takes its own away, and says that it may be tried again', () => {
+    const raced = lyingAs(module, {
+      C_GenerateKey: ((at: Handle, mechanism: never, template: Template) => {
+        module.C_GenerateKey(at, mechanism, template); // the other keeper's, which nobody saw when they looked
+        return module.C_GenerateKey(at, mechanism, template);
+      }) as Pkcs11Module['C_GenerateKey'],
+    });
+    const make = (by: Pkcs11Module) => () => generateKey(by, session, ref('raced'), 'kek', selfTest(module, session), {});
+    expect(make(raced)).toThrow(expect.objectContaining({ code: 'key_raced', retryable: true }));
+    expect(byId('kek/raced/1')).toHaveLength(1);
+    expect(make(module)).toThrow(expect.objectContaining({ code: 'key_exists' }));
   });
 
   test('in use goes on being used when another is planted under its id: what is wrapped then opens under the first alone', async () => {

@@ -2,6 +2,7 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { signDocument } from '../../src/documents/document.ts';
 import { sha256Hex } from '../../src/domain/bytes.ts';
+import { codeOf } from '../../src/domain/errors.ts';
 import { type Digest, type KeyId, type Namespace, SYSTEM } from '../../src/domain/ids.ts';
 import { canonicalJson } from '../../src/domain/json.ts';
 import { decodeWrappedKey, encodeWrappedKey } from '../../src/keys/wrapped-key.ts';
@@ -10,6 +11,7 @@ import { destroyKeys } from '../../src/vault/destroy-keys.ts';
 import { KEK } from '../../src/vault/init.ts';
 import { keyRing } from '../../src/vault/key-ring.ts';
 import { keyFigures, listKeys, readKeys, requestResume, requestRotation, suspendKey } from '../../src/vault/keys.ts';
+import { makeKek } from '../../src/vault/operations/key-ring.ts';
 import type { Operation } from '../../src/vault/operations/operation.ts';
 import { endOverdueReleases, keepHouse } from '../../src/vault/outcome.ts';
 import { putObject, startVersion } from '../../src/vault/publish.ts';
@@ -338,6 +340,24 @@ describe('a destruction that was decided', () => {
     expect(await states()).toEqual(['1 destroyed', '2 active']);
     expect(vault.records('key.destroyed')).toHaveLength(1);
   });
+});
+
+test('two nodes that are told to make one version at once make it one after the other: one makes it, the other finds it', async () => {
+  const other = await vault.addNode();
+  const { generate } = vault.keys;
+  let [making, most] = [0, 0];
+  const said: string[] = [];
+  vault.keys.generate = async (...of) => {
+    most = Math.max(most, ++making);
+    await new Promise((resolve) => setTimeout(resolve, 30));
+    const made = generate(...of);
+    said.push(await made.then(() => 'made', codeOf));
+    making--;
+    return made;
+  };
+  const next = { ...KEK, version: 2 };
+  await Promise.all([vault.node, other, vault.node, other].map((node) => makeKek(next, node.vault)));
+  expect([most, said]).toEqual([1, ['made', 'key_exists', 'key_exists', 'key_exists']]);
 });
 
 describe('periods', () => {

@@ -3,7 +3,7 @@ import { VaultError } from '../../domain/errors.ts';
 import { WRAP_TIERS, type WrapTier } from '../../domain/kek-wrap.ts';
 import { SIGNATURE_ALGORITHMS, type SignatureAlgorithm } from '../../domain/signature.ts';
 import type { KeyInfo, KeyPurpose, KeyRef } from '../port.ts';
-import { describeKey, findKek, purposesOf } from './key-objects.ts';
+import { describeKey, findKek, isTwice, purposesOf } from './key-objects.ts';
 import { CK, ckrOf, type Handle, type Pkcs11Module } from './module.ts';
 import { proveOaep } from './oaep.ts';
 import { quirksOf } from './quirks.ts';
@@ -38,8 +38,8 @@ export function generateKey(
     }
     return info;
   } catch (cause) {
-    for (const object of made) module.C_DestroyObject(session, object); // a second process made the same ref meanwhile, or the token kept it wrongly
-    throw cause;
+    for (const object of made) module.C_DestroyObject(session, object); // another process made the same ref meanwhile, or the token kept it wrongly
+    throw isTwice(cause) ? new VaultError('key_raced', `${keyName(ref)} was made twice at once; this one is taken away again`) : cause;
   }
 }
 

@@ -124,12 +124,16 @@ function findOne(module: Pkcs11Module, session: Handle, objectClass: number, pur
   }
 }
 
-const twice = (what: string) => new VaultError('internal', `the token holds two objects named ${what}; none is used`);
+const TWICE = Symbol('two objects of one identity');
+const twice = (what: string) => new VaultError('internal', `the token holds ${what} twice; none is used`, { cause: TWICE });
+
+/** Of a key that was just made: somebody else made it too. */
+export const isTwice = (error: unknown): boolean => error instanceof VaultError && error.cause === TWICE;
 
 function exactlyOne<T>(found: readonly T[], what: string): T {
   const [only, second] = found;
   if (only === undefined) throw new VaultError('key_unknown', `no ${what}`);
-  if (second !== undefined) throw new VaultError('internal', `the token holds ${what} for two purposes; none is used`);
+  if (second !== undefined) throw twice(what);
   return only;
 }
 

@@ -11,6 +11,7 @@ import { createLink, type Link, type LinkEvent } from './link.ts';
 import { loadModule } from './module.ts';
 import type { Operation, Results } from './operation.ts';
 import { checkPinSource } from './pin-source.ts';
+import { untilAlone } from './raced.ts';
 import { vaultErrorOf } from './result-codes.ts';
 import { linkConfigOf, type Pkcs11Settings } from './settings.ts';
 import { keyName } from './templates.ts';
@@ -19,6 +20,7 @@ import { keyName } from './templates.ts';
 const CERTAIN: ReadonlySet<ErrorCode> = new Set([
   'request_invalid',
   'key_exists',
+  'key_raced',
   'key_extractable',
   'keeper_queue_full',
   'keeper_deadline',
@@ -44,7 +46,7 @@ export function createPkcs11KeyProvider(settings: Pkcs11Settings, options: Pkcs1
   return {
     async generate(ref, purpose) {
       checkRef(ref);
-      return inTurn(keyName(ref), () => operate({ verb: 'generate', ref, purpose }));
+      return inTurn(keyName(ref), () => untilAlone(() => operate({ verb: 'generate', ref, purpose })));
     },
     async describe(ref) {
       checkRef(ref);
@@ -118,7 +120,7 @@ function operateOn(link: Link) {
 
 /**
  * Two threads that make one ref at once would each find the other's key beside their own, and each take its own away again: none would be
- * left. Makers of one ref wait for each other here. Another process stays a stranger: then both refuse, and asking again is safe.
+ * left. Makers of one ref wait for each other here; those of other processes: raced.ts.
  */
 function turns() {
   const last = new Map<string, Promise<unknown>>();

@@ -3,6 +3,7 @@ import { VaultError } from '../../domain/errors.ts';
 import type { Digest, ModelId, Namespace, VersionId } from '../../domain/ids.ts';
 import type { ManifestObject, VersionState } from '../../domain/model.ts';
 import { jobOf, PUT_JOB, SELECT_JOB, type StoredJob } from './rewrap-job.ts';
+import { ACQUIRE_MAKING } from './schema-keys.ts';
 import { bytesOf, type Join, type SqliteTx } from './transaction.ts';
 
 export function sqliteCatalog(join: Join): CatalogStore {
@@ -111,6 +112,12 @@ export function sqliteCatalog(join: Join): CatalogStore {
       return row && jobOf(row);
     },
 
+    async acquireKeyMaking(tx, maker, until) {
+      return join(tx).run(ACQUIRE_MAKING, { maker, until, now: tx.now }) === 1;
+    },
+    async releaseKeyMaking(tx, maker) {
+      join(tx).run('DELETE FROM key_making WHERE maker = :maker', { maker });
+    },
     async putRewrapJob(tx, job) {
       join(tx).run(PUT_JOB, { after: undefined, finishedAt: undefined, ...job });
     },

@@ -8,7 +8,7 @@ import { SCHEMA_EGRESS } from './egress.ts';
 import { SCHEMA_SUMMARY, SCHEMA_WITNESSED } from './log.ts';
 import { SCHEMA_WIDEST_TILES } from './log-tiles.ts';
 import { SCHEMA_1 } from './schema.ts';
-import { SCHEMA_KEYS } from './schema-keys.ts';
+import { SCHEMA_KEY_MAKING, SCHEMA_KEYS } from './schema-keys.ts';
 import { SCHEMA_ERASURE, SCHEMA_PRUNING } from './schema-retention.ts';
 import { SCHEMA_SEARCH } from './search.ts';
 
@@ -25,6 +25,7 @@ export const MIGRATIONS: readonly string[] = [
   SCHEMA_PRUNING,
   SCHEMA_WIDEST_TILES,
   SCHEMA_SUMMARY,
+  SCHEMA_KEY_MAKING,
 ];
 
 /** 0 for an empty file. */

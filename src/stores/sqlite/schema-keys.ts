@@ -36,3 +36,16 @@ CREATE TRIGGER documents_never_change BEFORE UPDATE ON documents
 WHEN old.digest <> new.digest OR old.kind <> new.kind OR old.bytes <> new.bytes
 BEGIN SELECT RAISE(ABORT, 'documents never change'); END;
 `;
+
+/** Who makes keys in the HSM: one at a time, because few tokens show two makers at once that they made the same key. */
+export const SCHEMA_KEY_MAKING = `
+CREATE TABLE key_making (
+  one         INTEGER PRIMARY KEY CHECK (one = 1),
+  maker       TEXT NOT NULL,
+  lease_until INTEGER NOT NULL
+) STRICT;
+`;
+
+export const ACQUIRE_MAKING = `
+  INSERT INTO key_making (one, maker, lease_until) VALUES (1, :maker, :until)
+  ON CONFLICT (one) DO UPDATE SET maker = excluded.maker, lease_until = excluded.lease_until WHERE lease_until <= :now`;

@@ -1,15 +1,20 @@
 /** What the operations share that change a key ring: the next document of it, with one version changed. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { signDocument } from '../../documents/document.ts';
 import type { SignedDocument } from '../../documents/port.ts';
 import { sha256Hex, utf8 } from '../../domain/bytes.ts';
+import { addSeconds } from '../../domain/clock.ts';
 import { codeOf, VaultError } from '../../domain/errors.ts';
-import { type KeyId, type Namespace, SYSTEM } from '../../domain/ids.ts';
+import { type KeyId, type Namespace, newId, SYSTEM } from '../../domain/ids.ts';
 import type { KeyState } from '../../domain/key-state.ts';
 import type { KeyRef } from '../../keys/port.ts';
 import { type KeyRing, type KeyVersion, kekName, keyRing, sameKey } from '../key-ring.ts';
 import type { Operation, OperationPorts, Signing } from './operation.ts';
 
 const NAME_CHARS = 64;
+/** Longer than an HSM takes for an RSA pair: a client of the keeper gives up sooner. */
+const MAKING_SECONDS = 30;
+const LOOK_MS = 50;
 
 export type KeyOperation = Extract<Operation, { readonly keyId: KeyId }>;
 
@@ -63,8 +68,26 @@ export function changed(keks: readonly KeyVersion[], ref: KeyRef, to: Partial<Ke
   return keks.map((kek) => (sameKey(kek, ref) ? { ...kek, ...to } : kek));
 }
 
-/** Makes the key, or finds the one that an interrupted operation left. It must be one that cannot leave the HSM. Resolves with what the ring records. */
-export async function makeKek(ref: KeyRef, vault: Pick<OperationPorts, 'keys'>): Promise<Pick<KeyVersion, 'wrap'>> {
+/**
+ * Makes the key, or finds the one that an interrupted operation left. It must be one that cannot leave the HSM. Resolves with what the ring records.
+ * One process at a time: two nodes that made one version at once would each have a key of that name. `key_raced`, retryable, when the other takes long.
+ */
+export async function makeKek(ref: KeyRef, vault: Pick<OperationPorts, 'keys' | 'stores'>): Promise<Pick<KeyVersion, 'wrap'>> {
+  const { unitOfWork, catalog } = vault.stores;
+  const maker = newId<string>(await unitOfWork.run(async (tx) => tx.now));
+  for (let waitedMs = 0; ; waitedMs += LOOK_MS) {
+    if (await unitOfWork.run((tx) => catalog.acquireKeyMaking(tx, maker, addSeconds(tx.now, MAKING_SECONDS)))) break;
+    if (waitedMs > MAKING_SECONDS * 1_000) throw new VaultError('key_raced', 'another process makes a key');
+    await sleep(LOOK_MS);
+  }
+  try {
+    return await makeAlone(ref, vault);
+  } finally {
+    await unitOfWork.run((tx) => catalog.releaseKeyMaking(tx, maker)).catch(() => undefined); // costs the next maker the rest of the lease
+  }
+}
+
+async function makeAlone(ref: KeyRef, vault: Pick<OperationPorts, 'keys'>): Promise<Pick<KeyVersion, 'wrap'>> {
   await vault.keys.generate(ref, 'kek').catch((error) => {
     if (codeOf(error) !== 'key_exists') throw error;
   });
