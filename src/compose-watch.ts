@@ -12,6 +12,7 @@ import type { Logger } from './telemetry/logger.ts';
 import { createDeliveryKeeper, type KeptForRefusal, type RefusalTold, tellOutsideOfLog } from './vault/alert-at-start.ts';
 import { createAlertDelivery, type SecretOf } from './vault/alert-delivery.ts';
 import { raiseAtOnce } from './vault/alert-watch.ts';
+import { cryptoperiods } from './vault/keys.ts';
 import type { Vault } from './vault/vault.ts';
 import { createWatch, type Expiring, type Watch } from './vault/watch.ts';
 
@@ -87,7 +88,12 @@ export function createWatching(config: Config, clock: Clock, log: Logger): Watch
       vault = running;
       onIndexed = indexed;
       const onFailure = (error: unknown) => log.warn('the watch could not write', { code: codeOf(error) });
-      watch = createWatch(running, { clock, expiring: () => certificatesOf(config), synchronized: synchronizedBy(config), onFailure });
+      watch = createWatch(running, {
+        clock,
+        expiring: async () => [...(await certificatesOf(config)), ...(await cryptoperiods(running))],
+        synchronized: synchronizedBy(config),
+        onFailure,
+      });
       const delivery = createAlertDelivery(running, secretsIn(config.alertSecrets), { onSettled: () => sending?.wake(), onFailure });
       const watching = startRounds(watch.tick, { everyMs: ROUND_MS, onFailure });
       const keep = createDeliveryKeeper(running, keptBeside(config)?.delivery);

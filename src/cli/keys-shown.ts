@@ -59,12 +59,15 @@ function versionLines(rings: readonly Ring[]): string[] {
     keks.map(({ id, version, state, ringState, wrapped, wrap, rotateBefore, destroyAfter }) => {
       const shown = state === ringState ? state : `${state} (${ringState})`;
       const date = destroyAfter !== undefined && state !== 'destroyed' ? `destroy after ${destroyAfter}` : (rotateBefore ?? '');
-      const how = wrap === undefined ? '' : `${wrap.algorithm}, tier ${wrap.tier}, ${wrap.arn ?? wrap.provider}`;
+      const how = wrap === undefined ? unrecorded(ringState) : `${wrap.algorithm}, tier ${wrap.tier}, ${wrap.arn ?? wrap.provider}`;
       return [namespace, id, String(version), shown, String(wrapped), date, how];
     }),
   );
   return rows.length === 0 ? [] : aligned(['OF', 'KEK', 'VERSION', 'STATE', 'WRAPPED', 'DUE', 'WRAPS WITH'], rows);
 }
+
+/** Of a version that an earlier product made. */
+const unrecorded = (ringState: string) => (ringState === 'pre-activation' || ringState === 'destroyed' ? '' : 'not recorded');
 
 function warnings(rings: readonly Ring[], unreadable: number): string[] {
   const due = rings.flatMap(({ namespace, keks }) =>

@@ -79,6 +79,19 @@ export function keyFigures(vault: Omit<ReadPorts, 'accessLog'>) {
   });
 }
 
+/** The cryptoperiod of each active version, for the watch. */
+export function cryptoperiods(vault: Omit<ReadPorts, 'accessLog'>): Promise<ReadonlyArray<{ name: string; from: Date; to: Date }>> {
+  return vault.stores.unitOfWork.run(async (tx) =>
+    (await keyRings(tx, vault)).flatMap((ring) =>
+      seen(ring, new Map(), new Map()).keks.flatMap((kek) => {
+        const { rotateBefore: to, activatedAt } = kek;
+        if (to === undefined || activatedAt === undefined) return [];
+        return [{ name: `the cryptoperiod of ${kekName(kek)}`, from: new Date(activatedAt), to }];
+      }),
+    ),
+  );
+}
+
 async function suspensions(tx: Tx, vault: Omit<ReadPorts, 'accessLog'>): Promise<ReadonlyMap<string, StopId>> {
   const stops = (await knownStops(tx, vault)).filter((stop) => stop.scope === 'key' && !stop.lifted);
   return new Map(stops.map(({ target, stopId }) => [String(target), stopId]));

@@ -85,6 +85,7 @@ const external = configOf({ keeper: { mode: 'external' }, keeperSocket: '/run/ke
 const SINK = { name: 'siem', kind: 'syslog', next: 7, required: false, refusing: false } as const;
 
 describe('the key rings', () => {
+  const wrap = { tier: 1, algorithm: 'AES-256-GCM', provider: 'pkcs11' } as const;
   const ring = (kek: object, days = 365): KeysRead => ({
     rings: [
       {
@@ -93,7 +94,7 @@ describe('the key rings', () => {
         cryptoperiodDays: days,
         destructionWaitDays: 14,
         consents: [],
-        keks: [{ id: 'kek-default' as never, version: 2, state: 'active', activatedAt: day(-100).toISOString(), ...kek }],
+        keks: [{ id: 'kek-default' as never, version: 2, state: 'active', activatedAt: day(-100).toISOString(), wrap, ...kek }],
       },
     ],
     suspended: [],
@@ -104,6 +105,7 @@ describe('the key rings', () => {
     ['past its cryptoperiod', ring({}, 90), ['warning'], /10 days past/],
     ['without an active version', ring({ state: 'compromised' }), ['critical'], /no version is active/],
     ['suspended', { ...ring({}), suspended: ['kek-default/2' as never] }, ['warning'], /version 2 is suspended/],
+    ['made before rings said how a version wraps', ring({ wrap: undefined }), ['info'], /how version 2 wraps is not recorded/],
     ['to be destroyed', ring({ destroyAfter: '2026-07-01T00:00:00.000Z' }), ['info'], /not before 2026-07-01/],
   ])('%s', (_, read, expected, says) => {
     const found = keyStates(read, NOW);

@@ -1,8 +1,10 @@
 /** What no request tells and the watch puts on record. */
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import type { Clock } from '../../src/domain/clock.ts';
+import type { KeyId } from '../../src/domain/ids.ts';
+import { cryptoperiods } from '../../src/vault/keys.ts';
 import { createWatch, type Expiring, type Watch } from '../../src/vault/watch.ts';
-import { TestVault } from './test-vault.ts';
+import { PROD, TestVault } from './test-vault.ts';
 
 /** Both clocks moved by hand, apart from each other. */
 class TwoClocks implements Clock {
@@ -120,6 +122,24 @@ test('a certificate in the last tenth of its life, once a day', async () => {
   clock.advance(7_200);
   await round();
   expect(noted('expiry.near')).toHaveLength(2);
+});
+
+test('a KEK in the last tenth of its cryptoperiod, that of a namespace too', async () => {
+  await vault.twoPeople({ kind: 'rotate-key', namespace: PROD, counter: 1, keyId: 'ns.prod' as KeyId, version: 1 });
+  await vault.twoPeople({ kind: 'key-periods', namespace: PROD, counter: 2, cryptoperiodDays: 100, destructionWaitDays: 14 });
+  const seen = createWatch(vault.vault, {
+    clock,
+    expiring: () => cryptoperiods(vault.vault),
+    onFailure: (error) => void failures.push(error),
+  });
+  vault.clock.advance(89 * 86_400);
+  clock.advance(89 * 86_400);
+  await seen.tick();
+  expect(noted('expiry.near')).toEqual([]);
+  vault.clock.advance(2 * 86_400);
+  clock.advance(2 * 86_400);
+  await seen.tick();
+  expect(noted('expiry.near')).toEqual([expect.stringMatching(/^failure: the cryptoperiod of ns\.prod\/1 ends 20/)]);
 });
 
 test('far more unwraps in a minute than usual; a slow rise and a few are none', async () => {

@@ -13,7 +13,13 @@ const DAY_MS = 86_400_000;
 const SOON_DAYS = 30;
 
 export function keyStates({ rings, suspended }: KeysRead, now: Date): readonly Finding[] {
-  const wrong = rings.flatMap((ring) => [...inactive(ring), ...due(ring, now), ...stopped(ring, suspended), ...waiting(ring)]);
+  const wrong = rings.flatMap((ring) => [
+    ...inactive(ring),
+    ...due(ring, now),
+    ...stopped(ring, suspended),
+    ...waiting(ring),
+    ...unrecorded(ring),
+  ]);
   return each('key_states', wrong, `${rings.length} in order`);
 }
 
@@ -46,4 +52,13 @@ function waiting(ring: KeyRing): readonly Finding[] {
       ? []
       : [finding('key_states', 'info', `${whose(ring)}: version ${version} is to be destroyed, not before ${destroyAfter}`)],
   );
+}
+
+/** A version of an earlier product: what it wrapped cannot be compared with how it wraps. */
+function unrecorded(ring: KeyRing): readonly Finding[] {
+  return ring.keks
+    .filter(({ state, wrap }) => KEY_USES[state].opens && wrap === undefined)
+    .map(({ version }) =>
+      finding('key_states', 'info', `${whose(ring)}: how version ${version} wraps is not recorded; a rotation ends that`),
+    );
 }
