@@ -1,5 +1,5 @@
 /** A vault whose keys are in AWS KMS, with nothing pretended but AWS itself: ceremony, publish, release, rotation, destruction, log. */
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
@@ -122,7 +122,7 @@ import { MODEL, type RealVault, type ServerProcess, startRealVault, wv, wvJson }
     expect(Buffer.from(vault.vkey.split('+').slice(2).join('+'), 'base64')[0]).toBe(2); // signed-note's algorithm byte of ECDSA
   });
 
-  test('whose record of the destruction says until when KMS can bring the key back', async () => {
+  test('whose record of the destruction says until when KMS can bring the key back, and its receipt proves that to anybody', async () => {
     const { bundle = '', offset = 0 } = (await readLeaves(vault.at('log'))).find(({ type }) => type === 'key.destroyed') ?? {};
     const bytes = readFileSync(vault.at('log', bundle));
     const destroyed = JSON.parse(bytes.subarray(offset, offset + bytes.readUInt16BE(offset - 2)).toString('utf8'));
@@ -135,5 +135,12 @@ import { MODEL, type RealVault, type ServerProcess, startRealVault, wv, wvJson }
       id: 'kek-default/1',
       until,
     });
+    const out = vault.at('destroyed');
+    await wvJson('log', 'prove', vault.at('log'), destroyed.recordId, '--out', out, '--vkey', vault.vkey);
+    expect(readFileSync(`${out}.leaf`).equals(bytes.subarray(offset, offset + bytes.readUInt16BE(offset - 2)))).toBe(true);
+    const receipt = [`${out}.tlog-proof`, `${out}.leaf`, '--vkey', vault.vkey];
+    expect(await wvJson('log', 'check', ...receipt)).toMatchObject({ index: expect.any(Number) });
+    writeFileSync(`${out}.leaf`, readFileSync(`${out}.leaf`, 'utf8').replace('cancellable-deletion', 'Cancellable-deletion'));
+    expect((await wv('log', 'check', ...receipt)).exit).not.toBe(0);
   });
 });

@@ -38,12 +38,12 @@ async function keeperOn(hsm: SoftHsm, options?: TestKeeperOptions): Promise<Test
 
 const codeOfFailure = (work: Promise<unknown>) => work.then(() => 'no error', codeOf);
 
-describe('the PIN', () => {
+describe.each(['inline', 'threads'] as const)('calls %s', (calls) => {
   test('a wrong PIN is one login attempt, however much is asked and even after the keeper was killed', async () => {
     const hsm = await token();
     const pinFile = join(hsm.folder, 'wrong.pin');
     writeFileSync(pinFile, 'not-the-pin-9137', { mode: 0o600 });
-    const { client, keeper, logins, events } = await keeperOn(hsm, { pinFile });
+    const { client, keeper, logins, events } = await keeperOn(hsm, { calls, pinFile });
     expect(await client.health()).toEqual({ ok: false, code: 'pin_incorrect' });
     for (let at = 0; at < 10; at++) expect(await codeOfFailure(client.random(16))).toBe('pin_incorrect');
     writeFileSync(pinFile, hsm.pin, { mode: 0o600 }); // corrected, but this keeper was told no
@@ -60,6 +60,63 @@ describe('the PIN', () => {
     expect(JSON.stringify(events)).not.toContain('not-the-pin');
   });
 
+  test('gone and back: says so meanwhile, then works again in the same process with one more login', async () => {
+    const hsm = await token();
+    const { client, keeper, logins } = await keeperOn(hsm, { calls });
+    const pid = keeper.pid();
+    await client.generate(kek, 'kek');
+    const wrapped = await client.wrap(kek, dek(), aad);
+    const tokens = join(hsm.folder, 'tokens');
+
+    renameSync(tokens, `${tokens}.away`);
+    for (let at = 0; at < 3; at++) {
+      expect(await codeOfFailure(client.unwrap(wrapped, aad))).toBe('hsm_token_missing');
+      expect(await codeOfFailure(client.describe({ ...kek, version: 9 }))).toBe('hsm_token_missing'); // and not key_unknown
+      expect(await client.health()).toEqual({ ok: false, code: 'hsm_token_missing' });
+    }
+    expect(logins()).toBe(1);
+
+    renameSync(`${tokens}.away`, tokens);
+    const secret = await eventually(() => client.unwrap(wrapped, aad));
+    expect(secret.equals(dek())).toBe(true);
+    expect(await client.health()).toMatchObject({ ok: true });
+    expect(keeper.pid()).toBe(pid);
+    await eventually(async () => expect(logins()).toBe(2)); // told on another channel than the answers
+  });
+
+  test('absent at the start: the keeper waits for it', async () => {
+    const hsm = await token();
+    const tokens = join(hsm.folder, 'tokens');
+    renameSync(tokens, `${tokens}.away`);
+    const { client, logins } = await keeperOn(hsm, { calls });
+    expect(await client.health()).toEqual({ ok: false, code: 'hsm_token_missing' });
+    expect(logins()).toBe(0);
+    renameSync(`${tokens}.away`, tokens);
+    expect(await eventually(() => client.random(16))).toHaveLength(16);
+  });
+
+  test('another token under the same label is refused, without a login', async () => {
+    const hsm = await token();
+    const { client, logins, keeper } = await keeperOn(hsm, { calls });
+    await client.generate(kek, 'kek');
+    const tokens = join(hsm.folder, 'tokens');
+    renameSync(tokens, `${tokens}.away`);
+    renameSync(hsm.pinFile, `${hsm.pinFile}.away`);
+    renameSync(join(hsm.folder, `${hsm.label}.so-pin`), join(hsm.folder, 'so-pin.away'));
+    await setupDevelopmentToken({ folder: hsm.folder, label: hsm.label });
+
+    expect(await codeOfFailure(client.describe(kek))).toBe('hsm_token_missing');
+    await pause(300);
+    expect(await client.health()).toEqual({ ok: false, code: 'hsm_token_missing' });
+    expect(logins()).toBe(1);
+
+    process.kill(keeper.pid() ?? 0, 'SIGKILL'); // the next process must not forget which token it was
+    expect(await eventually(async () => expectCode(await client.health(), 'hsm_token_missing'))).toBe(true);
+    expect(logins()).toBe(1);
+  });
+});
+
+describe('the PIN', () => {
   test.each([
     ['readable by group', (file: string) => chmodSync(file, 0o640)],
     ['readable by others', (file: string) => chmodSync(file, 0o604)],
@@ -103,61 +160,6 @@ describe('the PIN', () => {
 });
 
 describe('the token', () => {
-  test('gone and back: says so meanwhile, then works again in the same process with one more login', async () => {
-    const hsm = await token();
-    const { client, keeper, logins } = await keeperOn(hsm);
-    const pid = keeper.pid();
-    await client.generate(kek, 'kek');
-    const wrapped = await client.wrap(kek, dek(), aad);
-    const tokens = join(hsm.folder, 'tokens');
-
-    renameSync(tokens, `${tokens}.away`);
-    for (let at = 0; at < 3; at++) {
-      expect(await codeOfFailure(client.unwrap(wrapped, aad))).toBe('hsm_token_missing');
-      expect(await codeOfFailure(client.describe({ ...kek, version: 9 }))).toBe('hsm_token_missing'); // and not key_unknown
-      expect(await client.health()).toEqual({ ok: false, code: 'hsm_token_missing' });
-    }
-    expect(logins()).toBe(1);
-
-    renameSync(`${tokens}.away`, tokens);
-    const secret = await eventually(() => client.unwrap(wrapped, aad));
-    expect(secret.equals(dek())).toBe(true);
-    expect(await client.health()).toMatchObject({ ok: true });
-    expect(keeper.pid()).toBe(pid);
-    await eventually(async () => expect(logins()).toBe(2)); // told on another channel than the answers
-  });
-
-  test('absent at the start: the keeper waits for it', async () => {
-    const hsm = await token();
-    const tokens = join(hsm.folder, 'tokens');
-    renameSync(tokens, `${tokens}.away`);
-    const { client, logins } = await keeperOn(hsm);
-    expect(await client.health()).toEqual({ ok: false, code: 'hsm_token_missing' });
-    expect(logins()).toBe(0);
-    renameSync(`${tokens}.away`, tokens);
-    expect(await eventually(() => client.random(16))).toHaveLength(16);
-  });
-
-  test('another token under the same label is refused, without a login', async () => {
-    const hsm = await token();
-    const { client, logins, keeper } = await keeperOn(hsm);
-    await client.generate(kek, 'kek');
-    const tokens = join(hsm.folder, 'tokens');
-    renameSync(tokens, `${tokens}.away`);
-    renameSync(hsm.pinFile, `${hsm.pinFile}.away`);
-    renameSync(join(hsm.folder, `${hsm.label}.so-pin`), join(hsm.folder, 'so-pin.away'));
-    await setupDevelopmentToken({ folder: hsm.folder, label: hsm.label });
-
-    expect(await codeOfFailure(client.describe(kek))).toBe('hsm_token_missing');
-    await pause(300);
-    expect(await client.health()).toEqual({ ok: false, code: 'hsm_token_missing' });
-    expect(logins()).toBe(1);
-
-    process.kill(keeper.pid() ?? 0, 'SIGKILL'); // the next process must not forget which token it was
-    expect(await eventually(async () => expectCode(await client.health(), 'hsm_token_missing'))).toBe(true);
-    expect(logins()).toBe(1);
-  });
-
   test('the serial in the configuration decides, also among tokens of one label', async () => {
     const hsm = await token();
     const { client, logins } = await keeperOn(hsm, { tokenSerial: '0000000000000000' });

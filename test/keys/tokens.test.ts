@@ -9,6 +9,7 @@ import { nss, opencryptoki, tpm2 } from '../harness/tokens/kinds.ts';
 import { kryoptic } from '../harness/tokens/kryoptic.ts';
 import type { TokenKind } from '../harness/tokens/token.ts';
 import { softHsmToken, startTestKeeper, startTokenKeeper, type TestKeeperOptions } from './keeper-harness.ts';
+import { lostAndBack } from './lost-token.ts';
 
 const P256 = 'ecdsa-p256-sha256';
 /** Making an RSA pair takes as long as it takes. */
@@ -62,6 +63,7 @@ contractOn(nss, '', { algorithm: P256 }, { runs: 20 });
 contractOn(nss, 'key wrap', { tier: 2, algorithm: P256 }, { options: { wrapTier: 2 }, runs: 20 });
 contractOn(nss, 'RSA-OAEP', { tier: 3, algorithm: P256 }, { options: { wrapTier: 3, ...PATIENT }, runs: 10, atOnce: 30 });
 contractOn(opencryptoki, '', { tier: 3, algorithm: 'none' }, { options: PATIENT, runs: 10, atOnce: 30 });
+lostAndBack(opencryptoki, 'by the next keeper');
 contractOn(kryoptic, '', { algorithm: P256 }, { runs: 20 });
 contractOn(tpm2, '', { tier: 3, algorithm: P256 }, { options: PATIENT, runs: 6, atOnce: 8 });
 

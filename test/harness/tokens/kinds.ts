@@ -1,6 +1,6 @@
 /** The tokens of the contract suite besides SoftHSM: NSS softokn, opencryptoki's soft token, a TPM through tpm2-pkcs11. */
 import { execFileSync, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { initToken, writePin } from './make.ts';
@@ -26,13 +26,17 @@ export const nss: TokenKind & { open(folder: string, flags?: string): TestToken 
   ]),
   async start() {
     const folder = newFolder('nss');
-    execFileSync('certutil', ['-N', '-d', `sql:${folder}`, '--empty-password'], { stdio: 'ignore' });
+    mkdirSync(join(folder, 'database'));
+    execFileSync('certutil', ['-N', '-d', `sql:${join(folder, 'database')}`, '--empty-password'], { stdio: 'ignore' });
     return nss.open(folder);
   },
   open(folder, flags = '') {
-    const libraryParameters = `configdir='sql:${folder}' certPrefix='' keyPrefix='' secmod='secmod.db' flags=${flags}`;
+    const database = join(folder, 'database');
+    const libraryParameters = `configdir='sql:${database}' certPrefix='' keyPrefix='' secmod='secmod.db' flags=${flags}`;
     const settings = { module: softokn ?? '', tokenLabel: 'NSS Certificate DB', libraryParameters };
-    return { settings, env: {}, folder, remove: async () => clear(folder) };
+    const lose = async () => renameSync(database, `${database}.away`);
+    const giveBack = async () => renameSync(`${database}.away`, database);
+    return { settings, env: {}, folder, lose, giveBack, remove: async () => clear(folder) };
   },
 };
 
@@ -58,7 +62,7 @@ export const opencryptoki: TokenKind = {
     const folder = newFolder('opencryptoki');
     const remove = async () => {
       clear(folder);
-      for (const pid of slotDaemons()) process.kill(pid, 'SIGTERM'); // there was none before ours
+      await endSlotDaemons('SIGTERM'); // there was none before ours
       wipeSoftToken();
     };
     try {
@@ -69,7 +73,9 @@ export const opencryptoki: TokenKind = {
       throw error;
     }
     const pinFile = writePin(join(folder, 'pin'), OPENCRYPTOKI.pin);
-    return { settings: { module: opencryptokiLibrary ?? '', tokenLabel: LABEL, pinFile }, env: {}, folder, remove };
+    const lose = async () => endSlotDaemons('SIGKILL');
+    const giveBack = async () => startSlotDaemon();
+    return { settings: { module: opencryptokiLibrary ?? '', tokenLabel: LABEL, pinFile }, env: {}, folder, lose, giveBack, remove };
   },
 };
 
@@ -83,6 +89,11 @@ function wipeSoftToken(): void {
 function startSlotDaemon(): void {
   const { status, stderr } = spawnSync('/usr/sbin/pkcsslotd', { encoding: 'utf8', timeout: 20_000 });
   if (status !== 0) throw new Error(`pkcsslotd did not start: ${stderr}`);
+}
+
+async function endSlotDaemons(signal: 'SIGTERM' | 'SIGKILL'): Promise<void> {
+  for (const pid of slotDaemons()) process.kill(pid, signal);
+  if (signal === 'SIGKILL') while (slotDaemons().length > 0) await new Promise((resolve) => setTimeout(resolve, 20));
 }
 
 function slotDaemons(): number[] {

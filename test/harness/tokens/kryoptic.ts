@@ -1,5 +1,5 @@
 /** kryoptic, a software token in Rust that keeps its objects in SQLite. It takes minutes to build, so `npm run soak -- --only tokens` does. */
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -19,7 +19,9 @@ export const kryoptic: TokenKind = {
   async start() {
     const folder = mkdtempSync(join(tmpdir(), 'wv-kryoptic-'));
     const conf = join(folder, 'kryoptic.conf');
-    writeFileSync(conf, `[[slots]]\nslot = 1\ndbtype = "sqlite"\ndbargs = "${join(folder, 'token.sql')}"\n`);
+    const database = join(folder, 'token');
+    mkdirSync(database);
+    writeFileSync(conf, `[[slots]]\nslot = 1\ndbtype = "sqlite"\ndbargs = "${join(database, 'token.sql')}"\n`);
     const env = { KRYOPTIC_CONF: conf };
     const remove = async () => rmSync(folder, { recursive: true, force: true });
     try {
@@ -29,6 +31,8 @@ export const kryoptic: TokenKind = {
       throw error;
     }
     const pinFile = writePin(join(folder, 'pin'), PIN);
-    return { settings: { module: KRYOPTIC_LIBRARY, tokenLabel: LABEL, pinFile }, env, folder, remove };
+    const lose = async () => renameSync(database, `${database}.away`);
+    const giveBack = async () => renameSync(`${database}.away`, database);
+    return { settings: { module: KRYOPTIC_LIBRARY, tokenLabel: LABEL, pinFile }, env, folder, lose, giveBack, remove };
   },
 };
