@@ -125,7 +125,7 @@ function findOne(module: Pkcs11Module, session: Handle, objectClass: number, pur
 }
 
 const TWICE = Symbol('two objects of one identity');
-const twice = (what: string) => new VaultError('internal', `the token holds ${what} twice; none is used`, { cause: TWICE });
+const twice = (what: string) => new VaultError('internal', `the token holds two objects named ${what}; none is used`, { cause: TWICE });
 
 /** Of a key that was just made: somebody else made it too. */
 export const isTwice = (error: unknown): boolean => error instanceof VaultError && error.cause === TWICE;
