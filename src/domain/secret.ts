@@ -16,6 +16,24 @@ export function secretCopy(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
   return copy;
 }
 
+const PIECE_BYTES = 4_096;
+let piece = secretRoom(0);
+let used = 0;
+
+/**
+ * Such room for a secret that lives for a moment, cut from a piece that many share: making and collecting a buffer takes V8 longer than all that
+ * is done with the bytes. Its `buffer` has other secrets in it, so it is never handed to another thread.
+ */
+export function briefRoom(length: number): Uint8Array<ArrayBuffer> {
+  if (used + length > piece.length) {
+    piece = secretRoom(Math.max(length, PIECE_BYTES));
+    used = 0;
+  }
+  const start = used;
+  used += length;
+  return piece.subarray(start, used);
+}
+
 /**
  * Secret bytes that cannot be printed, serialized or compared by accident, and are wiped on dispose.
  * It owns the buffer it is given, which is best a `secretRoom`: the caller must not keep another reference.

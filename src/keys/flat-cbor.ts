@@ -110,12 +110,10 @@ const MADE: string[] = new Array(256).fill('');
 
 class Reader {
   readonly #bytes: Uint8Array;
-  readonly #text: Buffer;
   #at = 0;
 
   constructor(bytes: Uint8Array) {
     this.#bytes = bytes;
-    this.#text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   }
 
   map(): FlatMap {
@@ -176,14 +174,18 @@ class Reader {
 
   /** Names, verbs and key ids come again and again: the text that was made for the same bytes last time is taken again. */
   #ascii(start: number, end: number): string {
-    if (end - start > MOST_NAME) return this.#text.toString('latin1', start, end);
+    if (end - start > MOST_NAME) return this.#latin1(start, end);
     let slot = 0;
     for (let at = start; at < end; at++) slot = (slot * 31 + (this.#bytes[at] ?? 0)) % MADE.length;
     const made = MADE[slot] ?? '';
     if (this.#spells(made, start, end)) return made;
-    const text = this.#text.toString('latin1', start, end);
+    const text = this.#latin1(start, end);
     MADE[slot] = text;
     return text;
+  }
+
+  #latin1(start: number, end: number): string {
+    return Buffer.from(this.#bytes.buffer, this.#bytes.byteOffset + start, end - start).toString('latin1');
   }
 
   #spells(text: string, start: number, end: number): boolean {

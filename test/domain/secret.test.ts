@@ -3,7 +3,7 @@ import { Writable } from 'node:stream';
 import { format, inspect } from 'node:util';
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { SecretBytes } from '../../src/domain/secret.ts';
+import { briefRoom, SecretBytes } from '../../src/domain/secret.ts';
 
 const MARK = 'correct horse battery staple 0123456789abcdef';
 const secretOf = (text: string) => new SecretBytes(new Uint8Array(Buffer.from(text)));
@@ -91,6 +91,21 @@ describe('a secret is wiped', () => {
     expect(() => secret.expose((bytes) => bytes.length)).toThrow('disposed');
     expect(() => secretOf('gone').equals(secret)).toThrow('disposed');
   });
+});
+
+test('rooms for brief secrets are empty, as long as asked for, and apart from each other', () => {
+  fc.assert(
+    fc.property(fc.array(fc.integer({ min: 0, max: 5_000 }), { maxLength: 50 }), (lengths) => {
+      const rooms = lengths.map((length) => briefRoom(length));
+      for (const [at, room] of rooms.entries()) {
+        expect(room.length).toBe(lengths[at]);
+        expect(room.every((byte) => byte === 0)).toBe(true);
+        room.fill(at + 1);
+      }
+      for (const [at, room] of rooms.entries()) expect(room.every((byte) => byte === at + 1)).toBe(true);
+      for (const room of rooms) room.fill(0);
+    }),
+  );
 });
 
 test('secrets are equal when their bytes are, and of other lengths unequal without throwing', () => {

@@ -1,7 +1,7 @@
 /** Tier 1: AES-256-GCM inside the token, 96-bit IV, 128-bit tag, the AAD as it is (docs/formats/wrapped-key.md). */
 import { randomFillSync } from 'node:crypto';
 import { VaultError } from '../../domain/errors.ts';
-import { secretRoom } from '../../domain/secret.ts';
+import { briefRoom } from '../../domain/secret.ts';
 import { CK, type Handle, type Mechanism, type Pkcs11Module, view } from './module.ts';
 
 export const IV_BYTES = 12;
@@ -43,7 +43,7 @@ export function encryptGcm(
   return new Uint8Array(module.C_Encrypt(session, view(plain), Buffer.alloc(plain.length + TAG_BYTES)));
 }
 
-/** Throws what the token throws when the tag does not verify; then no plaintext byte stays behind. The caller owns and wipes the result. */
+/** Throws what the token throws when the tag does not verify; then no plaintext byte stays behind. The caller owns and wipes the result, a `briefRoom`. */
 export function decryptGcm(
   module: Pkcs11Module,
   session: Handle,
@@ -52,7 +52,7 @@ export function decryptGcm(
   aad: Uint8Array,
   sealed: Uint8Array,
 ): Uint8Array {
-  const out = secretRoom(sealed.length);
+  const out = briefRoom(sealed.length);
   try {
     module.C_DecryptInit(session, mechanism(iv, aad), key);
     const { length } = module.C_Decrypt(session, view(sealed), view(out));

@@ -1,6 +1,7 @@
 /** The other side of thread-lane.ts: one session, one operation at a time, until it is told to close. */
 import { parentPort, workerData } from 'node:worker_threads';
 import { codeOf, type ErrorCode, VaultError } from '../../domain/errors.ts';
+import { secretCopy } from '../../domain/secret.ts';
 import { loadModule } from './module.ts';
 import type { Operation, Result } from './operation.ts';
 import { vaultErrorOf } from './result-codes.ts';
@@ -37,12 +38,21 @@ try {
 function perform(session: TokenSession, operation: Operation): void {
   try {
     const result = session.perform(operation);
-    send({ result }, operation.verb === 'unwrap' ? [(result as Uint8Array).buffer as ArrayBuffer] : []); // unwrap answers bytes of its own
+    if (operation.verb === 'unwrap')
+      sendSecret(result as Uint8Array); // what unwrap answers
+    else send({ result });
   } catch (error) {
     refuse(error);
   } finally {
     if (operation.verb === 'wrap') operation.secret.fill(0);
   }
+}
+
+/** It moves, and its buffer with it: it leaves the one that it may share with others. */
+function sendSecret(secret: Uint8Array): void {
+  const result = secretCopy(secret);
+  secret.fill(0);
+  send({ result }, [result.buffer]);
 }
 
 function refuse(error: unknown): void {
