@@ -33,6 +33,8 @@ export interface FollowerOptions {
   readonly reader: LogReader;
   /** Most records at a time, which bounds memory: 16 KiB each. */
   readonly batch?: number | undefined;
+  /** A larger batch while more records than that wait, for a reader that gets cheaper by it. */
+  readonly behind?: { readonly records: number; readonly batch: number } | undefined;
   /** After a failure the next try waits about this long, then twice as long, and so on. */
   readonly retryMs?: { readonly first: number; readonly most: number } | undefined;
   /** How long it waits before it looks again when there was nothing, unless it is woken. */
@@ -174,7 +176,8 @@ async function take(options: FollowerOptions, tx: Tx): Promise<Taken | 'idle' | 
   const held = cursor?.holder === node && cursor.leaseUntil >= addSeconds(tx.now, KEEP_SECONDS);
   const until = addSeconds(tx.now, DEFAULTS.nodeLeaseSeconds);
   if (!held && !(await cursors.acquire(tx, { name, holder: node, until, next }))) return 'standby';
-  const end = Math.min(size, next + batch);
+  const { behind = { records: 0, batch } } = options;
+  const end = Math.min(size, next + (size - next > behind.records ? behind.batch : batch));
   const leaves = await log.leaves(tx, next, end);
   // Below there are gaps, where records were pruned: then the batch ends where it would have ended with them.
   const to = next < (await log.prunedBefore(tx)) ? end : next + leaves.length;

@@ -1,6 +1,6 @@
 /** What reads the log while the vault serves, beside the releases and never in their way. */
 import { createFollower, type Follower, type FollowerEvent } from '../audit/follower.ts';
-import { INDEX_BATCH, searchReader } from '../audit/search/indexer.ts';
+import { INDEX_BATCH, INDEX_BEHIND, searchReader } from '../audit/search/indexer.ts';
 import { type AlertPorts, createAlertReader } from './alert-watch.ts';
 import type { Vault } from './vault.ts';
 
@@ -14,6 +14,7 @@ export function searchFollower({ stores, node }: Pick<Vault, 'stores' | 'node'>,
     name: 'search',
     from: 'first',
     batch: INDEX_BATCH,
+    behind: INDEX_BEHIND,
     reader: searchReader(search),
     onEvent,
   });

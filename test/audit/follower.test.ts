@@ -88,6 +88,20 @@ describe('a follower of the log', () => {
     }
   });
 
+  it('gives more at a time while many records wait, and none twice', async () => {
+    await append(stores, 20);
+    await assign(stores, 20);
+    const { follower, got } = follow(stores, { batch: 2, behind: { records: 5, batch: 7 } });
+    const counts: number[] = [];
+    while ((await follower.tick()) === 'moved') counts.push(got.length);
+    expect(counts).toEqual([7, 14, 20]); // 20 wait, 13, 6; then none
+    await append(stores, 5, 20);
+    await assign(stores, 20);
+    while ((await follower.tick()) === 'moved') counts.push(got.length);
+    expect(counts).toEqual([7, 14, 20, 22, 24, 25]);
+    expect(got).toEqual(Array.from({ length: 25 }, (_, at) => String(at)));
+  });
+
   it('begins with what comes from now on when it is asked to', async () => {
     await append(stores, 3);
     await assign(stores, 10);

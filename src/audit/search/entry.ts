@@ -26,8 +26,21 @@ export type Said = ReadonlyMap<SearchField, readonly string[]>;
 const MEASURED = /^[0-9a-f]{40,}$/;
 const MAX_MEASUREMENTS = 64;
 
+/** Of what many leaves say; it begins anew when it is full. */
+const known = new Map<string, SearchTerm>();
+const KNOWN_MOST = 20_000;
+/** Of these nearly every leaf has another. */
+const ONCE: ReadonlySet<SearchField> = new Set<SearchField>(['release', 'request']);
+
 export function searchTerm(field: SearchField, value: string): SearchTerm {
-  return Number.parseInt(hash('sha256', `${field}\0${value}`).slice(0, 13), 16); // the first 52 bits: a safe integer
+  const name = `${field}\0${value}`;
+  const found = known.get(name);
+  if (found !== undefined) return found;
+  const term = Number.parseInt(hash('sha256', name).slice(0, 13), 16); // the first 52 bits: a safe integer
+  if (ONCE.has(field)) return term;
+  if (known.size >= KNOWN_MOST) known.clear();
+  known.set(name, term);
+  return term;
 }
 
 /** A leaf that is no JSON object is counted, and found by nothing. */

@@ -74,15 +74,14 @@ export function sqliteSearch(join: Join): SearchStore {
 
 /** Terms in the order of their table, so that each of its pages is visited once; blocks and tallies summed up before they are written. */
 function add(tx: SqliteTx, entries: readonly SearchEntry[]): void {
-  const leaves = entries.map(({ index, timeMs, bytes }) => ({ index, timeMs, bytes }));
   const terms = entries.flatMap((entry) => entry.terms.map((term) => ({ term, index: entry.index })));
   const blocks = Map.groupBy(entries, ({ index }) => Math.floor(index / BLOCK));
   const tallies = Map.groupBy(entries, ({ tally }) => JSON.stringify(Object.values(tally)));
-  tx.runEach(ADD_LEAF, leaves);
-  tx.runEach(
-    ADD_TERM,
-    terms.sort((a, b) => a.term - b.term || a.index - b.index),
-  );
+  const leaves = entries.flatMap(({ index, timeMs, bytes }) => [index, timeMs, bytes]);
+  tx.insertMany('INSERT INTO search_leaves (leaf_index, time_ms, bytes) VALUES', 3, leaves);
+  terms.sort((a, b) => a.term - b.term || a.index - b.index);
+  const rows = terms.flatMap(({ term, index }) => [term, index]);
+  tx.insertMany('INSERT INTO search_terms (term, leaf_index) VALUES', 2, rows);
   tx.runEach(
     WIDEN_BLOCK,
     [...blocks].map(([block, within]) => ({ block, ...spanned(within) })),
@@ -100,8 +99,6 @@ function counted(alike: readonly SearchEntry[]) {
   return { ...alike[0]?.tally, records: alike.length, bytes: alike.reduce((sum, { bytes }) => sum + bytes, 0) };
 }
 
-const ADD_LEAF = 'INSERT INTO search_leaves (leaf_index, time_ms, bytes) VALUES (:index, :timeMs, :bytes)';
-const ADD_TERM = 'INSERT INTO search_terms (term, leaf_index) VALUES (:term, :index)';
 const WIDEN_BLOCK = `
   INSERT INTO search_blocks (block, first_ms, last_ms, max_bytes) VALUES (:block, :firstMs, :lastMs, :bytes)
   ON CONFLICT (block) DO UPDATE SET first_ms = min(first_ms, excluded.first_ms), last_ms = max(last_ms, excluded.last_ms),

@@ -6,6 +6,9 @@ export type SqlValue = string | number | Uint8Array | null;
 /** Named parameters; keys the statement does not name are ignored. */
 export type SqlParams = Readonly<Record<string, SqlValue | Date | undefined>>;
 
+/** Of one statement: beyond this it gets no faster. At most so many statements are prepared for each `sql`. */
+const MANY_ROWS = 64;
+
 export class SqliteTx implements Tx {
   readonly #connection: Connection;
   readonly #nowMs: number;
@@ -40,6 +43,18 @@ export class SqliteTx implements Tx {
   /** Number of rows changed. */
   run(sql: string, params: SqlParams = {}): number {
     return this.#prepared(sql).run(bindable(params)).changes;
+  }
+
+  /** Rows of so many columns, one after the other in `values`, many to a statement. `sql` ends with VALUES. */
+  insertMany(sql: string, columns: number, values: readonly SqlValue[]): void {
+    const row = `(${Array(columns).fill('?').join(', ')})`;
+    for (let at = 0; at < values.length; at += columns * MANY_ROWS) {
+      const part = values.slice(at, at + columns * MANY_ROWS);
+      const rows = Array(part.length / columns)
+        .fill(row)
+        .join(', ');
+      this.#prepared(`${sql} ${rows}`).run(part.map((value) => sqlValue('a value', value)));
+    }
   }
 
   /** One statement for many rows, looked up once. */
