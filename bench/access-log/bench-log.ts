@@ -3,10 +3,10 @@ import { generateKeyPairSync, sign } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { createAccessLog } from '../../src/audit/access-log.ts';
-import { formatVkey } from '../../src/audit/note.ts';
+import { formatVkey, type SignText } from '../../src/audit/note.ts';
 import { loggable, type RecordDraft } from '../../src/audit/record.ts';
 import { createSequencer } from '../../src/audit/sequencer.ts';
-import { verifierKey } from '../../src/audit/vkey.ts';
+import { type VerifierKey, verifierKey } from '../../src/audit/vkey.ts';
 import { sha256Hex, utf8 } from '../../src/domain/bytes.ts';
 import { systemClock } from '../../src/domain/clock.ts';
 import {
@@ -33,6 +33,8 @@ export const MODELS = many<ModelId>(50);
 export interface BenchLog {
   readonly stores: Stores;
   readonly vkey: string;
+  readonly key: VerifierKey;
+  readonly sign: SignText;
   readonly folder: string;
   /** One record in a transaction of its own; durable when it resolves. */
   append(at: number): Promise<void>;
@@ -51,12 +53,14 @@ export async function makeLog(parent: string): Promise<BenchLog> {
   const { publicKey, privateKey } = generateKeyPairSync('ed25519');
   const spki = new Uint8Array(publicKey.export({ format: 'der', type: 'spki' }));
   const access = createAccessLog({ log, vaultId: newId<VaultId>(new Date()), node: NODE, configDigest: digest('configuration') });
+  const signer: SignText = async (text) => new Uint8Array(sign(null, text, privateKey));
+  const key = verifierKey(ORIGIN, spki);
   const sequencer = createSequencer({
     unitOfWork,
     log,
     origin: ORIGIN,
     publicKey: spki,
-    sign: async (text) => new Uint8Array(sign(null, text, privateKey)),
+    sign: signer,
     node: NODE,
     clock: systemClock,
     batch: 8_192,
@@ -65,7 +69,9 @@ export async function makeLog(parent: string): Promise<BenchLog> {
   return {
     stores,
     folder,
-    vkey: formatVkey(verifierKey(ORIGIN, spki)),
+    vkey: formatVkey(key),
+    key,
+    sign: signer,
     append: (at) => unitOfWork.run(async (tx) => void (await access.append(tx, draft(at)))),
     appendAll: (from, to) =>
       unitOfWork.run(async (tx) => {

@@ -1,5 +1,5 @@
 /**
- * `npm run soak -- [--minutes N] [--seed S] [--only rewrap|evidence|log-faults|tokens]`: a real vault under a mix of work, stops, rotations, backups and killed processes, with everything
+ * `npm run soak -- [--minutes N] [--seed S] [--only rewrap|evidence|log-faults|log-growth|tokens]`: a real vault under a mix of work, stops, rotations, backups and killed processes, with everything
  * it promises checked all the time and at the end. Exit 0 when every invariant held. docs/soak.md says what is done and what is asked.
  */
 import { readdirSync, readFileSync } from 'node:fs';
@@ -19,6 +19,7 @@ const { values } = parseArgs({
     kills: { type: 'string', default: '200' },
     points: { type: 'string', default: '300' },
     records: { type: 'string', default: '10000000' },
+    folder: { type: 'string' },
   },
 });
 const minutes = Number(values.minutes);
@@ -65,8 +66,9 @@ async function only(which: string): Promise<readonly string[]> {
   if (which === 'rewrap') return (await import('./rewrap-killed.ts')).killRewraps(Number(values.versions), Number(values.kills), random);
   if (which === 'evidence') return (await import('./flipped-evidence.ts')).flipEvidence(minutes, random);
   if (which === 'log-faults') return (await import('./log-faults.ts')).logFaults(Number(values.points), Number(values.records), random);
+  if (which === 'log-growth') return (await import('./grown-log.ts')).grownLog(Number(values.records), values.folder);
   if (which === 'tokens') return (await import('./tokens.ts')).tryTokens();
-  throw new Error('--only knows: rewrap, evidence, log-faults, tokens');
+  throw new Error('--only knows: rewrap, evidence, log-faults, log-growth, tokens');
 }
 
 async function soak(site: RealVault): Promise<void> {
