@@ -22,6 +22,8 @@ export interface TestKeeper extends TokenKeeper {
 
 export interface TestKeeperOptions extends Partial<Pkcs11Settings> {
   readonly ceremony?: boolean;
+  /** Socket of the keeper of another token, which it moves from. */
+  readonly formerKeeper?: string;
   readonly hangMs?: number;
   /** The keeper gives no PIN file by itself then. */
   readonly pin?: 'elsewhere';

@@ -13,7 +13,9 @@ import type { KeyProvider, KeyRef } from '../../src/keys/port.ts';
 import { keyProviderContract } from '../contract/key-provider.ts';
 import { createMemoryKeyProvider } from '../doubles/memory-key-provider.ts';
 import { noKms, startKms, type TestKms } from '../harness/kms.ts';
-import { startTestKeeper, type TestKeeper } from './keeper-harness.ts';
+import { startSoftHsm } from '../harness/softhsm.ts';
+import { nss } from '../harness/tokens/kinds.ts';
+import { softHsmToken, startTestKeeper, startTokenKeeper, type TestKeeper } from './keeper-harness.ts';
 
 const ref = (id: string, version = 1): KeyRef => ({ id: id as KeyId, version });
 const aad = utf8('the context of one key');
@@ -134,4 +136,31 @@ describe('a move', () => {
     old = await startTestKeeper({}, old.hsm);
     expect(await provider.sign(ref('log'), aad)).toHaveLength(64);
   });
+});
+
+test.each([
+  ['SoftHSM', 'NSS softokn', async () => softHsmToken(await startSoftHsm()), () => nss.start()],
+  ['NSS softokn', 'SoftHSM', () => nss.start(), async () => softHsmToken(await startSoftHsm())],
+])('token to token, each in a keeper of its own: from %s to %s', async (_, __, leave, enter) => {
+  if (nss.missing !== undefined) return console.warn(`left out: ${nss.missing}`);
+  const [from, to] = [await leave(), await enter()];
+  const former = await startTokenKeeper(from);
+  const both = await startTokenKeeper(to, { formerKeeper: former.keeper.socket });
+  await former.client.generate(ref('kek'), 'kek');
+  await former.client.generate(ref('log'), 'log');
+  await both.client.generate(ref('kek', 2), 'kek');
+  await refuses(former.client.describe(ref('kek', 2)), 'key_unknown');
+  const blob = await former.client.wrap(ref('kek'), secret(), aad);
+  const moved = await both.client.rewrap(blob, aad, ref('kek', 2), aad);
+  expect(await both.client.sign(ref('log'), aad)).not.toHaveLength(0);
+  expect(await both.client.destroy(ref('kek'))).toEqual({});
+  await refuses(both.client.unwrap(blob, aad), 'key_unknown');
+  await both.stop();
+  await former.stop();
+  await from.remove();
+
+  const alone = await startTokenKeeper(to);
+  expect(await opened(alone.client.unwrap(moved, aad))).toEqual(whole);
+  await alone.stop();
+  await to.remove();
 });
