@@ -229,6 +229,13 @@ describe('a stop on the admin process cuts the streams of both data processes wi
     await servedAgain();
   });
 
+  test('suspend: the version of the KEK that the streams are under; resumed by two people it opens again', async () => {
+    const { stopId } = await pressed('suspend a KEK version', '/v1/namespaces/system/keys/1/suspend');
+    for (const node of nodes) expect(await release(machine, node)).toBe('key_suspended');
+    await lift(String(stopId), 'system');
+    await servedAgain();
+  });
+
   test('suspend: a whole model, while the HSM and the keeper of the admin process are gone', async () => {
     const tokens = join(vault.tokenFolder, 'tokens');
     let stopId: unknown;
@@ -310,17 +317,17 @@ test('every stop and lift is on record, and the log verifies', async () => {
   const leaves = rows.prepare('SELECT CAST(leaf AS TEXT) AS leaf FROM log_leaves').all() as Array<{ leaf: string }>;
   rows.close();
   const count = (type: string) => leaves.filter(({ leaf }) => JSON.parse(leaf).type === type).length;
-  expect([count('stop.placed'), count('stop.lifted')]).toEqual([9, 4]);
+  expect([count('stop.placed'), count('stop.lifted')]).toEqual([10, 5]);
 });
 
 test('the rules that `wv init` put in force raised what happened, once each, though three processes watch one log', async () => {
   const kit = ['--kit', vault.kit('bob')];
   const { alerts } = (await wvJson('alerts', 'ls', ...kit)) as { alerts: Array<Record<string, unknown>> };
   const raised = alerts.filter(({ title }) => title === 'Something was stopped' || title === 'A stop was lifted');
-  expect(raised.map(({ rule, matches }) => [rule, matches])).toEqual(Array(13).fill(['A20', 1]));
-  expect(new Set(raised.map(({ last }) => last)).size).toBe(13); // each of another record
+  expect(raised.map(({ rule, matches }) => [rule, matches])).toEqual(Array(15).fill(['A20', 1]));
+  expect(new Set(raised.map(({ last }) => last)).size).toBe(15); // each of another record
   const [one] = raised;
   expect(await wvJson('alerts', 'show', ...kit, String(one?.['recordId']))).toEqual(one);
   const told = await wvJson('alerts', 'backtest', ...kit, '--days', '1');
-  expect((told['byRule'] as Record<string, number>)['A20 Something was stopped']).toBe(9);
+  expect((told['byRule'] as Record<string, number>)['A20 Something was stopped']).toBe(10);
 });
