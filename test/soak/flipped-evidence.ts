@@ -1,22 +1,17 @@
 /** `npm run soak -- --only evidence [--minutes N]`: every bit of every real piece of signed evidence, one after the other (docs/soak.md). */
-import { existsSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
 import type { ExaminationInputs, Examine } from '../../src/attestation/examination.ts';
-import { pinnedRoots } from '../../src/attestation/pinned-roots.ts';
 import type { IssuerMemo } from '../../src/attestation/x509/path.ts';
 import { EVIDENCE_FORMATS } from '../../src/cli/evidence-formats.ts';
-import { EntryError, type ManifestEntry, readEntryFiles, readManifest } from '../../src/cli/evidence-manifest.ts';
+import { type PreparedEntry, preparedEntries } from '../attestation/real-evidence.ts';
 import { TwinsMemo } from '../attestation/twins-memo.ts';
 
-const MANIFEST = fileURLToPath(new URL('../../../shared/vectors/attestation/MANIFEST.json', import.meta.url));
 /** What is signed as a whole. Event logs are not, and lists of revoked certificates are looked at by their own tests. */
 const SIGNED = ['snp-report', 'tdx-quote', 'nitro-cose-sign1', 'nvidia-spdm', 'nvidia-rim-xml', 'tpm2-quote', 'jwt-eat'];
 
 /** Bits are taken in an order of the seed, so that any length of time looks everywhere. Resolves with what was accepted and should not be. */
 export async function flipEvidence(minutes: number, random: () => number): Promise<readonly string[]> {
-  if (!existsSync(MANIFEST)) throw new Error(`the shared vectors are not at ${MANIFEST}`);
-  const entries = await Promise.all((await readManifest(MANIFEST)).flatMap(({ entry }) => (isSigned(entry) ? [prepare(entry)] : [])));
-  const bits = entries.flatMap((entry) => Array.from({ length: entry.files.evidence.length * 8 }, (_, bit) => ({ entry, bit })));
+  const entries = await Promise.all((await preparedEntries(SIGNED)).map(flippable));
+  const bits = entries.flatMap((entry) => Array.from({ length: entry.bits }, (_, bit) => ({ entry, bit })));
   shuffle(bits, random);
   console.log(`${entries.length} pieces of evidence, ${bits.length} bits`);
   const violated: string[] = [];
@@ -32,25 +27,16 @@ export async function flipEvidence(minutes: number, random: () => number): Promi
   return violated;
 }
 
-function isSigned(entry: ManifestEntry | EntryError): entry is ManifestEntry {
-  return !(entry instanceof EntryError) && SIGNED.includes(entry.format) && entry.expected?.valid === true;
-}
-
-async function prepare(entry: ManifestEntry) {
-  const examine = await EVIDENCE_FORMATS[entry.format]?.load();
-  if (examine === undefined) throw new Error(`${entry.format} is no format of this version`);
-  const files = await readEntryFiles(MANIFEST, entry);
-  const asked = Object.entries(entry.expected ?? {}).filter(([name]) => name.startsWith('expected_'));
-  const parameters = { ...Object.fromEntries(asked), ...entry.parameters };
-  const now = new Date(String(entry.expected?.at));
-  const inputs = { ...files, parameters, roots: pinnedRoots(), now };
+async function flippable({ id, format, inputs }: PreparedEntry) {
+  const examine = await EVIDENCE_FORMATS[format]?.load();
+  if (examine === undefined) throw new Error(`${format} is no format of this version`);
   const examineWith: (inputs: ExaminationInputs, memo: IssuerMemo) => ReturnType<Examine> = examine; // those that read certificates take it
   const memo = new TwinsMemo();
   return {
-    id: entry.id,
-    files,
+    id,
+    bits: inputs.evidence.length * 8,
     examine(bit: number) {
-      const evidence = files.evidence.slice();
+      const evidence = inputs.evidence.slice();
       const at = Math.floor(bit / 8);
       evidence[at] = (evidence[at] ?? 0) ^ (1 << (bit % 8));
       return examineWith({ ...inputs, evidence }, memo);
