@@ -73,8 +73,7 @@ function endOf(text: string): string {
 }
 
 async function close(kit: Kit, folder: string, options: CloseOptions): Promise<void> {
-  const begun = (await copyIn(folder).tile('checkpoint')) !== undefined;
-  const report = begun ? await verified(folder, options) : await cut(kit, folder, options);
+  const report = (await isBegun(folder)) ? await verified(folder, options) : await cut(kit, folder, options);
   const checkpoint = openCheckpoint(await copyIn(folder).checkpoint(), parseVkey(options.vkey));
   const closed = await finish(kit, folder, checkpoint, options);
   if (closed !== undefined) return tellClosed(folder, closed, report, options);
@@ -87,6 +86,15 @@ async function close(kit: Kit, folder: string, options: CloseOptions): Promise<v
     `wv log verify --vkey ${options.vkey} ${folder}`,
     `wv approve --namespace system ${String(asked['requestId'])} ${String(asked['operationDigest'])}`,
   ]);
+}
+
+/** A mirror, or another copy, is not made an archive: it goes on growing. */
+async function isBegun(folder: string): Promise<boolean> {
+  const { tile } = copyIn(folder);
+  const begun = (await tile('checkpoint')) !== undefined;
+  if (begun && (await tile(POLICY)) === undefined)
+    throw new VaultError('usage', `${folder} is another copy of the log: name a folder of its own`);
+  return begun;
 }
 
 /** A folder of its own, with everything up to a checkpoint that covers the period, or nothing. */
@@ -137,11 +145,10 @@ async function verified(folder: string, options: CloseOptions): Promise<LogRepor
 /** Adds the statement, once two people closed the period with this archive; undefined before. */
 async function finish(kit: Kit, folder: string, checkpoint: LogCheckpoint, { vkey }: CloseOptions): Promise<Closed | undefined> {
   const kept = await copyIn(folder).tile(STATEMENT);
-  if (kept !== undefined) return openStatement(kept, vkey, checkpoint);
-  const statement = await inTime(() => statementOf(kit, checkpoint, vkey));
+  const statement = kept ?? (await inTime(() => statementOf(kit, checkpoint, vkey)));
   if (statement === undefined) return undefined;
   const closed = openStatement(statement, vkey, checkpoint);
-  await mirrorFolder(folder).add(STATEMENT, statement);
+  if (kept === undefined) await mirrorFolder(folder).add(STATEMENT, statement);
   await makeReadOnly(folder);
   return closed;
 }

@@ -40,6 +40,15 @@ test('a recovery key is made offline, two people put it in force, and what is st
   expect(await status()).toMatchObject({ keyId, state: 'active', wrapped: 1, versions: 1 });
 });
 
+test('a receipt is kept, and an archive of a period that two people closed', async () => {
+  const release = ['--requester', machine, '--model', MODEL, '--version', vault.versionId];
+  await wvJson('fetch', ...release, '--out', vault.at('before'), '--receipt', vault.at('before.receipt'));
+  const period = ['--vkey', vault.vkey, '--until', new Date().toISOString(), vault.at('archive')];
+  const close = () => wvJson('log', 'close', '--kit', vault.kit('bob'), ...period);
+  await vault.approve((await close()) as never, 'system', 'bob');
+  expect(await close()).toMatchObject({ closed: true });
+}, 120_000);
+
 test('the token is gone: too few shares, wrong ones or mistyped ones recover nothing; three of five do, and everything goes on', async () => {
   await vault.server.stop();
   rmSync(vault.tokenFolder, { recursive: true });
@@ -99,6 +108,13 @@ test('the token is gone: too few shares, wrong ones or mistyped ones recover not
   await wvJson('log', 'export', '--kit', vault.kit('bob'), vault.at('log-after'));
   expect(await wvJson('log', 'verify', '--vkey', recovered.vkey, vault.at('log-after'))).toMatchObject({ ok: true });
   expect((await wv('log', 'verify', '--vkey', vault.vkey, vault.at('log-after'))).exit).not.toBe(0);
+  // What was kept needs the key of before and nothing else; the log of after is proven to continue it.
+  const old = ['--vkey', vault.vkey];
+  expect(await wvJson('receipt', 'verify', ...old, vault.at('before.receipt'))).toMatchObject({ record: { type: 'release.begin' } });
+  expect(await wvJson('log', 'verify', ...old, vault.at('archive'))).toMatchObject({ ok: true, closed: {} });
+  const continued = ['log', 'verify', '--vkey', recovered.vkey, '--after', vault.at('archive'), vault.at('log-after')];
+  expect(await wvJson(...continued, '--after-vkey', vault.vkey)).toMatchObject({ ok: true });
+  expect((await wv(...continued)).exit).toBe(5);
   const { keks } = (await wvJson('keys', 'show', '--kit', vault.kit('bob'))) as {
     keks: Array<{ version: number; state: string; wrapped: number }>;
   };

@@ -155,6 +155,7 @@ test('receipt, mirror and archives verify after closing, erasure and pruning, by
   const modes = filesIn(at('first')).map((file) => statSync(file).mode & 0o777);
   expect(new Set(modes)).toEqual(new Set([0o400]));
   expect(await codeFrom(wv('log', 'close', ...kit(), '--until', '2099-01-01T00:00:00Z', at('early')))).toBe('request_invalid');
+  expect(await codeFrom(wv('log', 'close', ...kit(), '--until', '2026-01-01T00:00:00Z', at('mirror')))).toBe('usage');
   expect(existsSync(at('early', 'checkpoint'))).toBe(true); // kept: it is a good copy, and the end will come
   expect(tells(database())).toEqual(database().slice(0, 2)); // so far, everything does
 
@@ -196,6 +197,24 @@ test('receipt, mirror and archives verify after closing, erasure and pruning, by
   if (existsSync(program('tessera-fsck'))) {
     for (const name of ['first', 'second']) await run(program('tessera-fsck'), [at(name), vkey]);
   } else console.warn("the part with Tessera's fsck is skipped: it was not built here");
+
+  // out of a mirror: at the first checkpoint it kept after the end
+  const until = new Date(vault.clock.now().getTime() + 1000).toISOString();
+  vault.clock.advance(60);
+  const sizes = [Number(second['size'])];
+  while (sizes.length < 4) {
+    await append(10);
+    const last = sizes.at(-1) ?? 0;
+    const mirrored = await eventually(
+      () => wv('log', 'mirror', ...kit(), at('mirror')),
+      ({ size }) => Number(size) >= last + 10,
+    );
+    sizes.push(Number(mirrored['size']));
+  }
+  const third = await wv('log', 'close', ...kit(), '--until', until, '--from', at('mirror'), '--after', at('second'), at('third'));
+  expect(third).toMatchObject({ size: sizes[1], pruned: 0 });
+  expect(await verify('third', '--after', at('second'))).toMatchObject({ ok: true, size: sizes[1] });
+  expect(await wv('log', 'retention', '--kit', at('kit'))).toMatchObject({ requireArchive: true, closed: { size: second['size'] } });
 
   // and the name is nowhere
   expect(
