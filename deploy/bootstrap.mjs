@@ -55,7 +55,7 @@ const commands = {
   },
   soak: {
     steps: [systemPackages, faultPackages, tokensOfTheSoak, goTools, npmPackages, pinnedNode, nativeModules],
-    run: (args) => runNode(['test/soak/soak.ts', ...args]),
+    run: runSoak,
   },
   bench: { steps: [systemPackages, benchClient, npmPackages, pinnedNode, nativeModules], run: runBench },
 };
@@ -224,7 +224,7 @@ function changedSince(folder, file) {
   return readdirSync(folder).some((name) => statSync(join(folder, name)).mtimeMs > statSync(file).mtimeMs);
 }
 
-async function buildGo(name, source) {
+async function buildGo(name, source, program = '.') {
   say(`building ${name}`);
   const fresh = `${goBinary(name)}.${process.pid}`; // renamed at the end: another run may be starting the old one
   mkdirSync(dirname(fresh), { recursive: true });
@@ -240,7 +240,7 @@ async function buildGo(name, source) {
     '-trimpath',
     '-o',
     fresh,
-    '.',
+    program,
   ]);
   if (code === 0) renameSync(fresh, goBinary(name));
   else say(`no ${name}: the tests that need it are skipped\n${tail(output)}`);
@@ -458,6 +458,26 @@ async function runTests(args) {
 
 function closingLine({ passed = 0, failed = 0, skipped = 0 } = {}) {
   return `${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`;
+}
+
+/** What one of the soaks needs is fetched only for a run of it. */
+async function runSoak(args) {
+  if (args.includes('object-lock')) await lockingServer();
+  return await runNode(['test/soak/soak.ts', ...args]);
+}
+
+/** A server that speaks S3 with Object Lock, and the client that the operating page names. Without them that soak says so. */
+async function lockingServer() {
+  const source = join(root, 'test', 'soak', 's3-server');
+  try {
+    await provide(() => [{ there: () => hasCommand('aws'), packages: ['awscli'] }]);
+    if (!changedSince(source, goBinary('s3-server'))) return;
+    await provide(() => [{ there: () => hasCommand('go'), packages: ['golang-go'] }]);
+    await buildGo('s3-server', source, 'github.com/versity/versitygw/cmd/versitygw');
+  } catch (error) {
+    if (!(error instanceof SetupError)) throw error;
+    say(error.message);
+  }
 }
 
 /** Peers are fetched only for a run that measures them. */

@@ -1,5 +1,5 @@
 /**
- * `npm run soak -- [--minutes N] [--seed S] [--only rewrap|evidence|log-faults|log-growth|tokens]`: a real vault under a mix of work, stops, rotations, backups and killed processes, with everything
+ * `npm run soak -- [--minutes N] [--seed S] [--only rewrap|evidence|log-faults|log-growth|tokens|object-lock]`: a real vault under a mix of work, stops, rotations, backups and killed processes, with everything
  * it promises checked all the time and at the end. Exit 0 when every invariant held. docs/soak.md says what is done and what is asked.
  */
 import { readdirSync, readFileSync } from 'node:fs';
@@ -68,7 +68,8 @@ async function only(which: string): Promise<readonly string[]> {
   if (which === 'log-faults') return (await import('./log-faults.ts')).logFaults(Number(values.points), Number(values.records), random);
   if (which === 'log-growth') return (await import('./grown-log.ts')).grownLog(Number(values.records), values.folder);
   if (which === 'tokens') return (await import('./tokens.ts')).tryTokens();
-  throw new Error('--only knows: rewrap, evidence, log-faults, log-growth, tokens');
+  if (which === 'object-lock') return (await import('./object-lock.ts')).lockCopies();
+  throw new Error('--only knows: rewrap, evidence, log-faults, log-growth, tokens, object-lock');
 }
 
 async function soak(site: RealVault): Promise<void> {
