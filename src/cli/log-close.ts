@@ -104,9 +104,9 @@ async function cut(kit: Kit, folder: string, options: CloseOptions): Promise<Log
   assertAskedWitnesses(note, options);
   const earlier = options.after === undefined ? undefined : copyIn(options.after);
   return intoFolder(folder, async (writer: FolderWriter) => {
-    await copyLog(withEarlier({ ...live, checkpoint: async () => note }, earlier), writer);
     const { witness = [], quorum = witness.length } = options;
     await writer.write(POLICY, utf8(policyText(parseVkey(options.vkey), witness, quorum)));
+    await copyLog(withEarlier({ ...live, checkpoint: async () => note }, earlier), writer); // the checkpoint comes last
     return verified(folder, options);
   });
 }
