@@ -11,6 +11,7 @@ import { type LogCheckpoint, openCheckpoint } from '../audit/checkpoint.ts';
 import { type Closed, closedIn, openStatement, POLICY, policyText, STATEMENT, timeOf, withEarlier } from '../audit/closing.ts';
 import { copyLog } from '../audit/export.ts';
 import { makeReceipt } from '../audit/receipt.ts';
+import { saidBy, textAt } from '../audit/said.ts';
 import { type LogReport, type LogSource, verifyLog } from '../audit/verify.ts';
 import { parseVkey } from '../audit/vkey.ts';
 import { toHex, utf8 } from '../domain/bytes.ts';
@@ -100,7 +101,7 @@ async function isBegun(folder: string): Promise<boolean> {
 /** A folder of its own, with everything up to a checkpoint that covers the period, or nothing. */
 async function cut(kit: Kit, folder: string, options: CloseOptions): Promise<LogReport> {
   const live = options.from === undefined ? await logThrough(kit, '/v1/log', whichCheckpoint(options)) : await cutOf(options.from, options);
-  const note = await live.checkpoint();
+  const note = options.from === undefined ? await covering(kit, live, options) : await live.checkpoint();
   assertAskedWitnesses(note, options);
   const earlier = options.after === undefined ? undefined : copyIn(options.after);
   return intoFolder(folder, async (writer: FolderWriter) => {
@@ -109,6 +110,30 @@ async function cut(kit: Kit, folder: string, options: CloseOptions): Promise<Log
     await copyLog(withEarlier({ ...live, checkpoint: async () => note }, earlier), writer); // the checkpoint comes last
     return verified(folder, options);
   });
+}
+
+/** More than a checkpoint ever waits for. */
+const STILL_TO_COME_MS = 60_000;
+
+/** The newest checkpoint behind which there is a record of after the period: reading the checkpoint makes one. */
+async function covering(kit: Kit, live: LogSource, { until, vkey }: CloseOptions): Promise<Uint8Array> {
+  for (let tries = 1; ; tries++) {
+    const note = await live.checkpoint();
+    const { size } = openCheckpoint(note, parseVkey(vkey));
+    const missingMs = Date.parse(until) - (await inTime(() => timeAt(size, kit)));
+    if (missingMs <= 0) return note;
+    if (missingMs > STILL_TO_COME_MS) throw new VaultError('request_invalid', `${until} is still to come`);
+    if (tries === TRIES) throw new VaultError('log_incomplete', 'records of the period are not under a checkpoint yet');
+    await sleep(WAIT_MS);
+  }
+}
+
+/** When the record was made, in milliseconds; `log_incomplete` while it cannot be searched. */
+async function timeAt(index: number, kit: Kit): Promise<number> {
+  const [found] = page.parse(await kit.call('GET', `/v1/log/records?order=oldest&at=${index}`)).records;
+  const time = Date.parse(textAt(found && saidBy(utf8(found.leaf)), 'time') ?? '');
+  if (Number.isNaN(time)) throw new VaultError('log_incomplete', `record ${index} is not found yet`);
+  return time;
 }
 
 const whichCheckpoint = ({ witness = [] }: WitnessOptions) => (witness.length === 0 ? 'checkpoint' : 'checkpoint/witnessed');
