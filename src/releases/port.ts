@@ -88,7 +88,10 @@ export interface ReleaseStore {
   insertEgress(tx: Tx, row: EgressRow): Promise<void>;
   /** Of releases that are open or ended after `since`, but for `except`. */
   egress(tx: Tx, of: Pick<EgressRow, 'namespace' | 'subjectId' | 'modelId'>, since: Date, except?: ReleaseId): Promise<EgressSum>;
-  /** Claims up to `bytes` of what is left of the reservation and says how many; undefined for a release that is held to nothing. */
+  /**
+   * Claims up to `bytes` of what is left of the reservation and says how many; undefined for a release that is held to nothing. 0 for one without a
+   * row: only that of an ended release is ever purged, so somebody took it away.
+   */
   claimEgress(tx: Tx, releaseId: ReleaseId, bytes: number): Promise<number | undefined>;
   returnEgress(tx: Tx, releaseId: ReleaseId, bytes: number): Promise<void>;
   /** Forgets what ended before `before`: no budget looks that far back. */

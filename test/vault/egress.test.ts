@@ -158,6 +158,15 @@ describe('a release', () => {
     expect(sent).toBeLessThanOrEqual(reserved);
   });
 
+  test('whose reservation somebody deleted from the database is read no further, in whichever node: no row is no right', async () => {
+    const granted = await vault.granted({ machine, version });
+    expect(await read(granted, 0, 1)).toBe(1);
+    vault.database.exec('DELETE FROM release_egress');
+    for (const node of [undefined, await vault.addNode()]) {
+      expect(await codeFrom(read(granted, 0, SIZE, node))).toBe('egress_exhausted');
+    }
+  });
+
   test('gets back what it claimed for a range and did not read', async () => {
     const granted = await vault.granted({ machine, version });
     for (let at = 0; at < 20; at++) {

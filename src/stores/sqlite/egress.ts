@@ -55,9 +55,10 @@ export function sqliteEgress(join: Join): Part {
     },
     async claimEgress(tx, releaseId, bytes) {
       const sql = 'SELECT reserved_bytes - claimed_bytes AS left FROM release_egress WHERE release_id = :releaseId';
-      const left = join(tx).get<{ left: number | null }>(sql, { releaseId })?.left ?? undefined;
-      if (left === undefined) return undefined;
-      const claimed = Math.max(0, Math.min(bytes, left));
+      const row = join(tx).get<{ left: number | null }>(sql, { releaseId });
+      if (row === undefined) return 0;
+      if (row.left === null) return undefined;
+      const claimed = Math.max(0, Math.min(bytes, row.left));
       join(tx).run(CLAIM, { releaseId, bytes: claimed });
       return claimed;
     },
