@@ -9,9 +9,12 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { decodeEntries, encodeEntries } from '../../src/audit/bundle.ts';
+import { leafHash } from '../../src/audit/merkle.ts';
 import { parseNote } from '../../src/audit/note.ts';
 import { makeProof } from '../../src/audit/proof.ts';
 import { parseVkey } from '../../src/audit/vkey.ts';
+import { concat } from '../../src/domain/bytes.ts';
 import type { SignatureAlgorithm } from '../../src/domain/signature.ts';
 import { appendRecords, createLogKey, type LogKey, publishedFiles, recordOf, sequencerOn, sourceOf } from './small-log.ts';
 
@@ -94,6 +97,14 @@ withGo.each(['ed25519', 'ecdsa-p256-sha256'] as const)(
       const { code, stderr } = await run(PROGRAM, ['log', damaged, key.vkey]);
       expect(code).toBe(1);
       expect(stderr).toMatch(new RegExp(says));
+    });
+
+    test('refuses a copy in which a record and its hash in the tile were changed together', async () => {
+      const { entries } = decodeEntries(files.get('tile/entries/000') ?? new Uint8Array(0), 256);
+      const changed = entries.map((entry, at) => (at === 7 ? Uint8Array.from(entry).fill(0x78, 30, 34) : entry));
+      const both = new Map(files).set('tile/entries/000', encodeEntries(changed)).set('tile/0/000', concat(...changed.map(leafHash)));
+      const { code, stderr } = await run(PROGRAM, ['log', await writeCopy(`${algorithm}-both`, both), key.vkey]);
+      expect([code, stderr]).toEqual([1, expect.stringMatching(/inconsistent tile|do not have the root/)]);
     });
 
     test('refuses another key of the same name', async () => {

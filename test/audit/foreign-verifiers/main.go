@@ -2,6 +2,7 @@
 //
 //	foreign-verifiers log FOLDER VKEY [OLDER-CHECKPOINT]   every record re-hashed against the tree; inclusion; consistency with an older head
 //	foreign-verifiers proof FILE LEAF VKEY                 one .tlog-proof
+//	foreign-verifiers flips FOLDER VKEY                    each bit of the log flipped alone: which ones are accepted
 //
 // Prints one line of JSON and exits 0, or says on standard error what does not fit and exits 1.
 package main
@@ -27,7 +28,7 @@ import (
 
 func main() {
 	var result any
-	err := errors.New("usage: foreign-verifiers log FOLDER VKEY [OLDER-CHECKPOINT] | proof FILE LEAF VKEY")
+	err := errors.New("usage: foreign-verifiers log FOLDER VKEY [OLDER-CHECKPOINT] | proof FILE LEAF VKEY | flips FOLDER VKEY")
 	switch {
 	case len(os.Args) >= 4 && len(os.Args) <= 5 && os.Args[1] == "log":
 		older := ""
@@ -37,6 +38,8 @@ func main() {
 		result, err = checkLog(os.Args[2], os.Args[3], older)
 	case len(os.Args) == 5 && os.Args[1] == "proof":
 		result, err = checkProof(os.Args[2], os.Args[3], os.Args[4])
+	case len(os.Args) == 4 && os.Args[1] == "flips":
+		result, err = flipBits(os.Args[2], os.Args[3])
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -64,7 +67,10 @@ func checkLog(folder, vkey, older string) (*checkedLog, error) {
 	if err != nil {
 		return nil, err
 	}
-	result := &checkedLog{Origin: origin, Size: tree.N, Records: records}
+	if err := records.check(tree, &folderTiles{folder}); err != nil {
+		return nil, err
+	}
+	result := &checkedLog{Origin: origin, Size: tree.N, Records: tree.N}
 	for _, index := range []int64{0, tree.N / 3, tree.N / 2, tree.N - 1} {
 		if err := checkInclusion(index, tree, hashes); err != nil {
 			return nil, err
@@ -89,31 +95,35 @@ func checkLog(folder, vkey, older string) (*checkedLog, error) {
 	return result, nil
 }
 
-// rehash reads every record from the entry bundles and compares its hash with the one that the tree proves.
-func rehash(folder string, tree tlog.Tree, hashes tlog.HashReader) (int64, error) {
+// rehash reads every record from the entry bundles, compares its hash with the one that the tiles have, and gives the whole tree that the records make.
+func rehash(folder string, tree tlog.Tree, hashes tlog.HashReader) (storedHashes, error) {
+	var stored storedHashes
 	var index int64
 	for bundle := int64(0); bundle*256 < tree.N; bundle++ {
 		width := min64(256, tree.N-bundle*256)
 		data, err := os.ReadFile(filepath.Join(folder, tilePath("entries", bundle, int(width))))
 		if err != nil {
-			return index, err
+			return nil, err
 		}
 		for ; width > 0; width-- {
 			if len(data) < 2 || len(data) < 2+int(binary.BigEndian.Uint16(data)) {
-				return index, fmt.Errorf("bundle %d ends inside record %d", bundle, index)
+				return nil, fmt.Errorf("bundle %d ends inside record %d", bundle, index)
 			}
 			end := 2 + int(binary.BigEndian.Uint16(data))
 			if err := compare(index, data[2:end], hashes); err != nil {
-				return index, err
+				return nil, err
+			}
+			if err := stored.add(index, data[2:end]); err != nil {
+				return nil, err
 			}
 			data = data[end:]
 			index++
 		}
 		if len(data) != 0 {
-			return index, fmt.Errorf("bundle %d goes on after its last record", bundle)
+			return nil, fmt.Errorf("bundle %d goes on after its last record", bundle)
 		}
 	}
-	return index, nil
+	return stored, nil
 }
 
 func compare(index int64, record []byte, hashes tlog.HashReader) error {
