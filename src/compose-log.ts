@@ -71,7 +71,7 @@ export function composeLog(config: Config, parts: LogParts): ComposedLog {
     sign: (text) => keys.sign(identity.logKey, text),
     node,
     clock,
-    heads: config.logHead === undefined ? undefined : createHeadFile(config.logHead),
+    heads: config.logHead === undefined ? undefined : createHeadFile(config.logHead, stores.giveUp),
     trailing: keptInHsm(config, parts, logKey),
     onEvent: (event) => {
       onSequencer(event);
@@ -123,21 +123,12 @@ function tellSequencer(event: Exclude<SequencerEvent, { kind: 'published' }>, lo
   else log.warn(`access log: ${event.kind}`, { code });
 }
 
-const END_MS = 50;
-
-/** A disk that failed once is not asked again: the process ends, and its next start verifies what is there. Nothing is acknowledged in between. */
-export function endProcess(log: Logger): (error: unknown) => void {
-  return (error) => {
-    log.error('the disk of the database failed: this process ends', { cause: String((error as { code?: unknown }).code) });
-    setTimeout(() => process.exit(1), END_MS); // until the line is written
-  };
-}
-
-/** A log that is not the one this vault signed stops the start. */
+/** A log that is not the one this vault signed stops the start, and so does one that cannot be compared with what was signed. */
 export async function firstRound(sequencer: Sequencer): Promise<void> {
   await sequencer.tick();
   const halted = sequencer.halted();
   if (halted !== undefined) throw halted;
+  if (!sequencer.compared()) throw new VaultError('log_unavailable', 'the checkpoint that is kept apart cannot be read');
 }
 
 /** The end of this process is under a checkpoint, where the store and the HSM still answer. */

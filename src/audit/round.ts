@@ -81,7 +81,13 @@ export function contradictsLog(code: ErrorCode): boolean {
   return FATAL.has(code);
 }
 
-export function createRounds(options: RoundOptions): { run(): Promise<RoundOutcome>; handOver(): Promise<void> } {
+export interface Rounds {
+  run(): Promise<RoundOutcome>;
+  handOver(): Promise<void>;
+  compared(): boolean;
+}
+
+export function createRounds(options: RoundOptions): Rounds {
   const { unitOfWork, log, node } = options;
   let known: KnownHead | undefined;
 
@@ -110,7 +116,7 @@ export function createRounds(options: RoundOptions): { run(): Promise<RoundOutco
     await unitOfWork.run((tx) => log.acquireSequencer(tx, node, tx.now)).catch(() => undefined);
   }
 
-  return { run, handOver };
+  return { run, handOver, compared: () => known !== undefined };
 }
 
 /** What was signed before this process began. Whoever holds the lease: a store that is behind it, or is another log, is no store to serve from. */
@@ -119,13 +125,24 @@ async function keptHead(options: RoundOptions): Promise<KnownHead> {
   for (const store of [options.heads, options.trailing]) {
     const kept = await store?.read();
     if (kept === undefined) continue;
-    const { size, root } = openCheckpoint(kept, options.key);
+    const { size, root } = openKept(kept, options.key);
     if (size === newest.size && !equalBytes(root, newest.root))
       throw new VaultError('log_conflict', `size ${size} was signed with two roots`);
     const known = await continues(options, { size, root });
     if (known.size > newest.size) newest = known;
   }
   return newest;
+}
+
+/** Whoever reads the message of a refused start must know which checkpoint it is about. */
+function openKept(kept: Uint8Array, key: VerifierKey): KnownHead {
+  try {
+    return openCheckpoint(kept, key);
+  } catch (cause) {
+    throw new VaultError(codeOf(cause), `the checkpoint that is kept apart: ${cause instanceof VaultError ? cause.detail : 'unreadable'}`, {
+      cause,
+    });
+  }
 }
 
 async function continues(options: RoundOptions, { size, root }: KnownHead): Promise<KnownHead> {

@@ -57,6 +57,8 @@ export interface Sequencer {
   halted(): VaultError | undefined;
   /** For whoever else found that the stored log is not the one that was signed. */
   halt(error: VaultError): void;
+  /** Whether the store was compared with what is kept apart from it: before that nothing is signed, and nobody should serve. */
+  compared(): boolean;
 }
 
 export function createSequencer(options: SequencerOptions): Sequencer {
@@ -108,6 +110,7 @@ export function createSequencer(options: SequencerOptions): Sequencer {
       halted = error;
       onEvent({ kind: 'halted', severity: 'critical', code: error.code, error });
     },
+    compared: rounds.compared,
   };
 }
 

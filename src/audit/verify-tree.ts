@@ -92,23 +92,34 @@ async function checkEntries(walk: Walk, tile: HashTile, hashes: Hashes): Promise
   const first = tile.index * TILE_WIDTH;
   if (bytes === undefined && tile.width === TILE_WIDTH && walk.missing !== undefined) return walk.missing(tile.index);
   if (bytes === undefined) return walk.report({ code: 'log_incomplete', leafIndex: first, detail: `${path} is missing` });
-  const { entries, wellFormed } = decodeEntries(bytes, tile.width);
-  for (const [at, entry] of entries.entries()) {
-    if (equalBytes(leafHash(entry), hashes[at] ?? new Uint8Array(0))) {
-      walk.visit(entry);
-      continue;
-    }
-    reportEntry(walk, first + at, entry, `the record in ${path} does not have the hash in the tree`);
-    if (!wellFormed) return; // where the next record begins is not known any more
-  }
-  if (entries.length < tile.width) walk.report({ code: 'log_incomplete', leafIndex: first + entries.length, detail: `${path} ends early` });
-  else if (!wellFormed)
-    walk.report({ code: 'log_entry_mismatch', leafIndex: first + tile.width - 1, detail: `${path} goes on after its last record` });
+  checkBundle(bytes, hashes, { path, first }, walk);
 }
 
-function reportEntry({ report }: Walk, leafIndex: number, entry: Uint8Array, detail: string): void {
+/** The records of one bundle against hashes that are believed: one problem for each that is not the one in the tree. */
+export function checkBundle(
+  bytes: Uint8Array,
+  hashes: Hashes,
+  { path, first }: { readonly path: string; readonly first: number },
+  { report, visit }: Pick<Walk, 'report' | 'visit'>,
+): void {
+  const width = hashes.length;
+  const { entries, wellFormed } = decodeEntries(bytes, width);
+  for (const [at, entry] of entries.entries()) {
+    if (equalBytes(leafHash(entry), hashes[at] ?? new Uint8Array(0))) {
+      visit(entry);
+      continue;
+    }
+    report(wrongEntry(first + at, entry, `the record in ${path} does not have the hash in the tree`));
+    if (!wellFormed) return; // where the next record begins is not known any more
+  }
+  if (entries.length < width) report({ code: 'log_incomplete', leafIndex: first + entries.length, detail: `${path} ends early` });
+  else if (!wellFormed)
+    report({ code: 'log_entry_mismatch', leafIndex: first + width - 1, detail: `${path} goes on after its last record` });
+}
+
+function wrongEntry(leafIndex: number, entry: Uint8Array, detail: string): LogProblem {
   const { recordId } = parseLeaf(entry);
-  report({ code: 'log_entry_mismatch', leafIndex, ...(recordId !== undefined && { recordId }), detail });
+  return { code: 'log_entry_mismatch', leafIndex, ...(recordId !== undefined && { recordId }), detail };
 }
 
 function reportTile({ report }: Walk, tile: HashTile | undefined, stored: Hashes | undefined): void {

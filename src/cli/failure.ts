@@ -20,6 +20,9 @@ const NEXT_STEPS: Partial<Record<ErrorCode, string>> = {
   attester_key_unknown: 'enrol this machine: `wv attester request`, then `wv enrol begin` and `wv enrol confirm`',
   pin_incorrect: 'correct the PIN file, then start `wv serve` again',
   already_initialized: 'give another --folder',
+  log_head_missing: 'bring the file back that logHead in vault.json names: without it nobody can tell whether the database was put back',
+  log_rolled_back: 'keep the checkpoint as it is, bring the newest copy of the database back or restore it (docs/operating.md, Restore)',
+  log_conflict: 'keep the checkpoint as it is and find out who else signed for this vault (docs/operating.md, Restore)',
 };
 
 export interface Stderr {

@@ -1,6 +1,6 @@
 /** A mirror in a folder, or on anything mounted as one: nothing that is there is changed but `checkpoint`, which is replaced whole. */
 import { access, link, mkdir, open, rename, rm } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { writing } from '../agent/target-folder.ts';
 import type { MirrorStore } from '../audit/mirror.ts';
 import { syncFolder } from '../audit/sync-folder.ts';
@@ -30,13 +30,23 @@ async function addFile(folder: string, path: string, bytes: Uint8Array, read: Mi
     throw new VaultError('log_conflict', `${path} of this mirror is not what the log has`);
   }
   const file = join(folder, path);
-  await mkdir(dirname(file), { recursive: true, mode: 0o700 });
+  await makeFolder(dirname(file));
   const part = `${file}.part`;
-  await writeDurably(part, bytes);
-  await link(part, file);
-  await rm(part);
+  try {
+    await writeDurably(part, bytes);
+    await link(part, file);
+  } finally {
+    await rm(part, { force: true });
+  }
   await syncFolder(dirname(file));
   return true;
+}
+
+/** And the names of those that it makes are durable in theirs. */
+async function makeFolder(folder: string): Promise<void> {
+  const first = await mkdir(folder, { recursive: true, mode: 0o700 });
+  if (first === undefined) return;
+  for (let made = resolve(folder); made.length >= resolve(first).length; made = dirname(made)) await syncFolder(dirname(made));
 }
 
 async function replaceFile(folder: string, bytes: Uint8Array): Promise<void> {

@@ -26,5 +26,7 @@ export interface Stores {
    * process reads; then it is gone once that one is done and a vault starts again, or this is called again.
    */
   purgeDeleted(): Promise<void>;
+  /** Another disk that this process stands on failed: from now on nothing is committed or acknowledged, and `onDiskFailure` is called. */
+  giveUp(error: unknown): void;
   close(): Promise<void>;
 }

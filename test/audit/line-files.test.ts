@@ -51,6 +51,28 @@ describe('lines in files', () => {
     expect(written()).toEqual(lines(0, 7).map(({ line }) => line));
   });
 
+  it('cuts off what a power cut left of a batch when its beginning is gone and its end is there', async () => {
+    await filesIn(folder).append(lines(0, 3));
+    const file = join(folder, 'sink', '0000000000000000.log');
+    appendFileSync(file, `3 x\n\0\0\0\0\n5 x\n6 ${'\0'.repeat(9)}\n7 x\n`);
+    await filesIn(folder).append(lines(3, 10));
+    expect(written()).toEqual(lines(0, 10).map(({ line }) => line));
+  });
+
+  it('goes on behind more lines than a batch has, and refuses a file with a line among the last that no sink wrote', async () => {
+    const files = filesIn(folder);
+    for (let at = 0; at < 1_300; at += 500) await files.append(lines(at, at + 500, 'z'.repeat(400)));
+    await filesIn(folder).append(lines(1_490, 1_510));
+    expect(written()).toHaveLength(1_510);
+    const file = join(folder, 'sink', '0000000000000000.log');
+    writeFileSync(file, readFileSync(file, 'utf8').replace('\n1400 ', '\nxxxx '));
+    expect(
+      await filesIn(folder)
+        .append(lines(1_510, 1_511))
+        .catch((error) => error.message),
+    ).toContain('a line that no sink wrote');
+  });
+
   it('says by the name of the file that lines are missing before it', async () => {
     await filesIn(folder).append(lines(0, 3));
     await filesIn(folder).append(lines(10, 12));

@@ -1,6 +1,6 @@
 /**
- * T5, T6, T34 of the log: every earlier state put back, a fork at every index, the kept checkpoint put back alone, two signers of one origin, and flipped bits of a log
- * of 300 records: what finds each, and what does not. The soak flips every bit.
+ * T6, T34 of the log: every earlier state put back, a fork at every index, the kept checkpoint put back alone, two signers of one origin: what finds each, and
+ * what does not.
  */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -15,7 +15,7 @@ import type { TreeSize } from '../../src/domain/ids.ts';
 import { makeWitness, watchLog } from '../../src/witness/folder.ts';
 import { serveWitness } from '../../src/witness/serve.ts';
 import { createMemoryLog, type MemoryLog, type MemoryLogState } from '../doubles/memory-log-store.ts';
-import { appendRecords, createLogKey, publishedFiles, sequencerOn, sourceOf } from './small-log.ts';
+import { appendRecords, createLogKey, sequencerOn, sourceOf } from './small-log.ts';
 
 const STATES = 20;
 const key = createLogKey();
@@ -59,12 +59,15 @@ describe('a store that was put back', () => {
   });
 
   test('and forked at any index, longer than what was signed, does not start beside it either', async () => {
-    for (const state of history.slice(0, -1)) {
-      const fork = storeOf(state);
+    const leaves = history.at(-1)?.leaves ?? [];
+    expect(leaves.length).toBeGreaterThan(STATES);
+    for (const { index } of leaves) {
+      const fork = createMemoryLog();
+      fork.state.outbox = leaves.slice(0, index).map(({ recordId, leaf }) => ({ recordId, leaf }));
       const { sequencer } = sequencerOn(fork, key);
       await appendRecords(fork, 100);
-      await sequencer.tick();
-      expect(await started(storeOf({ ...fork.state, lease: undefined }), kept(newest()))).toBe('log_conflict');
+      expect(await sequencer.tick()).toBe('published');
+      expect([index, await started(storeOf({ ...fork.state, lease: undefined }), kept(newest()))]).toEqual([index, 'log_conflict']);
     }
   });
 
@@ -118,20 +121,4 @@ test('of two vaults that sign one origin from two databases, the second to show 
   expect(await started(storeOf({ ...two.state, lease: undefined }), kept(one.state.head?.checkpoint ?? new Uint8Array(0)))).toBe(
     'log_conflict',
   );
-});
-
-test('of a log of 300 records one bit of every hundredth byte, and every bit of its checkpoint, cannot flip unnoticed', async () => {
-  const { files } = await publishedFiles(300, key);
-  const missed: string[] = [];
-  for (const [path, bytes] of files) {
-    const [step, bits] = path === 'checkpoint' ? [1, [0, 1, 2, 3, 4, 5, 6, 7]] : [100, undefined];
-    for (let at = 0; at < bytes.length; at += step) {
-      for (const bit of bits ?? [at % 8]) {
-        const altered = Uint8Array.from(bytes);
-        altered[at] = (altered[at] ?? 0) ^ (1 << bit);
-        if ((await verifyLog(sourceOf(new Map(files).set(path, altered)), key.vkey)).ok) missed.push(`${path} ${at}.${bit}`);
-      }
-    }
-  }
-  expect(missed).toEqual([]);
 });

@@ -176,6 +176,31 @@ export function unitOfWorkContract(name: string, open: OpenStores): void {
       expect(await nameOf(await second(), 'begun')).toBe('begun');
       await stores.close(); // a second close is no harm
     });
+
+    it('commits and acknowledges nothing any more when another disk of the process failed, neither what runs nor what waits', async () => {
+      const { stores, second } = use();
+      let goOn = () => {};
+      const held = new Promise<void>((resolve) => {
+        goOn = resolve;
+      });
+      const begun = within(stores, async (tx) => {
+        await stores.catalog.insertModel(tx, model('begun'));
+        await held;
+      });
+      const waits = within(stores, (tx) => stores.catalog.insertModel(tx, model('waits')));
+      const ended = Promise.allSettled([begun, waits]);
+      await pause(20); // until the first has begun; the second may share its transaction or not
+      stores.giveUp(new Error('EIO'));
+      stores.giveUp(new Error('EIO')); // once more is no harm
+      goOn();
+      expect((await ended).map((one) => (one.status === 'rejected' ? one.reason.code : one.status))).toEqual([
+        'store_unavailable',
+        'store_unavailable',
+      ]);
+      await expect(timeOf(stores)).rejects.toMatchObject({ code: 'store_unavailable' });
+      const other = await second();
+      expect([await nameOf(other, 'begun'), await nameOf(other, 'waits')]).toEqual([undefined, undefined]);
+    });
   });
 }
 

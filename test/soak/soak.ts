@@ -8,6 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { withRequester, withTpmRequester } from '../../src/cli/requester.ts';
 import { codeOf } from '../../src/domain/errors.ts';
+import { generator } from '../audit/faults/calls.ts';
 import { LARGE, type RealVault, type ServerProcess, startRealVault, wv, wvJson } from '../e2e/real-vault.ts';
 
 const { values } = parseArgs({
@@ -17,7 +18,8 @@ const { values } = parseArgs({
     only: { type: 'string' },
     versions: { type: 'string', default: '10000' },
     kills: { type: 'string', default: '200' },
-    points: { type: 'string', default: '300' },
+    points: { type: 'string', default: '5000' },
+    cuts: { type: 'string', default: '20000' },
     records: { type: 'string', default: '10000000' },
     folder: { type: 'string' },
   },
@@ -65,7 +67,10 @@ process.exitCode = violations.length === 0 ? 0 : 1;
 async function only(which: string): Promise<readonly string[]> {
   if (which === 'rewrap') return (await import('./rewrap-killed.ts')).killRewraps(Number(values.versions), Number(values.kills), random);
   if (which === 'evidence') return (await import('./flipped-evidence.ts')).flipEvidence(minutes, random);
-  if (which === 'log-faults') return (await import('./log-faults.ts')).logFaults(Number(values.points), Number(values.records), random);
+  if (which === 'log-faults') {
+    const [points = 0, cuts = 0, seed = 0] = [values.points, values.cuts, values.seed].map(Number);
+    return (await import('./log-faults.ts')).logFaults({ points, cuts, seed }, random);
+  }
   if (which === 'log-growth') return (await import('./grown-log.ts')).grownLog(Number(values.records), values.folder);
   if (which === 'tokens') return (await import('./tokens.ts')).tryTokens();
   if (which === 'object-lock') return (await import('./object-lock.ts')).lockCopies();
@@ -274,15 +279,4 @@ function report(): void {
     `  last byte after a suspension: at most ${worstCutMs} ms; longest start ${worstReadyMs} ms; server at most ${maxRssMiB} MiB`,
   );
   console.log(violations.length === 0 ? 'every invariant held' : `${violations.length} violated:\n${violations.join('\n')}`);
-}
-
-/** mulberry32: the same seed, the same choices. */
-function generator(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 4_294_967_296;
-  };
 }

@@ -2,7 +2,7 @@
 
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer as createHttps } from 'node:https';
-import type { AddressInfo, Server } from 'node:net';
+import type { AddressInfo, Server, Socket } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createServer as createTls } from 'node:tls';
@@ -37,6 +37,7 @@ let version: Published;
 let sinks: LogSinks | undefined;
 let counter = 0;
 const servers: Server[] = [];
+const sockets: Socket[] = [];
 const failures: SinkFailure[] = [];
 const unreadable: string[] = [];
 const secret = Buffer.alloc(32, 5);
@@ -46,12 +47,13 @@ beforeAll(async () => {
   machine = await vault.machine('gpu-1');
   version = await vault.publish('falcon', 'internal');
   mkdirSync(join(vault.site.folder, 'sinks'));
-  for (const name of ['jsonl', 'ocsf', 'required'])
+  for (const name of ['jsonl', 'ocsf', 'required', 'moody'])
     writeFileSync(join(vault.site.folder, `hook-${name}.secret`), `whsec_${secret.toString('base64')}\n`);
 });
 afterEach(async () => {
   await sinks?.stop();
   for (const server of servers.splice(0)) server.close();
+  for (const socket of sockets.splice(0)) socket.destroy(); // one that hangs stays half open, and would keep this process alive
   failures.length = 0;
 });
 afterAll(() => vault.remove());
@@ -71,6 +73,7 @@ async function send(...to: LogSink[]): Promise<void> {
 
 async function listening(server: Server): Promise<number> {
   servers.push(server);
+  server.on('connection', (socket) => sockets.push(socket));
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   return (server.address() as AddressInfo).port; // a TCP server has one
 }
@@ -150,6 +153,55 @@ describe('a sink', () => {
     const size = (await sinkStates(vault.vault))[0]?.next ?? 0;
     expect(await compared(lines, format)).toMatchObject({ ok: true, verified: size, repeated: 0 });
     expect(ids.size).toBeGreaterThan(0);
+  });
+
+  it('that hangs, drops the connection, answers 500, and takes a batch without being able to say so, lags on record after a minute and has every record at last', async () => {
+    const lines: string[] = [];
+    const tried: string[] = [];
+    let mood: 'hangs' | '500' | 'forgets' | 'well' = 'hangs';
+    const port = await listening(
+      createHttps(certificates.good, async (request, response) => {
+        let body = '';
+        for await (const chunk of request) body += chunk;
+        const now = mood;
+        tried.push(now);
+        if (now === 'forgets' || now === 'well') lines.push(...(JSON.parse(body) as object[]).map((record) => JSON.stringify(record)));
+        if (now === 'hangs') await until(() => mood !== 'hangs');
+        if (now === 'well') response.writeHead(204).end();
+        else if (now === '500') response.writeHead(500).end();
+        else request.socket.destroy();
+      }),
+    );
+    await send({
+      kind: 'webhook',
+      name: 'hook-moody',
+      from: 'first',
+      host: 'localhost',
+      port,
+      path: '/log',
+      ca: certificates.ca,
+      format: 'jsonl',
+    });
+    await until(() => tried.includes('hangs'));
+    for (let at = 0; at < 5; at++) await vault.granted({ machine, version }); // nobody who is released to waits for it
+    await vault.node.sequencer.tick();
+    const told = () => vault.records().filter(({ type, detail }) => type === 'log.lagging' && detail?.includes('hook-moody'));
+    vault.clock.advance(61);
+    await sinks?.tick();
+    expect(told().map(({ outcome }) => outcome)).toEqual(['failure']);
+    for (const next of ['500', 'forgets', 'well'] as const) {
+      mood = next;
+      await until(() => tried.includes(next));
+    }
+    await vault.node.sequencer.tick();
+    await until(() => idle('hook-moody'));
+    expect(failures.map(({ code }) => code)).toEqual(expect.arrayContaining(['sink_unreachable', 'sink_refused']));
+    const size = (await sinkStates(vault.vault))[0]?.next ?? 0;
+    const copy = await compared(lines, 'jsonl');
+    expect(copy).toMatchObject({ ok: true, verified: size, absent: 0 }); // no gap
+    expect(copy.repeated).toBeGreaterThan(0); // what it took and could not say, known by index and leaf hash
+    await sinks?.tick();
+    expect(told().map(({ outcome }) => outcome)).toEqual(['failure', 'success']);
   });
 
   it('of files has exactly the records, over a restart, and goes on where it was', async () => {

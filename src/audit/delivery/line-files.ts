@@ -1,6 +1,7 @@
 /** Lines in files of a folder, durably: each line once, in order, over crashes and full disks. A full file is followed by another. */
 import { type FileHandle, mkdir, open, readdir } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
+import { DEFAULTS } from '../../domain/classes.ts';
 import { VaultError } from '../../domain/errors.ts';
 import { syncFolder } from '../sync-folder.ts';
 
@@ -29,7 +30,9 @@ export interface LineFiles {
 /** Sixteen digits: the index of its first line. */
 const NAME = /^[0-9]{16}\.log$/;
 /** A line is a record of 16 KiB at most, in a format that at most doubles it a few times over. */
-const TAIL_BYTES = 262_144;
+const LINE_BYTES = 262_144;
+const PIECE_BYTES = 262_144;
+const LF = 0x0a;
 
 interface End {
   readonly file: string;
@@ -62,9 +65,9 @@ export function createLineFiles(options: LineFilesOptions): LineFiles {
   return { append: (lines) => append(lines).catch((error) => Promise.reject(unwritable(error))) };
 }
 
-/** Where the last whole line ends; what follows it is cut off. Undefined when there is no file. */
+/** Where the lines end that were written whole; what follows is cut off. Undefined when there is no file. */
 async function recover({ folder, indexOf }: LineFilesOptions): Promise<End | undefined> {
-  await mkdir(folder, { mode: 0o700 }).catch((error) => (codeOfNode(error) === 'EEXIST' ? undefined : Promise.reject(error)));
+  await makeFolder(folder);
   const file = (await readdir(folder))
     .filter((name) => NAME.test(name))
     .sort()
@@ -73,20 +76,69 @@ async function recover({ folder, indexOf }: LineFilesOptions): Promise<End | und
   const handle = await open(join(folder, file), 'r+');
   try {
     const { size } = await handle.stat();
-    const tail = Buffer.alloc(Math.min(size, TAIL_BYTES));
-    await handle.read(tail, 0, tail.length, size - tail.length);
-    const whole = tail.lastIndexOf(0x0a) + 1;
-    const lineStart = whole === 0 ? -1 : tail.lastIndexOf(0x0a, whole - 2) + 1;
-    if (whole === 0 && size > TAIL_BYTES) throw new VaultError('target_unwritable', `${file} does not end in lines`);
-    const kept = size - tail.length + whole;
+    // A power cut takes of the last append what it likes, also its beginning and not its end; what was appended before is durable.
+    const from = await lastAppendAfter(handle, size);
+    const begun = { kept: from, next: from === 0 ? Number(file.slice(0, 16)) : 0 };
+    const { kept, next } = await wholeLines(handle, begun, (line) => {
+      const index = indexOf(line);
+      if (index === undefined) throw new VaultError('target_unwritable', `${file} holds a line that no sink wrote`);
+      return index;
+    });
     if (kept < size) await cut(handle, kept);
-    if (whole === 0) return { file, size: 0, next: Number(file.slice(0, 16)) };
-    const index = indexOf(tail.subarray(lineStart, whole - 1).toString('utf8'));
-    if (index === undefined) throw new VaultError('target_unwritable', `${file} ends in a line that no sink wrote`);
-    return { file, size: kept, next: index + 1 };
+    return { file, size: kept, next };
   } finally {
     await handle.close();
   }
+}
+
+interface Whole {
+  /** Bytes up to the end of the last line before anything that a power cut left. */
+  readonly kept: number;
+  readonly next: number;
+}
+
+/** Where a line begins, and with or after it all that one append can have written. */
+async function lastAppendAfter(handle: FileHandle, size: number): Promise<number> {
+  let breaks = 0;
+  for (let at = size; at > 0; ) {
+    const length = Math.min(PIECE_BYTES, at);
+    at -= length;
+    const { buffer } = await handle.read(Buffer.alloc(length), 0, length, at);
+    for (let found = buffer.lastIndexOf(LF); found >= 0; found = found === 0 ? -1 : buffer.lastIndexOf(LF, found - 1)) {
+      if (++breaks > DEFAULTS.logFollowBatch) return at + found + 1;
+    }
+  }
+  return 0;
+}
+
+/** Ends before the first line that is not whole: without its end, or with zeros in it, where a sector never arrived. */
+async function wholeLines(handle: FileHandle, begun: Whole, indexOf: (line: string) => number): Promise<Whole> {
+  let found = begun;
+  let rest: Uint8Array = new Uint8Array(0);
+  for (let at = begun.kept; rest.length <= LINE_BYTES; at += PIECE_BYTES) {
+    const { buffer, bytesRead } = await handle.read(Buffer.alloc(PIECE_BYTES), 0, PIECE_BYTES, at);
+    const piece = Buffer.concat([rest, buffer.subarray(0, bytesRead)]);
+    let begin = 0;
+    for (let end = piece.indexOf(LF); end >= 0; end = piece.indexOf(LF, begin)) {
+      const line = piece.subarray(begin, end);
+      if (line.includes(0)) return found;
+      found = { kept: found.kept + line.length + 1, next: indexOf(line.toString('utf8')) + 1 };
+      begin = end + 1;
+    }
+    rest = piece.subarray(begin);
+    if (bytesRead < PIECE_BYTES || rest.includes(0)) return found;
+  }
+  throw new VaultError('target_unwritable', 'the newest file does not consist of lines');
+}
+
+async function makeFolder(folder: string): Promise<void> {
+  try {
+    await mkdir(folder, { mode: 0o700 });
+  } catch (error) {
+    if (codeOfNode(error) === 'EEXIST') return;
+    throw error;
+  }
+  await syncFolder(dirname(folder)); // its name must outlive a power cut, as what is in it does
 }
 
 async function write(file: string, at: number, bytes: Uint8Array): Promise<void> {

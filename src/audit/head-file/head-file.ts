@@ -14,12 +14,17 @@ const GONE = 'the file that logHead names is gone; an empty one begins to keep c
 /** A checkpoint is three short lines and a signature. */
 const MAX_BYTES = 4096;
 
-export function createHeadFile(file: string): HeadStore {
+/** `onDiskFailure` is called when its disk failed (EIO): whoever serves must end, because what that disk then says is not to be believed. */
+export function createHeadFile(file: string, onDiskFailure: (error: unknown) => void = () => undefined): HeadStore {
+  const failed = (cause: unknown, what: string) => {
+    if ((cause as NodeJS.ErrnoException).code === 'EIO') onDiskFailure(cause);
+    return new VaultError('log_unavailable', `the kept checkpoint cannot be ${what}`, { cause });
+  };
   return {
     async read() {
       const bytes = await readFile(file).catch((cause) => {
         if ((cause as NodeJS.ErrnoException).code === 'ENOENT') throw new VaultError('log_head_missing', GONE, { cause });
-        throw new VaultError('log_unavailable', 'the kept checkpoint cannot be read', { cause });
+        throw failed(cause, 'read');
       });
       if (bytes.length > MAX_BYTES) throw new VaultError('note_malformed', 'the kept checkpoint is too large');
       return bytes.length === 0 ? undefined : new Uint8Array(bytes);
@@ -28,7 +33,7 @@ export function createHeadFile(file: string): HeadStore {
       try {
         await replaceFile(file, checkpoint);
       } catch (cause) {
-        throw new VaultError('log_unavailable', 'the kept checkpoint cannot be written', { cause });
+        throw failed(cause, 'written');
       }
     },
   };

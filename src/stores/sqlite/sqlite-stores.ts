@@ -35,6 +35,7 @@ export async function openSqliteStores(options: DatabaseOptions): Promise<Stores
     alerts: sqliteAlerts(join),
     search: sqliteSearch(join),
     purgeDeleted: () => unitOfWork.purgeDeleted(),
+    giveUp: (error) => unitOfWork.giveUp(error),
     close: () => unitOfWork.close(),
   };
 }

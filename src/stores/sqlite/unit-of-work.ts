@@ -20,6 +20,7 @@ export interface Limits {
   readonly roundMs: number;
 }
 
+const DISK_FAILED = 'a disk of this process failed';
 const PURGE_PAUSE_MS = 20;
 /** Milliseconds between two looks whether the lock of another connection is free: from the first, doubling, to the most. */
 const LOOK_MS = { first: 1, most: 5 };
@@ -87,7 +88,7 @@ export class SqliteUnitOfWork implements UnitOfWork {
   async run<T>(work: (tx: Tx) => Promise<T>, { ahead = false }: RunOptions = {}): Promise<T> {
     this.#refuseNested();
     if (this.#closed) throw new VaultError('store_unavailable', 'the stores are closed');
-    if (this.#failed) throw new VaultError('store_unavailable', 'the disk of the database failed');
+    if (this.#failed) throw new VaultError('store_unavailable', DISK_FAILED);
     return new Promise<T>((resolve, reject) => {
       const waiting = ahead ? this.#ahead : this.#queue;
       waiting.push({ work, resolve: (value) => resolve(value as T), reject }); // it is what this very work returned
@@ -112,6 +113,7 @@ export class SqliteUnitOfWork implements UnitOfWork {
         try {
           resolve(work());
         } catch (error) {
+          this.#distrust(error);
           reject(storeFailure(error));
         }
       });
@@ -134,13 +136,17 @@ export class SqliteUnitOfWork implements UnitOfWork {
       throw new Error('a transaction of these stores is running here: pass its tx on instead of starting another');
   }
 
-  /** A failed fsync may have dropped pages that later reads and fsyncs would call good: nothing of this process is believed any more. */
-  #noteDisk(error: unknown): void {
-    if (this.#failed || !isDiskFailure(error)) return;
+  /** As `Stores.giveUp` says. */
+  giveUp(error: unknown): void {
+    if (this.#failed) return;
     this.#failed = true;
-    const refusal = new VaultError('store_unavailable', 'the disk of the database failed');
-    for (const job of [...this.#ahead.splice(0), ...this.#queue.splice(0)]) job.reject(refusal);
+    for (const job of [...this.#ahead.splice(0), ...this.#queue.splice(0)]) job.reject(new VaultError('store_unavailable', DISK_FAILED));
     this.#onDiskFailure(error);
+  }
+
+  /** A failed fsync may have dropped pages that later reads and fsyncs would call good: nothing of this process is believed any more. */
+  #distrust(error: unknown): void {
+    if (isDiskFailure(error)) this.giveUp(error);
   }
 
   async #serve(): Promise<void> {
@@ -188,7 +194,7 @@ export class SqliteUnitOfWork implements UnitOfWork {
       this.#commit();
     } catch (error) {
       this.#rollback();
-      this.#noteDisk(error);
+      this.#distrust(error);
       for (const job of jobs.length === 0 ? [first] : jobs) job.reject(storeFailure(error));
       return;
     } finally {
@@ -248,6 +254,7 @@ export class SqliteUnitOfWork implements UnitOfWork {
 
   #commit(): void {
     this.#assertHeld();
+    if (this.#failed) throw new VaultError('store_unavailable', DISK_FAILED);
     this.#connection.db.exec('COMMIT');
   }
 
