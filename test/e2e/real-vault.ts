@@ -384,6 +384,16 @@ async function oneRelease(requester: Requester, versionId: string): Promise<Open
   return { requester, releaseId, objects };
 }
 
+/** The last byte may be here before the vault has seen its stream end: then it answers release_busy, and is asked again, as `wv fetch` does. */
+export async function endRelease({ client }: Requester, releaseId: OpenRelease['releaseId']): Promise<void> {
+  let code: string | undefined;
+  await until(async () => {
+    code = await refusal(() => client.end(releaseId));
+    return code !== 'release_busy';
+  });
+  if (code !== undefined) throw new Error(`the release does not end: ${code}`);
+}
+
 export interface Reading {
   readonly response: IncomingMessage;
   /** Bytes that arrived. */

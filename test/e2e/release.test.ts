@@ -12,6 +12,7 @@ import { PRODUCTION_SEGMENT_BYTES } from '../../src/sealed/suites.ts';
 import { type Swtpm, startSwtpm } from '../harness/swtpm.ts';
 import {
   collectSlowly,
+  endRelease,
   filesBelow,
   initArgs,
   keeperPid,
@@ -112,7 +113,7 @@ describe('an enrolled machine receives exactly what was published', () => {
         expect(await part.ended).toBe('end');
         expect(part.bytes().equals(original(LARGE).subarray(start, end))).toBe(true);
       }
-      await one.client.end(releaseId);
+      await endRelease(one, releaseId);
       expect(await refusal(() => one.client.object(releaseId, LARGE))).toBe('release_ended');
     });
   });

@@ -128,6 +128,7 @@ const BODIES: Readonly<Record<string, () => unknown>> = {
   rewrapKeys: () => ({}),
   setRecoveryKey: () => ({ keyId: 'a'.repeat(16), publicKey: 'AAAA', shares: 3, needed: 2 }),
   setLogRetention: () => ({ recordDays: 365 }),
+  closeLog: () => ({ until: '2026-01-01T00:00:00Z', size: 1, root: digest }),
   setKeyPeriods: () => ({ cryptoperiodDays: 90 }),
 };
 
