@@ -20,7 +20,8 @@ export interface Copied {
 /**
  * Tiles never change under their path, so one checkpoint and many reads make a consistent copy of a log that goes on growing.
  * The checkpoint is written last: a copy that has one is complete. Nothing is verified here; `verifyLog` does that to the copy.
- * A full bundle that the source does not have is left out: pruned, or else the verifier says so. `log_incomplete` when a tile is missing. Without `entries` it proves records and holds none.
+ * A full bundle that the source does not have is left out: pruned, or else the verifier says so. `log_incomplete` when a tile is missing. Without
+ * `entries` it proves records and holds none.
  */
 export async function copyLog(
   source: LogSource,

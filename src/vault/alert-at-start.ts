@@ -1,7 +1,7 @@
 /**
  * A vault that finds another log than it signed does not start, and there is no log then on which an alert could be raised; nor is there where the log
- * halts while it is served and its store takes no record. Somebody must still be told: the receivers of the newest signed document that is known, in the database or kept apart from it, because a database that was put back may
- * know of none. Nothing is written to the log, which is evidence now.
+ * halts while it is served and its store takes no record. Somebody must still be told: the receivers of the newest signed document that is known, in
+ * the database or kept apart from it, because a database that was put back may know of none. Nothing is written to the log, which is evidence now.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type AlertMessage, alertMessage } from '../audit/alerts/message.ts';

@@ -51,7 +51,8 @@ export interface Recording {
 
 /**
  * Signs the release document, then writes it, the release row and the `release.begin` record in one transaction: durable when this
- * resolves. Refused, on record, when it was stopped since it was decided. Rejects when it could not; then nothing was released. With `renews` the same release gets a later expiry (`release.renewed`).
+ * resolves. Refused, on record, when it was stopped since it was decided. Rejects when it could not; then nothing was
+ * released. With `renews` the same release gets a later expiry (`release.renewed`).
  */
 export async function recordPermit(
   request: Recorded,
