@@ -21,7 +21,7 @@ export function registerSigning(keys: Command): void {
     addCommand(
       keys,
       'rotate-signing',
-      'Replace the keys that sign documents and the access log, by some in the HSM of vault.json; after `wv keys migrate` it can leave the former HSM. Run beside the HSM, with the vault stopped',
+      'Replace the keys that sign documents and the access log, with the vault stopped, so that the vault can leave a former HSM (beside the HSM)',
       [
         'wv keys rotate-signing --config vault/vault.json',
         'wv keys rotate-signing --config vault/vault.json --former /run/former/keeper.sock --yes --json',
