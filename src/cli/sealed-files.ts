@@ -1,6 +1,6 @@
 /** Files and standard streams of `wv sealed`: bounded reading, and output that appears whole or not at all. */
 import { randomBytes } from 'node:crypto';
-import { rmSync, type Stats } from 'node:fs';
+import { rmSync, type Stats, writeFileSync } from 'node:fs';
 import { type FileHandle, open, realpath, rename, stat, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { VaultError } from '../domain/errors.ts';
@@ -70,9 +70,9 @@ export async function writeOutput(out: string, chunks: ByteChunks, streams: CliS
 
 async function writeWhole(target: string, chunks: ByteChunks): Promise<void> {
   const temporary = join(dirname(target), `.wv-sealed-${randomBytes(8).toString('hex')}.tmp`);
-  const handle = await asUsage(open(temporary, 'wx', 0o600), '--out cannot be written');
   const stopWatching = onSignal(() => rmSync(temporary, { force: true }));
   try {
+    const handle = await asUsage(openNew(temporary), '--out cannot be written');
     try {
       await writeAll(handle, chunks);
       await handle.sync();
@@ -87,6 +87,12 @@ async function writeWhole(target: string, chunks: ByteChunks): Promise<void> {
     stopWatching();
   }
   await syncFolder(dirname(target));
+}
+
+/** Made at once: a signal that is heard while the file is opened finds it, and nothing makes it after. */
+async function openNew(file: string): Promise<FileHandle> {
+  writeFileSync(file, '', { flag: 'wx', mode: 0o600 });
+  return open(file, 'r+');
 }
 
 async function writeDevice(out: string, chunks: ByteChunks): Promise<void> {
