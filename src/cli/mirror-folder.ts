@@ -1,9 +1,9 @@
 /** A mirror in a folder, or on anything mounted as one: nothing that is there is changed but `checkpoint`, which is replaced whole. */
-import { access, link, mkdir, open, rename, rm } from 'node:fs/promises';
+import { access, link, mkdir, rm } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { writing } from '../agent/target-folder.ts';
+import { replaceFile, syncFolder, writeDurably } from '../audit/durable-file.ts';
 import type { MirrorStore } from '../audit/mirror.ts';
-import { syncFolder } from '../audit/sync-folder.ts';
 import { equalBytes } from '../domain/bytes.ts';
 import { VaultError } from '../domain/errors.ts';
 import { copyIn } from './log-source.ts';
@@ -18,7 +18,7 @@ export function mirrorFolder(folder: string): MirrorStore {
         () => false,
       ),
     add: (path, bytes) => writing(addFile(folder, path, bytes, read), path),
-    point: (checkpoint) => writing(replaceFile(folder, checkpoint), 'checkpoint'),
+    point: (checkpoint) => writing(replaceFile(join(folder, 'checkpoint'), checkpoint), 'checkpoint'),
   };
 }
 
@@ -47,21 +47,4 @@ async function makeFolder(folder: string): Promise<void> {
   const first = await mkdir(folder, { recursive: true, mode: 0o700 });
   if (first === undefined) return;
   for (let made = resolve(folder); made.length >= resolve(first).length; made = dirname(made)) await syncFolder(dirname(made));
-}
-
-async function replaceFile(folder: string, bytes: Uint8Array): Promise<void> {
-  const next = join(folder, 'checkpoint.next');
-  await writeDurably(next, bytes);
-  await rename(next, join(folder, 'checkpoint'));
-  await syncFolder(folder);
-}
-
-async function writeDurably(file: string, bytes: Uint8Array): Promise<void> {
-  const handle = await open(file, 'w', 0o600);
-  try {
-    await handle.writeFile(bytes);
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
 }

@@ -3,7 +3,7 @@ import { type FileHandle, mkdir, open, readdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { DEFAULTS } from '../../domain/classes.ts';
 import { VaultError } from '../../domain/errors.ts';
-import { syncFolder } from '../sync-folder.ts';
+import { syncFolder } from '../durable-file.ts';
 
 export interface NumberedLine {
   readonly index: number;

@@ -1,8 +1,8 @@
 /** HeadStore in one file, on another disk than the database if it is to notice that the database was put back. */
 import { readFile, writeFile } from 'node:fs/promises';
 import { VaultError } from '../../domain/errors.ts';
+import { replaceFile } from '../durable-file.ts';
 import type { HeadStore } from '../port.ts';
-import { replaceFile } from './kept-file.ts';
 
 /** Makes the empty file with which keeping begins: by the ceremony, and after a restore that lost records. */
 export async function beginHeadFile(file: string): Promise<void> {
