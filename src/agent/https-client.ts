@@ -34,6 +34,13 @@ export interface HttpsClient {
   close(): void;
 }
 
+/**
+ * A connection that lay idle for longer is not taken up again. Servers close idle ones (Node after 5 s), and a request written into a
+ * connection that is being closed is lost without a word on whether it was heard (RFC 9112 section 9.5). The agent's own timers do not
+ * keep us from that: they are late when this process was.
+ */
+const REUSE_WITHIN_MS = 2_000;
+
 const MAX_ANSWER_BYTES = 16 * 1024 * 1024;
 
 /** A refusal by the vault, with the ids under which it is recorded. */
@@ -59,10 +66,17 @@ export function createHttpsClient(options: HttpsClientOptions): HttpsClient {
     key: options.privateKey,
     maxCachedSessions: 0,
   });
+  const idleSince = new WeakMap<object, number>();
+  agent.on('free', (socket) => idleSince.set(socket, performance.now()));
+  const dropIdle = () => {
+    const idle = Object.values(agent.freeSockets).flatMap((sockets) => sockets ?? []);
+    for (const socket of idle) if (performance.now() - (idleSince.get(socket) ?? 0) > REUSE_WITHIN_MS) socket.destroy();
+  };
 
   const send = (wanted: HttpsRequest): Promise<IncomingMessage> =>
     new Promise((resolve, reject) => {
       const { method, path, headers = {}, body, signal } = wanted;
+      dropIdle();
       const request = httpsRequest({ agent, hostname, port, method, path, headers, ...(signal && { signal }) });
       request.once('error', (cause) =>
         reject(cause instanceof VaultError ? cause : new VaultError('vault_unreachable', `no answer from ${hostname}:${port}`, { cause })),
