@@ -26,6 +26,7 @@ const modules = join(root, 'node_modules');
 const node24 = join(modules, 'node', 'bin', 'node');
 const quiet = '--disable-warning=ExperimentalWarning';
 const vmModules = '--experimental-vm-modules'; // jest runs our ES modules through it
+const secondLookFiles = 3; // more failed test files than that are no chance
 const jest = [quiet, vmModules, join(modules, 'jest', 'bin', 'jest.js')];
 
 const commands = {
@@ -441,19 +442,45 @@ function runNode(args) {
   return run(node24, [quiet, ...args]);
 }
 
-/** jest, then as the very last line of standard output what a CI reads: `12 passed, 0 failed` (and `, 1 skipped`). */
+/**
+ * jest, then as the very last line of standard output what a CI reads: `12 passed, 0 failed` (and `, 1 skipped`). In a run of everything, a few
+ * files that failed are run once more, alone, and the second outcome counts; the first is told all the same (docs/decisions/019).
+ */
 async function runTests(args) {
+  const first = await jestCounts(args);
+  const failed = first.counts?.failedFiles ?? [];
+  if (args.length > 0 || failed.length === 0 || failed.length > secondLookFiles) return closed(first);
+
+  const paths = failed.map(({ path }) => path);
+  console.log(`\nrun again, alone: ${paths.join(' ')}`);
+  const second = await jestCounts(['--runInBand', '--runTestsByPath', ...paths]);
+  const stillFailing = second.counts?.failedFiles.map(({ path }) => path) ?? paths;
+  for (const path of paths)
+    console.log(`${path}: failed beside the others, ${stillFailing.includes(path) ? 'and alone' : 'PASSED ALONE: find out why'}`);
+  return closed({ code: second.code, counts: second.counts && withSecondLook(first.counts, second.counts) });
+}
+
+/** jest's exit code, and its counts unless it died before it had any. */
+async function jestCounts(args) {
   const folder = mkdtempSync(join(tmpdir(), 'wv-jest-'));
   process.env.WV_JEST_SUMMARY = join(folder, 'summary.json');
   try {
-    const code = await run(node24, [...jest, ...args]);
-    const counts = readJson(process.env.WV_JEST_SUMMARY);
-    console.log(closingLine(counts));
-    const nothingRan = !counts || counts.passed + counts.failed === 0;
-    return code === 0 && nothingRan ? 1 : code;
+    return { code: await run(node24, [...jest, ...args]), counts: readJson(process.env.WV_JEST_SUMMARY) };
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
+}
+
+/** The counts of the first run, with those of the files that failed in it replaced by what they did alone. */
+function withSecondLook(first, second) {
+  const without = (kind) => first[kind] - first.failedFiles.reduce((sum, file) => sum + file[kind], 0);
+  return Object.fromEntries(['passed', 'failed', 'skipped'].map((kind) => [kind, without(kind) + second[kind]]));
+}
+
+function closed({ code, counts }) {
+  console.log(closingLine(counts));
+  const nothingRan = !counts || counts.passed + counts.failed === 0;
+  return code === 0 && nothingRan ? 1 : code;
 }
 
 function closingLine({ passed = 0, failed = 0, skipped = 0 } = {}) {

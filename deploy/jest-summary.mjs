@@ -1,5 +1,6 @@
 // Leaves jest's counts in the file WV_JEST_SUMMARY names; bootstrap.mjs prints them as the last line once jest has ended.
 import { writeFileSync } from 'node:fs';
+import { relative } from 'node:path';
 
 export default class JestSummary {
   onRunComplete(_contexts, results) {
@@ -14,5 +15,15 @@ function counts(results) {
     passed: results.numPassedTests,
     failed: results.numFailedTests + results.numRuntimeErrorTestSuites,
     skipped: results.numPendingTests + results.numTodoTests,
+    failedFiles: results.testResults.filter((file) => file.testExecError || file.numFailingTests > 0).map(countsOfFile),
+  };
+}
+
+function countsOfFile(file) {
+  return {
+    path: relative(process.cwd(), file.testFilePath),
+    passed: file.numPassingTests,
+    failed: file.numFailingTests + (file.testExecError ? 1 : 0),
+    skipped: file.numPendingTests + file.numTodoTests,
   };
 }
