@@ -1,7 +1,7 @@
 // What the keeper does when the PIN is wrong, the token is gone, the process dies or hangs. On SoftHSM.
 
 import { spawn } from 'node:child_process';
-import { chmodSync, lstatSync, readFileSync, renameSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, lstatSync, readdirSync, readFileSync, renameSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createConnection } from 'node:net';
 import { dirname, join } from 'node:path';
 import { afterEach, describe, expect, test } from '@jest/globals';
@@ -117,6 +117,27 @@ describe.each(['inline', 'threads'] as const)('calls %s', (calls) => {
 });
 
 describe('the PIN', () => {
+  test('that was refused is not tried by a keeper of a later start either, until the file is written anew', async () => {
+    const hsm = await token();
+    const pinFile = join(hsm.folder, 'wrong.pin');
+    writeFileSync(pinFile, 'not-the-pin-9137', { mode: 0o600 });
+    const start = async () => {
+      const { client, logins, stop } = await startTestKeeper({ pinFile }, hsm);
+      const health = await client.health();
+      await stop();
+      return [health.ok ? 'ok' : health.code, logins()];
+    };
+    expect(await start()).toEqual(['pin_incorrect', 1]);
+    for (let at = 0; at < 3; at++) expect(await start()).toEqual(['pin_incorrect', 0]);
+    writeFileSync(pinFile, 'another-wrong-pin', { mode: 0o600 });
+    expect(await start()).toEqual(['pin_incorrect', 1]);
+    const kept = readdirSync(join(hsm.folder, 'keeper')).map((name) => readFileSync(join(hsm.folder, 'keeper', name), 'utf8'));
+    expect(kept).toEqual([expect.stringMatching(/^\d+ \d+ \d+ \d+$/)]); // no PIN, and nothing made from it
+    writeFileSync(pinFile, hsm.pin, { mode: 0o600 });
+    expect(await start()).toEqual(['ok', 1]);
+    expect(readdirSync(join(hsm.folder, 'keeper'))).toEqual([]);
+  });
+
   test.each([
     ['readable by group', (file: string) => chmodSync(file, 0o640)],
     ['readable by others', (file: string) => chmodSync(file, 0o604)],

@@ -12,6 +12,7 @@ import { CK, type Handle, loadModule, type Pkcs11Module, type Template } from '.
 import { withPin } from '../../src/keys/pkcs11/pin-source.ts';
 import { vaultErrorOf } from '../../src/keys/pkcs11/result-codes.ts';
 import { inWords, selfTest } from '../../src/keys/pkcs11/self-test.ts';
+import { findToken } from '../../src/keys/pkcs11/token.ts';
 import { softHsmToken, startTestKeeper, startTokenKeeper, type TestKeeper } from './keeper-harness.ts';
 
 let keeper: TestKeeper;
@@ -299,6 +300,16 @@ describe('the PIN file', () => {
 
   test.each(['', '\n', 'x'.repeat(256), 'x'.repeat(1000)])('refuses a file without a PIN of 1 to 255 bytes (%#)', (content) => {
     expect(() => withPin({ file: write(content) }, (lent) => lent)).toThrow(expect.objectContaining({ code: 'configuration_invalid' }));
+  });
+});
+
+describe('the token', () => {
+  test.each(['CKF_USER_PIN_FINAL_TRY', 'CKF_USER_PIN_LOCKED'] as const)('that says %s is not logged in to', (flag) => {
+    const said = lyingAs(module, {
+      C_GetTokenInfo: (each) => ({ ...module.C_GetTokenInfo(each), flags: module.C_GetTokenInfo(each).flags | CK[flag] }),
+    });
+    expect(findToken(module, { serial: keeper.hsm.serial }, undefined).serial).toBe(keeper.hsm.serial);
+    expect(() => findToken(said, { serial: keeper.hsm.serial }, undefined)).toThrow(expect.objectContaining({ code: 'pin_incorrect' }));
   });
 });
 

@@ -6,6 +6,7 @@
  *
  * Standard output: events, one JSON object a line (supervisor.ts). Standard error: what a person should read.
  */
+import { dirname } from 'node:path';
 import { VaultError } from '../../domain/errors.ts';
 import { createMovingKeyProvider } from '../moving-provider.ts';
 import type { KeyProvider } from '../port.ts';
@@ -63,7 +64,11 @@ async function ownProviderOf(config: KeeperConfig): Promise<KeyProvider> {
   const { createPkcs11KeyProvider } = await import('../pkcs11/provider.ts');
   if (config.dangerouslyAllowExtractableKek)
     console.error('keeper: dangerouslyAllowExtractableKek is set: keys that can leave the token are used');
-  return createPkcs11KeyProvider(config, { onEvent: (event) => (event.event === 'stuck' ? giveUp(event) : report(event)) });
+  const { refusedPinsIn } = await import('../pkcs11/refused-pins.ts');
+  return createPkcs11KeyProvider(config, {
+    onEvent: (event) => (event.event === 'stuck' ? giveUp(event) : report(event)),
+    refusedPins: refusedPinsIn(dirname(config.socket)),
+  });
 }
 
 async function run(): Promise<void> {

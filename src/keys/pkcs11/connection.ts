@@ -6,18 +6,20 @@ import { VaultError } from '../../domain/errors.ts';
 import type { Preferences } from './generate.ts';
 import { CK, ckrOf, type Handle, type Pkcs11Module } from './module.ts';
 import { type PinSource, withPin } from './pin-source.ts';
+import type { RefusedPins } from './refused-pins.ts';
 import {
   CKR_CRYPTOKI_ALREADY_INITIALIZED,
   CKR_GENERAL_ERROR,
   CKR_OBJECT_HANDLE_INVALID,
   CKR_USER_ALREADY_LOGGED_IN,
   vaultErrorOf,
+  WRONG_PIN,
 } from './result-codes.ts';
 import { type Capabilities, selfTest } from './self-test.ts';
 import { type Lane, type PoolLimits, SessionPool } from './session-pool.ts';
 import { openSession } from './sessions.ts';
 import { openThreadLane } from './thread-lane.ts';
-import { findToken, identityOf } from './token.ts';
+import { type FoundToken, findToken, identityOf } from './token.ts';
 import { type SessionSettings, TokenSession } from './token-session.ts';
 import type { TokenSelector } from './token-uri.ts';
 
@@ -32,6 +34,8 @@ export interface TokenConfig {
   readonly module: string;
   readonly token: TokenSelector;
   readonly pin: PinSource;
+  /** Absent: what other processes were refused is not known. */
+  readonly refusedPins?: RefusedPins;
   /** `pReserved` of C_Initialize, for modules that want one (NSS). */
   readonly libraryParameters?: string;
   readonly sessions: number;
@@ -73,7 +77,7 @@ export async function openConnection(
   try {
     const token = findToken(module, config.token, identity);
     const probeSession = openSession(module, token.slot, token.readOnly);
-    login(module, probeSession, token.wantsLogin, config.pin, watch.onLogin);
+    login(module, probeSession, token, config, watch.onLogin);
     const can = selfTest(module, probeSession);
     const { slot, readOnly } = token;
     const settings: SessionSettings = { slot, readOnly, can, prefer: config.prefer, allowExtractable: config.allowExtractable };
@@ -149,17 +153,32 @@ function finalize(module: Pkcs11Module): void {
 }
 
 /** One C_Login, or none for a token that wants none. Any refusal of the PIN comes out as `pin_incorrect`, which the provider never tries again. */
-function login(module: Pkcs11Module, session: Handle, wanted: boolean, pin: PinSource, onLogin: (outcome: string) => void): void {
+function login(
+  module: Pkcs11Module,
+  session: Handle,
+  { identity, wantsLogin }: FoundToken,
+  { pin, refusedPins }: Pick<TokenConfig, 'pin' | 'refusedPins'>,
+  onLogin: (outcome: string) => void,
+): void {
   if (pin === 'none') {
-    if (wanted) throw new VaultError('configuration_invalid', 'the token wants a PIN, and no setting says where it is');
+    if (wantsLogin) throw new VaultError('configuration_invalid', 'the token wants a PIN, and no setting says where it is');
     return;
   }
   try {
-    withPin(pin, (text) => module.C_Login(session, CK.CKU_USER, text));
+    withPin(pin, (text, fileState) => {
+      if (fileState !== undefined) refusedPins?.assertUntried(identity, fileState);
+      try {
+        module.C_Login(session, CK.CKU_USER, text);
+      } catch (cause) {
+        if (fileState !== undefined && WRONG_PIN.has(ckrOf(cause) ?? -1)) refusedPins?.refused(identity, fileState);
+        throw cause;
+      }
+    });
+    refusedPins?.accepted(identity);
     onLogin('ok');
   } catch (cause) {
     const ckr = ckrOf(cause);
-    if (ckr === undefined) throw cause; // the PIN file: nothing was asked of the token
+    if (ckr === undefined) throw cause; // the PIN file, or a PIN that was refused before: nothing was asked of the token
     const already = ckr === CKR_USER_ALREADY_LOGGED_IN;
     const error = vaultErrorOf(cause, 'C_Login');
     onLogin(already ? 'already' : error.code);

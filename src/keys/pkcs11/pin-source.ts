@@ -18,15 +18,15 @@ export type PinSource =
 
 /**
  * Lends the PIN to `use`. One trailing newline is not part of it. The buffer is wiped afterwards; the string handed to
- * `use` cannot be (C_Login of pkcs11js takes a string), so it must not be kept.
+ * `use` cannot be (C_Login of pkcs11js takes a string), so it must not be kept. `fileState`: another one whenever the file was written.
  */
-export function withPin<T>(source: Exclude<PinSource, 'none'>, use: (pin: string) => T): T {
+export function withPin<T>(source: Exclude<PinSource, 'none'>, use: (pin: string, fileState?: string) => T): T {
   if ('variable' in source) return use(checked(process.env[source.variable] ?? '', 'the variable of the PIN'));
   const buffer = Buffer.alloc(PIN_BYTES.max + 2);
   try {
-    const length = withDescriptor(source, (fd) => readSync(fd, buffer, 0, buffer.length, 0));
+    const [length, state] = withDescriptor(source, (fd) => [readSync(fd, buffer, 0, buffer.length, 0), stateOf(fd)] as const);
     const pin = buffer.toString('utf8', 0, length).replace(/\r?\n$/, '');
-    return use(checked(pin, 'the PIN file'));
+    return use(checked(pin, 'the PIN file'), state);
   } finally {
     buffer.fill(0);
   }
@@ -55,6 +55,11 @@ function withDescriptor<T>(source: Extract<PinSource, { file: string } | { descr
   } finally {
     if (ours) closeSync(fd);
   }
+}
+
+function stateOf(fd: number): string {
+  const { dev, ino, mtimeNs, ctimeNs } = fstatSync(fd, { bigint: true });
+  return [dev, ino, mtimeNs, ctimeNs].join(' ');
 }
 
 function opened(path: string): number {

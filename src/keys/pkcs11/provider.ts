@@ -12,6 +12,7 @@ import { loadModule } from './module.ts';
 import type { Operation, Results } from './operation.ts';
 import { checkPinSource } from './pin-source.ts';
 import { untilAlone } from './raced.ts';
+import type { RefusedPins } from './refused-pins.ts';
 import { vaultErrorOf } from './result-codes.ts';
 import { linkConfigOf, type Pkcs11Settings } from './settings.ts';
 import { keyName } from './templates.ts';
@@ -30,16 +31,22 @@ const CERTAIN: ReadonlySet<ErrorCode> = new Set([
 export interface Pkcs11Options {
   readonly clock?: Clock;
   readonly onEvent?: (event: LinkEvent) => void;
+  readonly refusedPins?: RefusedPins;
 }
 
 /** Throws `configuration_invalid` for a library that does not load or a PIN file others can read. Connects on first use. */
 export function createPkcs11KeyProvider(settings: Pkcs11Settings, options: Pkcs11Options = {}): KeyProvider {
   const config = linkConfigOf(settings);
   checkPinSource(config.pin);
-  const { onEvent = () => {} } = options;
+  const { onEvent = () => {}, refusedPins } = options;
   const onStuck = () => onEvent({ event: 'stuck', detail: 'a call into the PKCS#11 library does not return' });
   const limits = { ...config.limits, onStuck };
-  const link = createLink(loadModule(config.module), { ...config, limits }, options.clock ?? systemClock, onEvent);
+  const link = createLink(
+    loadModule(config.module),
+    { ...config, limits, ...(refusedPins && { refusedPins }) },
+    options.clock ?? systemClock,
+    onEvent,
+  );
   const operate = operateOn(link);
   const inTurn = turns();
 

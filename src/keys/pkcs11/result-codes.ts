@@ -39,6 +39,9 @@ export const CKR_OBJECT_HANDLE_INVALID = 0x82;
 export const CKR_USER_ALREADY_LOGGED_IN = 0x100;
 export const CKR_CRYPTOKI_ALREADY_INITIALIZED = 0x191;
 
+/** CKR_PIN_INCORRECT, CKR_PIN_INVALID, CKR_PIN_LEN_RANGE: the PIN itself, and tokens count these. */
+export const WRONG_PIN: ReadonlySet<number> = new Set([0xa0, 0xa1, 0xa2]);
+
 /**
  * How tokens say "this does not verify" in C_Decrypt and C_UnwrapKey: SoftHSM GENERAL_ERROR, NSS ENCRYPTED_DATA_INVALID and
  * WRAPPED_KEY_INVALID, opencryptoki FUNCTION_FAILED, others a length or data error. GENERAL_ERROR also means a lost token, so the caller

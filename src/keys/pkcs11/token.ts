@@ -15,10 +15,11 @@ export interface FoundToken {
 interface SeenToken extends FoundToken, Required<TokenSelector> {
   readonly ready: boolean;
   readonly locked: boolean;
+  readonly lastTry: boolean;
 }
 
 /**
- * Throws `hsm_token_missing`, `hsm_token_ambiguous`, `hsm_token_uninitialized`, or `pin_incorrect` when the token says that its PIN is locked.
+ * Throws `hsm_token_missing`, `hsm_token_ambiguous`, `hsm_token_uninitialized`, or `pin_incorrect` when the token says that its PIN is locked, or would be by the next wrong one.
  * Nothing is logged in to. `identity`: the one seen first by this keeper; another one is not ours, whatever its label.
  */
 export function findToken(module: Pkcs11Module, selector: TokenSelector, identity: string | undefined): FoundToken {
@@ -30,8 +31,11 @@ export function findToken(module: Pkcs11Module, selector: TokenSelector, identit
   if (only === undefined) throw new VaultError('hsm_token_missing', whyNone(seen, named, selector));
   if (!only.ready) throw new VaultError('hsm_token_uninitialized', 'the token is not initialized, or has no user PIN yet');
   if (only.locked) throw new VaultError('pin_incorrect', 'the token says that its PIN is locked');
+  if (only.lastTry) throw new VaultError('pin_incorrect', LAST_TRY);
   return only;
 }
+
+const LAST_TRY = 'the token says that one more wrong PIN locks it, so nothing was tried: log in once by hand with the tool of its maker';
 
 /** Throws what the token throws; a slot that no longer answers has no identity. */
 export function identityOf(module: Pkcs11Module, slot: Handle): string {
@@ -57,6 +61,7 @@ function tokenIn(module: Pkcs11Module, slot: Handle): SeenToken[] {
         // NSS sets neither flag; a token that wants a login has been given a PIN.
         ready: !wantsLogin || (has(CK.CKF_TOKEN_INITIALIZED) && has(CK.CKF_USER_PIN_INITIALIZED)),
         locked: has(CK.CKF_USER_PIN_LOCKED),
+        lastTry: has(CK.CKF_USER_PIN_FINAL_TRY),
       },
     ];
   } catch {
