@@ -17,7 +17,7 @@ export interface SinkState {
   /** Index of the first record that was not delivered. */
   readonly next: number;
   readonly behind: number;
-  /** Age of that record; 0 when nothing waits. */
+  /** Age of that record; 0 when nothing waits. One that is absent, or says no time that can be read, counts from 1970: it may be of any age. */
   readonly lagSeconds: number;
   readonly lagging: boolean;
   /** Whether releases must not outrun it, and whether they do: then nothing new is released. */
@@ -43,9 +43,9 @@ async function stateOf(sink: LogSink, size: number, tx: Tx, { stores }: StatePor
   const cursor = await stores.cursors.cursor(tx, `sink/${name}`);
   const next = cursor?.next ?? (sink.from === 'first' ? 0 : size);
   const [row] = await stores.log.leaves(tx, next, next + 1);
-  const since = Date.parse((row && textAt(saidBy(row.leaf), 'time')) ?? '');
-  const lagSeconds = Number.isNaN(since) ? 0 : Math.max(0, (tx.now.getTime() - since) / 1000);
   const behind = size - next;
+  const since = Date.parse((row && textAt(saidBy(row.leaf), 'time')) ?? '') || 0;
+  const lagSeconds = behind === 0 ? 0 : Math.max(0, (tx.now.getTime() - since) / 1000);
   // Nobody reads for a sink that has no place yet: within seconds somebody does, and until then nothing is sure.
   const refusing = required !== undefined && (cursor === undefined || lagSeconds > required.seconds || behind > required.records);
   const lagging = refusing || lagSeconds > DEFAULTS.sinkLagSeconds || behind > DEFAULTS.sinkLagRecords;

@@ -324,6 +324,35 @@ describe('a sink', () => {
     await send();
   });
 
+  it('that releases must not outrun stops them while its next record says no time that can be read, or is not there', async () => {
+    await send({
+      ...({ kind: 'file', name: 'timeless', from: 'next', format: 'jsonl', rotateBytes: 65_536 } as const),
+      required: { seconds: 3_600, records: 1_000 },
+    });
+    await until(() => idle('timeless'));
+    await sinks?.stop();
+    for (let at = 0; at < 2; at++) await vault.granted({ machine, version }); // their records wait now
+    await vault.node.sequencer.tick();
+    expect(await ask()).toBe('granted');
+    const next = (await sinkStates(vault.vault))[0]?.next ?? 0;
+    const { leaf } = vault.row(`SELECT leaf FROM log_leaves WHERE leaf_index = ${next}`) as { leaf: Buffer };
+    const write = vault.database.prepare('UPDATE log_leaves SET leaf = ? WHERE leaf_index = ?');
+    vault.dropTriggers();
+    const timeless = JSON.stringify({ ...JSON.parse(leaf.toString()), time: 'soon' });
+    for (const damaged of [timeless, '{', '']) {
+      write.run(Buffer.from(damaged), next);
+      expect(await ask()).toBe('log_sink_behind');
+    }
+    write.run(leaf, next);
+    expect(await ask()).toBe('granted');
+    const { position } = vault.row(`SELECT position FROM log_leaves WHERE leaf_index = ${next}`);
+    vault.sql('UPDATE log_leaves SET leaf_index = NULL WHERE position = ?', position);
+    expect(await ask()).toBe('log_sink_behind');
+    vault.sql('UPDATE log_leaves SET leaf_index = ? WHERE position = ?', next, position);
+    expect(await ask()).toBe('granted');
+    await send();
+  });
+
   it('that nobody wants any more is sent nothing', async () => {
     await send();
     await vault.granted({ machine, version });
