@@ -82,6 +82,7 @@ const egress = z.strictObject({
   bytesLast7d: bytes,
   replicasLast24h: bytes,
   machinesLast24h: bytes,
+  machineCounted: z.boolean(),
 });
 
 const caseFile = z.strictObject({

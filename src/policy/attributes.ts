@@ -27,10 +27,19 @@ export interface EgressAttributes {
   readonly bytesLast7d: number;
   readonly replicasLast24h: number;
   readonly machinesLast24h: number;
+  /** The machine that asks is one of them. */
+  readonly machineCounted: boolean;
 }
 
 /** Of a requester that took nothing yet: what is supposed where nothing is asked of the store. */
-export const NO_EGRESS: EgressAttributes = { versionBytes: 0, bytesLast24h: 0, bytesLast7d: 0, replicasLast24h: 0, machinesLast24h: 0 };
+export const NO_EGRESS: EgressAttributes = {
+  versionBytes: 0,
+  bytesLast24h: 0,
+  bytesLast7d: 0,
+  replicasLast24h: 0,
+  machinesLast24h: 0,
+  machineCounted: false,
+};
 
 export interface ReleaseAttributes {
   readonly attested: EvidenceAttributes;

@@ -82,12 +82,19 @@ export interface EgressSum {
   /** Releases that are open, or took the whole version. */
   readonly replicas: number;
   readonly machines: number;
+  /** Whether the machine that was asked about is one of them. */
+  readonly machineCounted: boolean;
 }
 
 export interface ReleaseStore {
   insertEgress(tx: Tx, row: EgressRow): Promise<void>;
   /** Of releases that are open or ended after `since`, but for `except`. */
-  egress(tx: Tx, of: Pick<EgressRow, 'namespace' | 'subjectId' | 'modelId'>, since: Date, except?: ReleaseId): Promise<EgressSum>;
+  egress(
+    tx: Tx,
+    of: Pick<EgressRow, 'namespace' | 'subjectId' | 'modelId' | 'machine'>,
+    since: Date,
+    except?: ReleaseId,
+  ): Promise<EgressSum>;
   /**
    * Claims up to `bytes` of what is left of the reservation and says how many; undefined for a release that is held to nothing. 0 for one without a
    * row: only that of an ended release is ever purged, so somebody took it away.

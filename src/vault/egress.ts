@@ -29,13 +29,14 @@ export function versionBytes({ objects }: Pick<Manifest, 'objects'>): number {
 
 /** What is known of earlier releases of the model to the requester. `except`: the release that is being renewed. */
 export async function egressOf(
-  { subject }: Pick<AttestationResult, 'subject'>,
+  attested: AttestationResult,
   manifest: Pick<Manifest, 'namespace' | 'modelId' | 'objects'>,
   tx: Tx,
   { stores }: Ports,
   except?: ReleaseId,
 ): Promise<EgressAttributes> {
-  const of = { namespace: manifest.namespace, subjectId: subject.subjectId, modelId: manifest.modelId };
+  const { namespace, modelId } = manifest;
+  const of = { namespace, subjectId: attested.subject.subjectId, modelId, machine: machineOf(attested) };
   const [day, week] = [addSeconds(tx.now, -DAY_SECONDS), addSeconds(tx.now, -7 * DAY_SECONDS)];
   const lastDay = await stores.releases.egress(tx, of, day, except);
   const lastWeek = await stores.releases.egress(tx, of, week, except);
@@ -45,6 +46,7 @@ export async function egressOf(
     bytesLast7d: lastWeek.bytes,
     replicasLast24h: lastDay.replicas,
     machinesLast24h: lastDay.machines,
+    machineCounted: lastDay.machineCounted,
   };
 }
 

@@ -238,26 +238,26 @@ export function releaseStoreContract(name: string, open: OpenStores): void {
       });
       const [first, free] = [begun('a', 120), begun('b')];
       const sum = async (from = stores, except?: ReleaseId) =>
-        within(from, (tx) => from.releases.egress(tx, of, later(tx.now, -60_000), except));
+        within(from, (tx) => from.releases.egress(tx, { ...of, machine: digest('a') }, later(tx.now, -60_000), except));
       await within(stores, async (tx) => {
         await stores.releases.insertEgress(tx, first);
         await stores.releases.insertEgress(tx, free);
         await stores.releases.insertEgress(tx, { ...begun('c', 120), subjectId: subjectId() });
       });
-      expect(await sum(other)).toEqual({ bytes: 220, replicas: 2, machines: 2 });
-      expect(await sum(stores, first.releaseId)).toEqual({ bytes: 100, replicas: 1, machines: 1 });
+      expect(await sum(other)).toEqual({ bytes: 220, replicas: 2, machines: 2, machineCounted: true });
+      expect(await sum(stores, first.releaseId)).toEqual({ bytes: 100, replicas: 1, machines: 1, machineCounted: false });
       expect(await within(stores, (tx) => stores.releases.settleEgress(tx, first.releaseId, 40))).toEqual({
         versionBytes: 100,
         smallRanges: 0,
       });
       await within(stores, (tx) => stores.releases.settleEgress(tx, first.releaseId, 99)); // it ended once
-      expect(await sum()).toEqual({ bytes: 140, replicas: 1, machines: 2 });
+      expect(await sum()).toEqual({ bytes: 140, replicas: 1, machines: 2, machineCounted: true });
       await advance(60_001);
-      expect(await sum()).toEqual({ bytes: 100, replicas: 1, machines: 1 });
+      expect(await sum()).toEqual({ bytes: 100, replicas: 1, machines: 1, machineCounted: false });
       expect(await within(stores, (tx) => stores.releases.settleEgress(tx, id<ReleaseId>(), 1))).toBeUndefined();
       await within(stores, (tx) => stores.releases.purgeEgress(tx, tx.now));
       expect(await within(stores, (tx) => stores.releases.settleEgress(tx, first.releaseId, 1))).toBeUndefined();
-      expect(await sum()).toEqual({ bytes: 100, replicas: 1, machines: 1 }); // what is open stays
+      expect(await sum()).toEqual({ bytes: 100, replicas: 1, machines: 1, machineCounted: false }); // what is open stays
     });
 
     it('lets claims of many at once take exactly what was reserved, and takes back what is returned', async () => {

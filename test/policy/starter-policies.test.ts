@@ -6,7 +6,7 @@ import { readSuites } from '../../src/cli/policy-files.ts';
 import { runSuite } from '../../src/cli/policy-test.ts';
 import type { ClassName } from '../../src/domain/classes.ts';
 import { isRefusal } from '../../src/domain/evidence.ts';
-import { releaseRequest } from '../../src/policy/attributes.ts';
+import { NO_EGRESS, releaseRequest } from '../../src/policy/attributes.ts';
 import { decideRelease } from '../../src/policy/decide.ts';
 import { evaluate } from '../../src/policy/evaluate.ts';
 import { splitPolicies, validatePolicySet } from '../../src/policy/policy-set.ts';
@@ -50,6 +50,19 @@ describe('the starter policies', () => {
     expect(guarded('restricted', true)).toMatchObject({ allow: true });
     expect(guarded('restricted', false)).toMatchObject({ allow: false, determining: ['restricted-needs-hardware-evidence'] });
     expect(guarded('critical', true)).toMatchObject({ allow: false, determining: ['critical-stays'] });
+  });
+
+  test('a limit of machines written before policies could tell them apart stays valid, and refuses the eight themselves as it did', () => {
+    const allowed = (limit: string, machineCounted: boolean) => {
+      const policySet = loaded({ open: `permit (${RELEASE});`, limit: `forbid (${RELEASE}) when { ${limit} };` });
+      const egress = { ...NO_EGRESS, machinesLast24h: 8, machineCounted };
+      const decided = evaluate(policySet, releaseRequest({ ...question(), egress }));
+      return !isRefusal(decided) && decided.allow;
+    };
+    const limit = 'context.egress.machinesLast24h >= 8';
+    expect([allowed(limit, false), allowed(limit, true)]).toEqual([false, false]);
+    const since = `${limit} && !context.egress.machineCounted`;
+    expect([allowed(since, false), allowed(since, true)]).toEqual([false, true]);
   });
 
   test('one class permits nothing of another class', () => {

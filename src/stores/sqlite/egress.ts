@@ -44,14 +44,17 @@ type Part = Pick<
   | 'takeOverdue'
 >;
 
+type StoredSum = Omit<EgressSum, 'machineCounted'> & { readonly counted: number };
+
 export function sqliteEgress(join: Join): Part {
   return {
     async insertEgress(tx, row) {
       join(tx).run(INSERT, { reservedBytes: undefined, ...row });
     },
     async egress(tx, of, since, except) {
-      const none = { bytes: 0, replicas: 0, machines: 0 };
-      return join(tx).get<EgressSum>(SUM, { ...of, since, except: except ?? '' }) ?? none; // an aggregate always has a row
+      const none = { bytes: 0, replicas: 0, machines: 0, counted: 0 };
+      const { counted, ...sum } = join(tx).get<StoredSum>(SUM, { ...of, since, except: except ?? '' }) ?? none; // an aggregate always has a row
+      return { ...sum, machineCounted: counted === 1 };
     },
     async claimEgress(tx, releaseId, bytes) {
       const sql = 'SELECT reserved_bytes - claimed_bytes AS left FROM release_egress WHERE release_id = :releaseId';
@@ -114,7 +117,8 @@ const SUM = `
       AND (ended_at IS NULL OR ended_at > :since))
   SELECT coalesce(sum(CASE WHEN ended_at IS NULL THEN open_bytes ELSE sent_bytes END), 0) AS bytes,
          coalesce(sum(ended_at IS NULL OR sent_bytes >= version_bytes), 0) AS replicas,
-         count(DISTINCT machine) AS machines
+         count(DISTINCT machine) AS machines,
+         coalesce(max(machine = :machine), 0) AS counted
   FROM of`;
 
 const RANGES = 'coalesce((SELECT sum(small_ranges) FROM release_progress AS p WHERE p.release_id = e.release_id), 0) - e.told_ranges';
