@@ -130,6 +130,8 @@ async function execute(
       await spendStepUp(actor, row.operationDigest, tx, vault);
     }
     await checkOperation(operation, tx, vault);
+    if (given.length < (await consentsNeeded(operation, tx, vault)))
+      throw new VaultError('approval_changed', 'it takes another person now');
     const said = await applyOperation(operation, document, tx, vault);
     await vault.accessLog.append(tx, approvalRecord('approval.executed', actor, row));
     await vault.accessLog.append(tx, { ...approvalRecord(said.type, actor, row), ...said });

@@ -1,10 +1,10 @@
 import { signDocument } from '../../documents/document.ts';
 import { CLASSES } from '../../domain/classes.ts';
 import { VaultError } from '../../domain/errors.ts';
-import { readManifest } from '../version.ts';
+import { classInForce, readManifest } from '../version.ts';
 import type { OperationSpec, Promote } from './operation.ts';
 
-/** A version leaves quarantine. As many people as its class demands; the class is the signed manifest's. */
+/** A version leaves quarantine. As many people as its class demands: that of the signed manifest, and that of its model now, which two may have raised. */
 export const promote: OperationSpec<Promote> = {
   action: 'promoteVersion',
   async check(operation, tx, vault) {
@@ -18,7 +18,9 @@ export const promote: OperationSpec<Promote> = {
   async consentsNeeded(operation, tx, vault) {
     const row = await vault.stores.catalog.version(tx, operation.namespace, operation.versionId);
     if (row === undefined) throw new VaultError('version_unknown', operation.versionId);
-    return CLASSES[(await readManifest(row, tx, vault)).class].publishApprovals;
+    const manifest = await readManifest(row, tx, vault);
+    const classes = [manifest.class, await classInForce(manifest, tx, vault)];
+    return Math.max(...classes.map((name) => CLASSES[name].publishApprovals));
   },
   sign({ modelId, versionId, versionDigest }, { head, consents }, vault) {
     return signDocument('promotion', { ...head, modelId, versionId, versionDigest, consents }, vault.catalogueKey.sign);
