@@ -61,6 +61,7 @@ export function createHttpsClient(options: HttpsClientOptions): HttpsClient {
     keepAlive: true,
     maxSockets: options.connections ?? 32,
     minVersion: 'TLSv1.3',
+    rejectUnauthorized: true, // whatever NODE_TLS_REJECT_UNAUTHORIZED says
     ca: options.ca,
     cert: options.certificate,
     key: options.privateKey,

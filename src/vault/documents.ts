@@ -79,7 +79,7 @@ export function rememberCounter(slot: Slot, namespace: Namespace, counter: numbe
 function assertNotRolledBack(slot: Slot, namespace: Namespace, counter: number, key: CatalogueKey): void {
   if (counter < (highest.get(key)?.get(`${namespace} ${slot}`) ?? 0))
     throw new VaultError('document_invalid', `${slot} of ${namespace} was pointed back to an older document`);
-  rememberCounter(slot, namespace, counter, key);
+  if (counter > 0) rememberCounter(slot, namespace, counter, key); // of what never was there is nothing to keep: anyone may ask for any namespace
 }
 
 function cacheOf(key: CatalogueKey): LruMap<string, Bodies[DocumentKind]> {

@@ -146,6 +146,21 @@ describe('a JWT-SVID', () => {
     expect(await verifier.verify(again, shared)).toMatchObject({ code: 'token_spent' });
   });
 
+  test('is the same one under the other signature that everybody can make of an ECDSA signature', async () => {
+    const key = makeKey('key-es', 'ES256');
+    const anchors = [{ ...anchor, jwtAuthorities: { keys: [key.jwk] } }];
+    const { token: first } = await token({}, key);
+    const at = first.lastIndexOf('.') + 1;
+    const [r, s] = [Buffer.from(first.slice(at), 'base64url').subarray(0, 32), Buffer.from(first.slice(at), 'base64url').subarray(32)];
+    const order = 0xffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551n; // of P-256
+    const other = (order - BigInt(`0x${s.toString('hex')}`)).toString(16).padStart(64, '0');
+    const twin = first.slice(0, at) + Buffer.concat([r, Buffer.from(other, 'hex')]).toString('base64url');
+    expect(isRefusal(await verifier.verify({ token: twin }, context({ anchors })))).toBe(false); // as good as the first one, which is why:
+    const shared = context({ anchors });
+    expect(isRefusal(await verifier.verify({ token: first }, shared))).toBe(false);
+    expect(await verifier.verify({ token: twin }, shared)).toMatchObject({ code: 'token_spent' });
+  });
+
   test.each<[string, object, string]>([
     ['for another audience', { aud: ['other'] }, 'evidence_binding_mismatch'],
     ['without an audience', { aud: undefined }, 'evidence_binding_mismatch'],

@@ -291,3 +291,24 @@ test('no refusal of this file unwrapped a key or left a release behind', async (
   expect(vault.records('release.begin').length).toBe(begun);
   expect(releases()).toBe(rows);
 });
+
+test('namespaces that never were leave nothing in memory, however many a stranger names', async () => {
+  const kept: unknown[] = [];
+  const set = Map.prototype.set;
+  const { spki } = machine;
+  Map.prototype.set = function (this: Map<unknown, unknown>, key: unknown, value: unknown) {
+    if (String(key).includes('ghost-')) kept.push(key);
+    return set.call(this, key, value);
+  };
+  try {
+    for (const namespace of ['ghost-1', 'ghost-2'] as Namespace[]) {
+      const { challengeId } = await issueChallenge(spki, vault.vault);
+      const asked = { requestId: 'ask', namespace, challengeId, model: 'm', version: 'v', aliasCounter: undefined, evidence: [], spki };
+      const evidence = [await vault.evidenceFor(machine, { nonce: spki })];
+      await release({ ...asked, evidence, delivery: 'stream', remoteAddress: '198.51.100.7' }, vault.vault);
+    }
+  } finally {
+    Map.prototype.set = set;
+  }
+  expect(kept).toEqual([]);
+});

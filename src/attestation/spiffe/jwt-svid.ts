@@ -32,7 +32,8 @@ export async function verifyJwtSvid(
   }
   const wrong = await verifyToken(parsed, anchor, context.now);
   if (isRefusal(wrong)) return wrong;
-  const tokenId = plainText(claimAt(parsed.claims, ['jti'])) ?? sha256Hex(utf8(token));
+  // Not of its signature: whoever has an ECDSA signature (r, s) has another one of the same token, (r, n - s).
+  const tokenId = plainText(claimAt(parsed.claims, ['jti'])) ?? sha256Hex(utf8(token.slice(0, token.lastIndexOf('.'))));
   const spent = await context.spendTokenId(`spiffe://${spiffeId.trustDomain}`, tokenId, wrong);
   if (spent) return spiffeId;
   return refuse('token_spent', 'ask the Workload API for another one', { failed: failedClaim('jti', 'never shown before', tokenId) });

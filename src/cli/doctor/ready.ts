@@ -30,6 +30,7 @@ function ask({ host, port, certificate }: Listener): Promise<PlaneReadiness['sta
       path: '/v1/health/ready',
       ca: readFileSync(certificate),
       allowPartialTrustChain: true,
+      rejectUnauthorized: true,
       checkServerIdentity: () => undefined,
       minVersion: 'TLSv1.3',
       agent: false,

@@ -53,7 +53,7 @@ export function createCalls(connection: AwsKmsConnection, onEvent: (event: KmsEv
     ...(endpoint !== undefined && { endpoint }),
     ...(credentialsFile !== undefined && { credentials: () => readCredentials(credentialsFile) }),
     maxAttempts: 1,
-    requestHandler: { connectionTimeout: CONNECT_MS, httpAgent: agent, httpsAgent: agent },
+    requestHandler: { connectionTimeout: CONNECT_MS, httpAgent: agent, httpsAgent: { ...agent, rejectUnauthorized: true } },
   });
   const closing = new AbortController();
   let underWay = 0;
