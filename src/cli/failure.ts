@@ -22,6 +22,7 @@ const NEXT_STEPS: Partial<Record<ErrorCode, string>> = {
   already_initialized: 'give another --folder',
   log_head_missing: 'bring the file back that logHead in vault.json names: without it nobody can tell whether the database was put back',
   log_rolled_back: 'keep the checkpoint as it is, bring the newest copy of the database back or restore it (docs/operating.md, Restore)',
+  witness_memory_invalid: 'keep the folder for whoever looks into it, and begin a new witness with a new name (docs/witness.md)',
   log_conflict: 'keep the checkpoint as it is and find out who else signed for this vault (docs/operating.md, Restore)',
 };
 

@@ -4,6 +4,7 @@ import { formatWitnessVkey } from '../audit/cosignature.ts';
 import { VaultError } from '../domain/errors.ts';
 import { makeWitness, watchedLogs, watchLog, witnessIdentity } from '../witness/folder.ts';
 import { addCommand, addGroup } from './command.ts';
+import { reportFailure } from './failure.ts';
 import { print } from './output.ts';
 
 export function registerWitness(program: Command): void {
@@ -41,15 +42,20 @@ async function serve(folder: string, options: { host: string; port: string; json
   const port = Number(options.port);
   if (!/^[0-9]{1,5}$/.test(options.port) || port > 65_535) throw new VaultError('usage', '--port is 0 to 65535');
   const { serveWitness } = await import('../witness/serve.ts');
-  const serving = await serveWitness(folder, options.host, port);
-  const told = new Promise<void>((resolve) => {
-    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve());
-  });
+  const { isDiskFailure } = await import('../witness/heads.ts');
+  const told = Promise.withResolvers<unknown>();
+  const onFailure = (error: unknown) => {
+    if (isDiskFailure(error)) told.resolve(error);
+    else reportFailure(error, options.json === true);
+  };
+  const serving = await serveWitness(folder, options.host, port, { onFailure });
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => told.resolve(undefined));
   const vkey = formatWitnessVkey(witnessIdentity(folder).key);
   const origins = watchedLogs(folder).map(({ name }) => name);
   print(options, { serving: true, port: serving.port, vkey, origins, pid: process.pid }, [
     `${vkey}\nServing on port ${serving.port}; watches ${origins.length === 0 ? 'nothing yet' : origins.join(', ')}.`,
   ]);
-  await told;
+  const failed = await told.promise;
   await serving.stop();
+  if (failed !== undefined) throw failed;
 }

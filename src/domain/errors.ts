@@ -172,6 +172,7 @@ export const ERROR_CODES = {
   log_leaf_too_large: [500, 'final', 'An access record is larger than a leaf may be.'],
   log_head_missing: [500, 'final', 'The checkpoint that is kept apart from the database is gone.'],
   log_rolled_back: [500, 'final', 'The stored access log is older than the one this vault has signed.'],
+  witness_memory_invalid: [500, 'final', 'The witness no longer has what it cosigned, so it cosigns nothing.'],
   log_conflict: [500, 'final', 'The access log moved while it was being written.'],
   log_entry_mismatch: [422, 'final', 'A record of the access log is not what the tree says it was.'],
   log_tile_mismatch: [422, 'final', 'A tile of the access log does not fit the tree.'],

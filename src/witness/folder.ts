@@ -2,12 +2,15 @@
 import { createPrivateKey, createPublicKey, generateKeyPairSync, sign } from 'node:crypto';
 import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { formatWitnessVkey, witnessKey } from '../audit/cosignature.ts';
-import { formatVkey, parseVkey, type VerifierKey } from '../audit/note.ts';
+import { parseCheckpoint } from '../audit/checkpoint.ts';
+import { assertWitnessed, formatWitnessVkey, type WitnessKey, witnessKey } from '../audit/cosignature.ts';
+import { formatVkey, parseNote, parseVkey, type VerifierKey } from '../audit/note.ts';
 import { VaultError } from '../domain/errors.ts';
 import type { WitnessIdentity } from './answer.ts';
+import { type Heads, makeHeads, openHeads } from './heads.ts';
 
-export const HEADS = 'heads.db';
+const HEADS = 'heads.db';
+const NEWEST = 'heads.newest';
 const KEY = 'witness.pem';
 const NAME = 'witness.name';
 const LOGS = 'logs.vkeys';
@@ -24,6 +27,7 @@ export function makeWitness(folder: string, name: string): string {
   }
   writeFileSync(join(folder, NAME), `${name}\n`, { mode: 0o600, flush: true });
   writeFileSync(join(folder, LOGS), '', { mode: 0o600, flush: true });
+  makeHeads(join(folder, HEADS), join(folder, NEWEST));
   return formatWitnessVkey(key);
 }
 
@@ -48,6 +52,14 @@ export function witnessIdentity(folder: string): WitnessIdentity {
   const privateKey = createPrivateKey(pem);
   const key = witnessKey(name, new Uint8Array(createPublicKey(privateKey).export({ format: 'der', type: 'spki' })));
   return { key, sign: async (message) => new Uint8Array(sign(null, message, privateKey)) };
+}
+
+/** Throws `witness_memory_invalid` when it does not hold what this key cosigned. */
+export function witnessedHeads(folder: string, key: WitnessKey): Heads {
+  return openHeads(join(folder, HEADS), join(folder, NEWEST), (checkpoint) => {
+    assertWitnessed(checkpoint, { witnesses: [key], quorum: 1 });
+    return parseCheckpoint(parseNote(checkpoint).text);
+  });
 }
 
 function text(folder: string, file: string): string {

@@ -1,11 +1,9 @@
 /** A witness over HTTP: `POST add-checkpoint` and `GET <SHA-256 of the origin>/checkpoint`. It needs no secrecy: what it takes and gives is signed. */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { join } from 'node:path';
 import { sha256Hex, utf8 } from '../domain/bytes.ts';
 import { type AnswerOptions, addCheckpoint, witnessedCheckpoint } from './answer.ts';
-import { HEADS, watchedLogs, witnessIdentity } from './folder.ts';
-import { openHeads } from './heads.ts';
+import { watchedLogs, witnessedHeads, witnessIdentity } from './folder.ts';
 
 /** A checkpoint with its signatures and 63 hashes is far below. */
 const MAX_REQUEST_BYTES = 65_536;
@@ -16,14 +14,26 @@ export interface ServingWitness {
   stop(): Promise<void>;
 }
 
+export interface ServingOptions {
+  readonly now?: () => Date;
+  /** Why a request was answered 500. */
+  readonly onFailure?: (error: unknown) => void;
+}
+
 /** The keys of logs are read at start: to watch another one, start again. Rejects when the folder is no witness or cannot remember. */
-export async function serveWitness(folder: string, host: string, port: number, now = () => new Date()): Promise<ServingWitness> {
+export async function serveWitness(
+  folder: string,
+  host: string,
+  port: number,
+  { now = () => new Date(), onFailure = () => undefined }: ServingOptions = {},
+): Promise<ServingWitness> {
   const identity = witnessIdentity(folder);
-  const options: AnswerOptions = { identity, logs: watchedLogs(folder), heads: openHeads(join(folder, HEADS)), now };
+  const options: AnswerOptions = { identity, logs: watchedLogs(folder), heads: witnessedHeads(folder, identity.key), now };
   const server = createServer({ maxHeaderSize: 8_192, headersTimeout: REQUEST_MS, requestTimeout: REQUEST_MS }, (request, response) => {
-    answer(request, response, options).catch(() => {
+    answer(request, response, options).catch((error: unknown) => {
       if (response.headersSent) response.destroy();
       else send(response, 500, 'nothing was cosigned\n'); // why, is between this witness and its disk
+      onFailure(error);
     });
   });
   try {
