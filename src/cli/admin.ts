@@ -9,7 +9,7 @@ import { VaultError } from '../domain/errors.ts';
 import { parseName } from '../domain/ids.ts';
 import { spkiDigestOf } from '../identity/certificates.ts';
 import { type CodeOptions, codeOptions, readCode } from './code.ts';
-import { addAdminCommand, addCommand, addGroup } from './command.ts';
+import { addAdminCommand, addCommand, addGroup, collect } from './command.ts';
 import { confirm, confirmOption } from './confirm.ts';
 import { readUserFile } from './files.ts';
 import { type AdminOptions, type Kit, withKit } from './kit.ts';
@@ -107,7 +107,6 @@ function registerOwn(admin: Command): void {
 }
 
 function person(command: Command): Command {
-  const collect = (one: string, all: string[] = []) => [...all, one];
   return codeOptions(command)
     .option('--role <role>', 'what they may do; as often as wanted', collect)
     .option('--workstation-cert <file>', 'certificate (PEM) of a workstation of theirs; as often as wanted', collect);

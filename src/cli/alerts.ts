@@ -2,7 +2,7 @@
 import { type Command, InvalidArgumentError } from 'commander';
 import type { BacktestOptions, TestOptions } from './alert-rules.ts';
 import { codeOptions } from './code.ts';
-import { addCommand, addGroup } from './command.ts';
+import { addCommand, addGroup, collect } from './command.ts';
 
 export function registerAlerts(program: Command): void {
   const alerts = addGroup(program, 'alerts', 'Rules that watch the access log, and what they raised');
@@ -33,8 +33,8 @@ export function registerAlerts(program: Command): void {
     'wv alerts test --rules fleet/alerts --fires A01 --silent A08 denials.jsonl',
   ])
     .option('--rules <folder>', 'Sigma files (.yml) to use (default: the shipped ones)')
-    .option('--fires <alert...>', 'fail unless these fire')
-    .option('--silent <alert...>', 'fail when one of these fires')
+    .option('--fires <alert>', 'fail unless it fires; as often as wanted', collect)
+    .option('--silent <alert>', 'fail when it fires; as often as wanted', collect)
     .action(async (files: string[], options: TestOptions) => (await import('./alert-rules.ts')).test(files, options));
   addCommand(alerts, 'backtest', 'What rules would have raised over the last days of the log; writes nothing', [
     'wv alerts backtest --kit kits/bob --days 30',

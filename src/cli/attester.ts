@@ -7,7 +7,7 @@ import { toBase64 } from '../domain/bytes.ts';
 import { VaultError } from '../domain/errors.ts';
 import { type CaptureOptions, capture } from './attester-capture.ts';
 import { type AttesterOptions, BESIDE_KINDS, besideSettings, MACHINE_KINDS, machineSettings } from './attester-options.ts';
-import { addCommand, addGroup } from './command.ts';
+import { addCommand, addGroup, collect } from './command.ts';
 import { readUserFile, readUserJson } from './files.ts';
 import { print } from './output.ts';
 import { addBeside, createRequester, withTpmRequester } from './requester.ts';
@@ -52,9 +52,9 @@ export function registerAttester(program: Command): void {
     .action(add);
   command(attester, 'request <out>', 'Make the attestation key and write the enrolment request', [
     'wv attester request --requester me request.json',
-    'wv attester request --requester me --intermediate manufacturer-ca.pem --json request.json',
+    'wv attester request --requester me --intermediate manufacturer-ca.pem request.json',
   ])
-    .option('--intermediate <file...>', 'PEM certificates between the EK certificate and its root')
+    .option('--intermediate <file>', 'PEM of a certificate between the EK certificate and its root; as often as wanted', collect)
     .action((out: string, options: Common & { intermediate?: string[] }) => request(out, options));
   command(attester, 'activate <credential> <out>', 'Let the TPM open the credential and write its answer', [
     'wv attester activate --requester me credential.json answer.json',

@@ -41,9 +41,11 @@ export function addGroup(parent: Command, name: string, description: string): Co
   return parent.commands.find((one) => one.name() === name) ?? parent.command(name).description(description);
 }
 
+/** For an option that is given once for each value. Commander's lists (`<file...>`) would take the operands behind them too. */
+export const collect = (one: string, all: readonly string[] = []): readonly string[] => [...all, one];
+
 /** `--attribute name=value`, as often as wanted. `parseAttributes` reads what it collected. */
 export function attributeOption(command: Command): Command {
-  const collect = (one: string, all: string[] = []) => [...all, one];
   return command.option('--attribute <name=value>', 'what policies may ask for, e.g. fleet=production; as often as wanted', collect);
 }
 

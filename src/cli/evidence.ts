@@ -1,7 +1,7 @@
 /** `wv evidence`: evidence examined by hand, offline, without a vault; and what the vault keeps to examine it with. */
 import type { Command } from 'commander';
 import { pinnedRoots } from '../attestation/pinned-roots.ts';
-import { addCommand, addGroup } from './command.ts';
+import { addCommand, addGroup, collect } from './command.ts';
 import { type CheckOptions, check } from './evidence-check.ts';
 import { registerCollateral } from './evidence-collateral.ts';
 import { type ShowOptions, show } from './evidence-show.ts';
@@ -20,7 +20,7 @@ export function registerEvidence(program: Command): void {
     'wv evidence show token.jwt --companion jwks=keys.json --at 2026-11-30T12:00:00Z --json',
     'wv evidence show eventlog.bin',
   ])
-    .option('--companion <name=file>', 'what belongs to it, as often as wanted', (one: string, all: string[] = []) => [...all, one])
+    .option('--companion <name=file>', 'what belongs to it, as often as wanted', collect)
     .option('--nonce <hex>', 'what it must answer')
     .option('--at <time>', 'examine as of then; default: now')
     .option('--format <name>', 'do not guess which it is')

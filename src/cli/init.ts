@@ -15,7 +15,7 @@ import { type IssuedCertificate, issueSelfSigned } from '../identity/certificate
 import { splitPolicies } from '../policy/policy-set.ts';
 import { createLogger } from '../telemetry/logger.ts';
 import { readRuleFiles, SHIPPED_RULES } from './alert-rules.ts';
-import { addCommand } from './command.ts';
+import { addCommand, collect } from './command.ts';
 import { readUserJson } from './files.ts';
 import { issueWorkstation, writeKit } from './new-kit.ts';
 import { note, print } from './output.ts';
@@ -47,7 +47,7 @@ export function registerInit(program: Command): void {
     )
     .option('--kms <file>', 'instead of a token, JSON naming AWS KMS: {region, aliasPrefix, credentialsFile, endpoint, deletionDays}')
     .requiredOption('--origin <name>', 'name of the access log, e.g. vault.example/log/2026')
-    .requiredOption('--administrator <name:roles>', 'name:role,role; give it at least twice', (one, all: string[] = []) => [...all, one])
+    .requiredOption('--administrator <name:roles>', 'name:role,role; give it at least twice', collect)
     .option('--host <address>', 'address both planes listen on', '127.0.0.1')
     .option('--data-port <port>', 'port of the data plane', '8443')
     .option('--admin-port <port>', 'port of the admin plane', '8444')

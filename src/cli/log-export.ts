@@ -127,9 +127,14 @@ interface CopyOptions {
   readonly json?: boolean;
 }
 
+/** For a person; `--json` has all that were kept. */
+const SHOWN_PROBLEMS = 20;
+
 async function verifyFile(file: string, options: CopyOptions): Promise<void> {
   const report = await verifyCopy(linesIn(file), LOG_FORMATS[options.format], copyIn(options.tree), options.vkey);
-  print(options, report, report.ok ? [verdict(report)] : [...report.problems.map(named), verdict(report)]);
+  const more = report.problems.length - SHOWN_PROBLEMS;
+  const lines = report.problems.slice(0, SHOWN_PROBLEMS).map(named);
+  print(options, report, [...lines, ...(more > 0 ? [`and ${more} more`] : []), verdict(report)]);
   const [worst] = report.problems;
   if (worst !== undefined) throw new VaultError(worst.code, named(worst));
 }

@@ -60,7 +60,7 @@ async function retention(kit: Kit, options: RetentionOptions): Promise<void> {
     ...kept('disclosureDays', disclosureDays ?? now.disclosureDays),
     ...(archive && { requireArchive: true }),
   };
-  await confirm(options, 'What is older is removed for good', 'the access log');
+  await confirm(options, 'Removing what is older', 'older');
   const asked = await callSteppedUp(kit, 'PUT', PATH, next, options);
   print(options, asked, [
     `Waits for another administrator: wv approve --namespace system ${String(asked['requestId'])} ${String(asked['operationDigest'])}`,

@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import { z } from 'zod';
 import { referenceValue } from '../documents/reference-values.ts';
 import { readAnchors } from './anchor-files.ts';
-import { addAdminCommand, addGroup } from './command.ts';
+import { addAdminCommand, addGroup, collect } from './command.ts';
 import { readUserJson } from './files.ts';
 import { type AdminOptions, withKit } from './kit.ts';
 import { propose } from './propose.ts';
@@ -30,7 +30,7 @@ export function registerReference(program: Command): void {
   )
     .option('--id <name>', 'of the one value that RIMs become')
     .option('--signer <file>', 'PEM of the public key or certificate that must have signed a JWS')
-    .option('--model <id...>', 'ids of the models they count for; all of the namespace if not said')
+    .option('--model <id>', 'id of a model they count for, as often as wanted; all of the namespace if not said', collect)
     .option('--expires <time>', 'after which they no longer count')
     .action(importReferences);
 }

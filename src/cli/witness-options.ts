@@ -2,6 +2,7 @@
 import { type Command, InvalidArgumentError } from 'commander';
 import { assertWitnessed, type Cosignature, parseWitnessVkey } from '../audit/cosignature.ts';
 import { VaultError } from '../domain/errors.ts';
+import { collect } from './command.ts';
 
 export interface WitnessOptions {
   readonly witness?: readonly string[];
@@ -9,7 +10,6 @@ export interface WitnessOptions {
 }
 
 export function witnessOptions(command: Command): Command {
-  const collect = (one: string, all: string[] = []) => [...all, one];
   const parse = (text: string): number => {
     if (!/^[1-9][0-9]?$/.test(text)) throw new InvalidArgumentError('It is 1 to 99.');
     return Number(text);

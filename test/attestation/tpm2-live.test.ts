@@ -3,7 +3,7 @@ import { webcrypto, X509Certificate } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { createTpm2Attester } from '../../src/attestation/tpm2/attester.ts';
 import { beginActivation, type EnrolmentRequest, parseEnrolmentRequest } from '../../src/attestation/tpm2/enrolment.ts';
@@ -64,6 +64,16 @@ if (missing.length > 0) {
       await after.prepare();
       expect((await after.attest(binding)).akPublic).toBe(before.akPublic);
     });
+  });
+
+  test('its folder may be named as in a shell, from where one stands', async () => {
+    const stateFolder = relative(process.cwd(), join(home, 'near'));
+    const machine = createTpm2Attester({ tcti: tpm.tcti, stateFolder, pcrs: { sha256: [16] }, akAlgorithm: 'ecc' });
+    await machine.prepare();
+    expect((await readdir(join(home, 'near', 'ak'))).toSorted()).toEqual(['private', 'public']);
+    const { activation } = await enrol(machine, tpm);
+    using answer = await machine.activate(activation.credential);
+    expect(answer.equals(activation.secret)).toBe(true);
   });
 
   test('a boot log goes along and is compared with what the TPM holds', async () => {

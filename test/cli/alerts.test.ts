@@ -24,10 +24,10 @@ const jsonLines = (leaves: readonly Uint8Array[]) => leaves.map((leaf) => `${Buf
 describe('wv alerts test', () => {
   test('says what fires in a file of records, and fails when it is not what was expected', async () => {
     const file = put('denials.jsonl', jsonLines(leavesOf(stream)));
-    const good = await wv('alerts', 'test', '--json', '--fires', 'A01', '--silent', 'A08', '--', file);
+    const good = await wv('alerts', 'test', '--json', '--fires', 'A01', '--silent', 'A08', file);
     expect(good.exit).toBe(0);
     expect(JSON.parse(good.out).files[0].fired[0]).toMatchObject({ alert: 'A01', level: 'high', indexes: [0, 1, 2, 3, 4] });
-    const bad = await wv('alerts', 'test', '--fires', 'A08', '--', file);
+    const bad = await wv('alerts', 'test', '--fires', 'A08', file);
     expect([bad.exit, bad.err]).toEqual([3, 'alert_rule_invalid: not as expected: A08\n']);
   });
 

@@ -100,6 +100,12 @@ describe('every command', () => {
     expect(count).toBeGreaterThan(2 * 25);
   });
 
+  test('has no option that swallows what stands behind it', () => {
+    // who-can takes a shell's `policies/*.cedar`, and its one operand comes first
+    const greedy = leaves.filter(({ path, command }) => path !== 'wv policy who-can' && command.options.some((one) => one.variadic));
+    expect(greedy.map(({ path }) => path)).toEqual([]);
+  });
+
   test('takes no secret but a one-time code on its command line', () => {
     const secret = /--(?:\w+-)*(?:pin|password|passphrase|secret|token|session|private-key) [<[](?!file)/;
     const named = leaves.flatMap(({ path, command }) =>

@@ -1,6 +1,6 @@
 /** Attester of kind `tpm2`: runs beside the model server, holds an attestation key in the TPM and quotes with it. Needs tpm2-tools 5. */
 import { mkdir, readFile, rename, stat, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { concat, equalBytes, fromBase64, toBase64, toHex } from '../../domain/bytes.ts';
 import { type PcrBanks, tpm2ExtraData } from '../../domain/evidence.ts';
 import { SecretBytes } from '../../domain/secret.ts';
@@ -49,7 +49,8 @@ const SIGNATURE_SCHEME = { ecc: 'ecdsa', rsa: 'rsassa' } as const;
 /** Magic and version of a tpm2-tools credential file. */
 const CREDENTIAL_FILE_HEADER = concat(u32(0xbadcc0de), u32(1));
 
-export function createTpm2Attester(options: Tpm2AttesterOptions): Tpm2Attester {
+export function createTpm2Attester(given: Tpm2AttesterOptions): Tpm2Attester {
+  const options = { ...given, stateFolder: resolve(given.stateFolder) }; // the tools run in a folder of their own
   const tools = createTpmTools(options.tcti, options.stateFolder);
   const selection = selectionText(options.pcrs);
   const { cloudKey } = options;
@@ -79,12 +80,13 @@ export function createTpm2Attester(options: Tpm2AttesterOptions): Tpm2Attester {
 /** The two files of the key appear together, by renaming their folder: a crash leaves either no key or a whole one. */
 async function prepareKey(tools: TpmTools, folder: string, { stateFolder, akAlgorithm }: Tpm2AttesterOptions): Promise<void> {
   const home = join(stateFolder, 'ak');
-  if (!(await exists(home))) {
+  if (!(await exists(join(home, 'public')))) {
     const made = join(folder, 'ak');
     await mkdir(made, { mode: 0o700 });
     const kind = ['-G', akAlgorithm, '-g', 'sha256', '-s', SIGNATURE_SCHEME[akAlgorithm]];
     const files = ['-c', 'ak.ctx', '-u', join(made, 'public'), '-f', 'tss', '-r', join(made, 'private')];
     await withFlush(tools, folder, () => tools.run(folder, 'tpm2_createak', '-Q', '-C', EK_HANDLE, ...kind, ...files));
+    await Promise.all([stat(join(made, 'public')), stat(join(made, 'private'))]); // the tool ends well even where it could not write
     await rename(made, home);
   }
   const { type } = parsePublicArea(await readFile(join(home, 'public')));
