@@ -88,7 +88,11 @@ describe('a document of our own enclave', () => {
   test('of a debug enclave is authentic, and refused', async () => {
     const zeros = [0, 1, 2].map((index) => [uint(index), bstr(pcr(0))] as const);
     const evidence = await makeDocument(enclave, { payload: map(...membersOf(enclave, { pcrs: map(...zeros) })) });
-    expect(examineNitroDocument(inputs(evidence))).toMatchObject({ valid: true, accept: false, reasons: ['debug_enabled'] });
+    const refused = { valid: true, accept: false, reasons: ['debug_enabled'] };
+    expect(examineNitroDocument(inputs(evidence))).toMatchObject({ ...refused, claims: { debug: true } });
+    const oneZero = map([uint(0), bstr(pcr(0))], [uint(1), bstr(pcr(1))], [uint(2), bstr(pcr(2))]);
+    const unmeasured = await makeDocument(enclave, { payload: map(...membersOf(enclave, { pcrs: oneZero })) });
+    expect(examineNitroDocument(inputs(unmeasured))).toMatchObject({ ...refused, claims: { debug: false } });
   });
 
   test('must carry the nonce that was sent, where one was', async () => {
@@ -114,7 +118,7 @@ describe('a chain that is not the vendor’s', () => {
   test('is refused without the root, with a gap, out of order, or empty', async () => {
     const bundle = enclave.bundle.map(({ der }) => bstr(der));
     const [root = NULL, region = NULL, zone = NULL, instance = NULL] = bundle;
-    expect(await withMembers({ cabundle: array(region, zone, instance) })).toEqual(['untrusted_root']);
+    expect(await withMembers({ cabundle: array(region, zone, instance) })).toEqual(['chain_incomplete', 'untrusted_root']);
     expect(await withMembers({ cabundle: array(root, region, instance) })).toEqual(['chain_incomplete']);
     expect(await withMembers({ cabundle: array(instance, zone, region, root) })).toEqual(['chain_incomplete', 'untrusted_root']);
     for (const nothing of [array(), NULL, undefined]) expect(await withMembers({ cabundle: nothing })).toEqual(['missing_cabundle']);
@@ -128,6 +132,8 @@ describe('a chain that is not the vendor’s', () => {
       'cose_signature_invalid',
     ]);
     expect(await withMembers({ cabundle: array(bstr(pem)) })).toEqual(['certificate_malformed']);
+    expect(await withMembers({ cabundle: array(bstr(Buffer.of())) })).toEqual(['certificate_malformed']);
+    expect(await withMembers({ certificate: bstr(Buffer.of()) })).toEqual(['certificate_malformed', 'cose_signature_invalid']);
     expect(await withMembers({ certificate: bstr(Buffer.alloc(1025, 0x30)) })).toEqual(['malformed', 'cose_signature_invalid']);
   });
 

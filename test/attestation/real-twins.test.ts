@@ -66,6 +66,9 @@ const json = (part: string, change: object) =>
 const header = (change: object) => token(([head, payload, signature]) => [json(head, change), payload, signature]);
 const payload = (change: object) => token(([head, claims, signature]) => [head, json(claims, change), signature]);
 
+/** In the VCEK of milan-v2-vcek-azure: last byte of 1.3.6.1.4.1.3704.1.3.1. */
+const BOOTLOADER_OID_END = 553;
+
 const TWINS: Readonly<Record<string, readonly Row[]>> = {
   'snp/milan-v2-vcek-azure': [
     ['a byte less', cut, 'malformed'],
@@ -77,8 +80,13 @@ const TWINS: Readonly<Record<string, readonly Row[]>> = {
     ['another chip', bit(0x1a0), 'report_signature_invalid chip_id_mismatch'],
     ['signed by a VLEK, it says', bit(0x48, 4), 'report_signature_invalid signing_key_kind_mismatch'],
     ['a version that needs a CPUID', bit(0), 'report_signature_invalid product_mismatch'],
-    ['r is zero', zeros(0x2a0, 0x2e8), 'report_signature_invalid'],
-    ['s is zero', zeros(0x2e8, 0x330), 'report_signature_invalid'],
+    ['r is zero', zeros(0x2a0, 0x2e8), 'signature_not_canonical report_signature_invalid'],
+    ['s is zero', zeros(0x2e8, 0x330), 'signature_not_canonical report_signature_invalid'],
+    [
+      'r of 48 bytes above the order',
+      bytes((evidence) => evidence.fill(0xff, 0x2a0, 0x2d0)),
+      'signature_not_canonical report_signature_invalid',
+    ],
     ['r is longer than the curve', bit(0x2d0), 'signature_not_canonical report_signature_invalid'],
     ['something behind s', bit(-1), 'malformed signature_not_canonical'],
     ['before the VCEK', at('2023-01-24T17:58:25Z'), 'certificate_not_yet_valid'],
@@ -87,6 +95,12 @@ const TWINS: Readonly<Record<string, readonly Row[]>> = {
     ['no chain', without('issuer_chain'), 'chain_not_to_trusted_root'],
     ['the chain of VLEKs', other('issuer_chain', 'snp/chain.milan_vlek.pem'), 'chain_not_to_trusted_root'],
     ['the chain of another product', other('issuer_chain', 'snp/chain.genoa.pem'), 'chain_not_to_trusted_root product_mismatch'],
+    ['the chain of a product with another TCB', other('issuer_chain', 'snp/chain.turin.pem'), 'chain_not_to_trusted_root product_mismatch'],
+    [
+      'a VCEK that names no bootloader',
+      companion('endorsement_key_certificate', (file) => file.with(BOOTLOADER_OID_END, 0x11)),
+      'malformed chain_not_to_trusted_root tcb_mismatch',
+    ],
     ['the list of another product', other('crl', 'snp/amd_genoa_crl.pem'), 'crl_invalid'],
     ['a list of its own, before its day', other('crl', 'snp/amd_milan_crl.pem'), 'crl_not_yet_valid'],
     ['no root', noRoots, 'chain_not_to_trusted_root'],
@@ -108,6 +122,16 @@ const TWINS: Readonly<Record<string, readonly Row[]>> = {
     ['another signature of the QE identity', member('qe_identity_signature', lastDigit), 'qe_identity_signature_invalid'],
     ['a lookalike above TCB info', member('tcb_info_issuer_chain', lookalike), 'tcb_info_untrusted_root'],
     ['a lookalike above the QE identity', member('qe_identity_issuer_chain', lookalike), 'qe_identity_untrusted_root'],
+    [
+      'a chain above TCB info that is none',
+      member('tcb_info_issuer_chain', (text) => text.slice(0, -3)),
+      'malformed tcb_info_untrusted_root tcb_info_signature_invalid',
+    ],
+    [
+      'half a signature of the QE identity',
+      member('qe_identity_signature', (text) => text.slice(64)),
+      'malformed qe_identity_signature_invalid',
+    ],
     ['a damaged list of PCKs', member('pck_crl', lastDigit), 'pck_crl_signature_invalid'],
     ['a damaged list of authorities', member('root_ca_crl', lastDigit), 'root_crl_signature_invalid'],
     ["a later day's list", memberOf('pck_crl', 'tdx/collateral.50806f-2026-03.json'), 'pck_crl_not_yet_valid'],

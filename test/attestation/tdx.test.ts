@@ -265,7 +265,10 @@ describe('a quote is refused', () => {
     const spaced = { tcb_info: JSON.stringify(tcbInfo(), null, 1) };
     expect(await reasons({ bundle: { change: spaced } })).toEqual(['tcb_info_signature_invalid']);
     expect(await reasons({ bundle: { change: { qe_identity_signature: '00'.repeat(64) } } })).toEqual(['qe_identity_signature_invalid']);
-    expect(await reasons({ bundle: { change: { qe_identity_signature: '00'.repeat(63) } } })).toEqual(['qe_identity_signature_invalid']);
+    expect(await reasons({ bundle: { change: { qe_identity_signature: '00'.repeat(63) } } })).toEqual([
+      'malformed',
+      'qe_identity_signature_invalid',
+    ]);
   });
 
   test('before the collateral was issued, and after it should have been renewed', async () => {
@@ -302,8 +305,8 @@ describe('a quote is refused', () => {
       [{ pck_crl: undefined }, 'malformed', 'pck_crl_signature_invalid'],
       [{ pck_crl: '3000' }, 'malformed', 'pck_crl_signature_invalid'],
       [{ root_ca_crl: 'xyz' }, 'malformed', 'root_crl_signature_invalid'],
-      [{ tcb_info_signature: 7 }, 'tcb_info_signature_invalid'],
-      [{ qe_identity_issuer_chain: undefined }, 'qe_identity_untrusted_root', 'qe_identity_signature_invalid'],
+      [{ tcb_info_signature: 7 }, 'malformed', 'tcb_info_signature_invalid'],
+      [{ qe_identity_issuer_chain: undefined }, 'malformed', 'qe_identity_untrusted_root', 'qe_identity_signature_invalid'],
       [{ qe_identity: undefined }, 'qe_identity_signature_invalid', 'malformed', 'tcb_status_unknown'],
     ] as const) {
       expect(await reasons({ bundle: { change } })).toEqual(words);

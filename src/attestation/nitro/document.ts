@@ -76,8 +76,9 @@ function asPcrs(value: unknown): ReadonlyMap<number, Uint8Array> | undefined {
   return [0, 1, 2].every((index) => pcrs.has(index)) ? pcrs : undefined;
 }
 
+/** Whether it is one is asked where it is read. */
 function asCertificate(value: unknown): Uint8Array | undefined {
-  return value instanceof Uint8Array && value.length > 0 && value.length <= MAX_CERTIFICATE_BYTES ? value : undefined;
+  return value instanceof Uint8Array && value.length <= MAX_CERTIFICATE_BYTES ? value : undefined;
 }
 
 function asBundle(value: unknown): readonly Uint8Array[] | undefined {

@@ -4,6 +4,7 @@ import { type ClaimValue, conclude, type Examination, type ExaminationInputs, ty
 import { type Certificate, readCertificate } from '../x509/certificate.ts';
 import { followChain, outsideValidity } from '../x509/chain.ts';
 import { Malformed } from '../x509/der.ts';
+import { nameText } from '../x509/names.ts';
 import { IssuerMemo } from '../x509/path.ts';
 import { isoSeconds } from '../x509/validity.ts';
 import { type CoseSign1, coseVerifies, readCoseSign1 } from './cose.ts';
@@ -36,7 +37,7 @@ export interface ExaminedDocument {
 export function examineNitroDocument(inputs: ExaminationInputs, memo = new IssuerMemo()): Examination<NitroWord> {
   const { findings, claims, document } = examineParts(inputs, memo);
   const found = new Set(findings);
-  if (claims['debug'] === true) found.add('debug_enabled');
+  if (document.pcrs !== undefined && isDebug(document.pcrs)) found.add('debug_enabled');
   if (!nonceFits(document, inputs.parameters['expected_nonce'])) found.add('nonce_mismatch');
   return conclude(found, ['debug_enabled'], claims);
 }
@@ -87,15 +88,22 @@ function describe({ document, wrong, hasBundle, isEndless }: ReadDocument, found
     user_data: hex(userData),
     nonce: hex(nonce),
     public_key: hex(publicKey),
-    debug: pcrs === undefined ? null : isDebug(pcrs),
+    debug: pcrs === undefined ? null : zeroImagePcrs(pcrs) === IMAGE_PCRS.length,
     payload_map: isEndless ? 'indefinite length (0xbf)' : 'definite length',
     cabundle_certificates: cabundle?.length ?? null,
   });
 }
 
-/** An enclave in debug mode has zeros where its image would be measured; its memory can be read from the host. */
+/** The image, its kernel, its applications. */
+const IMAGE_PCRS = [0, 1, 2];
+
+/** An enclave in debug mode has zeros in all three; its memory can be read from the host. One alone measures nothing either: refused too. */
 export function isDebug(pcrs: ReadonlyMap<number, Uint8Array>): boolean {
-  return [0, 1, 2].some((index) => pcrs.get(index)?.every((byte) => byte === 0) !== false);
+  return zeroImagePcrs(pcrs) > 0;
+}
+
+function zeroImagePcrs(pcrs: ReadonlyMap<number, Uint8Array>): number {
+  return IMAGE_PCRS.filter((index) => pcrs.get(index)?.every((byte) => byte === 0) !== false).length;
 }
 
 interface KeyQuestion {
@@ -121,9 +129,10 @@ function examineKey(
   const chain = followChain([leaf, ...issuers], memo);
   claims['valid_from'] = isoSeconds(chain.validity.from);
   claims['valid_until'] = isoSeconds(chain.validity.until);
+  const root = issuers.at(-1);
   // A certificate authority among the leaves would let one enclave speak for others.
-  if (!chain.isWhole || leaf.issuesCertificates) found.add('chain_incomplete');
-  if (!isPinned(issuers.at(-1), inputs.roots)) found.add('untrusted_root');
+  if (!chain.isWhole || leaf.issuesCertificates || !isNamedBySelf(root)) found.add('chain_incomplete');
+  if (!isPinned(root, inputs.roots)) found.add('untrusted_root');
   const outside = outsideValidity(chain, inputs.now);
   if (outside !== undefined) found.add(outside);
   return chain.linked;
@@ -137,6 +146,11 @@ function readOrNote<T>(read: () => T, found: Set<NitroWord>): T | undefined {
     found.add('certificate_malformed');
     return undefined;
   }
+}
+
+/** What somebody else issued is no root. */
+function isNamedBySelf(root: Certificate | undefined): boolean {
+  return root !== undefined && nameText(root.subject) === nameText(root.issuer);
 }
 
 /** By its bytes: a root with the same name, or even the same key, is another root. */

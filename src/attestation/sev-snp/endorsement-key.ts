@@ -19,6 +19,9 @@ const TCB_PARTS: Readonly<Record<TcbPart, string>> = {
   microcode: `${AMD}.3.8`,
   fmc: `${AMD}.3.9`,
 };
+/** Of every product. */
+const TCB_OF_ALL = ['bl', 'tee', 'snp', 'microcode'] as const satisfies readonly TcbPart[];
+
 export interface EndorsementKey {
   readonly certificate: Certificate;
   readonly kind: 'VCEK' | 'VLEK';
@@ -27,6 +30,8 @@ export interface EndorsementKey {
   /** Raw bytes, not a nested OCTET STRING: 64, or 8 of Turin. Not of a VLEK, which is of no chip. */
   readonly hwId: Uint8Array | undefined;
   readonly cspId: string | undefined;
+  /** It has what 57230 says every certificate of its kind has. */
+  readonly isWhole: boolean;
 }
 
 /** Throws Malformed for a certificate that is neither. */
@@ -34,14 +39,15 @@ export function readEndorsementKey(certificate: Certificate): EndorsementKey {
   const kind = partOf(certificate.subject, 'CN')?.replace(/^SEV-/, '');
   if (kind !== 'VCEK' && kind !== 'VLEK') throw new Malformed('neither a VCEK nor a VLEK certificate');
   const value = (oid: string) => certificate.extensions.get(oid)?.value;
-  const cspId = value(CSP_ID);
+  const [tcb, hwId, cspId] = [readTcbExtensions(value), value(HW_ID), value(CSP_ID)];
   return {
     certificate,
     kind,
     productName: ia5(value(PRODUCT_NAME)),
-    tcb: readTcbExtensions(value),
-    hwId: value(HW_ID),
+    tcb,
+    hwId,
     cspId: cspId === undefined ? undefined : ia5(cspId),
+    isWhole: TCB_OF_ALL.every((part) => part in tcb) && (kind === 'VCEK' ? hwId : cspId) !== undefined,
   };
 }
 

@@ -29,7 +29,7 @@ export function endorse({ companions, roots, now }: ExaminationInputs, memo: Iss
   const issuers = sentIssuers === undefined ? [] : orUndefined(() => memo.certificates(sentIssuers));
   const key = sentKey && orUndefined(() => readKey(sentKey));
   // What did not come is not malformed: it leads nowhere.
-  const broken: readonly SnpWord[] = issuers === undefined || (sentKey !== undefined && key === undefined) ? ['malformed'] : [];
+  const broken: readonly SnpWord[] = issuers === undefined || (sentKey !== undefined && key?.isWhole !== true) ? ['malformed'] : [];
   const path = key && pathToRoot(key.certificate, { issuers: issuers ?? [], roots: pinned, memo });
   const product = productOfChain(path?.slice(1) ?? issuers ?? [], key?.certificate);
   if (key === undefined) return { key, product, certificates: [], findings: [...broken, 'chain_not_to_trusted_root'] };

@@ -42,9 +42,9 @@ export function examineParts(report: SnpReport, inputs: ExaminationInputs, memo:
   return { findings, product, endorsement };
 }
 
-/** Version 3 and later say it themselves; of version 2 only the chain tells. */
-function productOf({ cpuid }: SnpReport, { product }: Endorsement): Product | undefined {
-  return (cpuid && productOfCpuid(cpuid)) ?? product;
+/** Version 3 and later say it themselves; of version 2 the certificate of its key tells, and without one the chain. */
+function productOf({ cpuid }: SnpReport, { key, product }: Endorsement): Product | undefined {
+  return (cpuid && productOfCpuid(cpuid)) ?? (key && productOfName(key.productName)) ?? product;
 }
 
 function checkSignature(report: SnpReport, key: EndorsementKey | undefined): readonly SnpWord[] {
@@ -52,7 +52,6 @@ function checkSignature(report: SnpReport, key: EndorsementKey | undefined): rea
   return [
     ...(report.signatureAlgorithm === ECDSA_P384_SHA384 ? [] : (['signature_algorithm'] as const)),
     ...(report.signatureFits && report.signatureRestIsZero ? [] : (['signature_not_canonical'] as const)),
-    // With bytes above the 48, r or s is not below the order of the curve.
     ...(signed && report.signatureFits ? [] : (['report_signature_invalid'] as const)),
   ];
 }

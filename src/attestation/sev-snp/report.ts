@@ -7,6 +7,11 @@ const SIGNED_BYTES = 672;
 /** r and s are 72 bytes each, least significant first; a P-384 value fills 48. */
 const PART_BYTES = 72;
 const P384_BYTES = 48;
+/** Order of the curve (SEC 2, section 2.5.1), as wide as r and s are here. */
+const P384_ORDER = Buffer.from(
+  `${'00'.repeat(PART_BYTES - P384_BYTES)}${'ff'.repeat(24)}c7634d81f4372ddf581a0db248b0a77aecec196accc52973`,
+  'hex',
+);
 
 /** 56860 rev. 1.55 to 1.58; 4 is laid out as 3. Others have fields that nobody here knows. */
 const VERSIONS = [2, 3, 4, 5];
@@ -54,7 +59,7 @@ export interface SnpReport {
   readonly signed: Uint8Array;
   /** Big-endian, 48 bytes. */
   readonly signature: { readonly r: Uint8Array; readonly s: Uint8Array };
-  /** The upper 24 bytes of r and of s are zero. */
+  /** Both are numbers from 1 to the order of the curve less 1, as ECDSA has it; so the upper 24 bytes are zero. */
   readonly signatureFits: boolean;
   /** So are the 368 bytes behind s. Nobody signs them: anything else would be a second report with the same content. */
   readonly signatureRestIsZero: boolean;
@@ -98,9 +103,14 @@ export function readReport(bytes: Uint8Array): SnpReport {
     committedVersion: release(0x1ec),
     signed: take(0, SIGNED_BYTES),
     signature: { r: take(SIGNED_BYTES, P384_BYTES).reverse(), s: take(SIGNED_BYTES + PART_BYTES, P384_BYTES).reverse() },
-    signatureFits: [SIGNED_BYTES, SIGNED_BYTES + PART_BYTES].every((at) => isZero(bytes.subarray(at + P384_BYTES, at + PART_BYTES))),
+    signatureFits: [SIGNED_BYTES, SIGNED_BYTES + PART_BYTES].every((at) => isPart(take(at, PART_BYTES).reverse())),
     signatureRestIsZero: isZero(bytes.subarray(SIGNED_BYTES + 2 * PART_BYTES, REPORT_BYTES)),
   };
+}
+
+/** Big-endian. Fixed width makes the order of bytes the order of numbers. */
+function isPart(part: Uint8Array): boolean {
+  return !isZero(part) && Buffer.compare(part, P384_ORDER) < 0;
 }
 
 /** Guest policy (56860, table "Guest Policy Structure"). */

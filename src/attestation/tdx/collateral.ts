@@ -11,6 +11,7 @@ import { type CollateralBundle, type QeIdentity, readBundle, readQeIdentity, rea
 import type { CollateralWord } from './words.ts';
 
 const TCB_SIGNING = 'Intel SGX TCB Signing';
+const SIGNATURE_HEX = /^[0-9a-fA-F]{128}$/;
 
 type Dated = readonly [period: Validity, early: CollateralWord, late: CollateralWord];
 
@@ -97,16 +98,20 @@ function verifySigned(
   what: 'tcb_info' | 'qe_identity',
   { roots, memo }: CollateralTrust,
 ): { readonly path: readonly Certificate[]; readonly findings: readonly CollateralWord[] } {
-  const [leaf, ...issuers] = orUndefined(() => memo.certificates(Buffer.from(chain))) ?? [];
+  const sent = orUndefined(() => memo.certificates(Buffer.from(chain)));
+  const [leaf, ...issuers] = sent ?? [];
   const path = leaf && pathToRoot(leaf, { issuers, roots, memo });
   const onPath = path !== undefined && [leaf, ...issuers].every((one) => path.some(({ fingerprint }) => fingerprint === one?.fingerprint));
   const trusted = onPath && leaf !== undefined && !leaf.issuesCertificates && partOf(leaf.subject, 'CN') === TCB_SIGNING;
-  const raw = /^[0-9a-fA-F]{128}$/.test(signature) ? new Uint8Array(Buffer.from(signature, 'hex')) : new Uint8Array(0);
-  const parts = { r: raw.subarray(0, 32), s: raw.subarray(32) };
-  const signed = leaf !== undefined && ecdsaVerifies('sha256', Buffer.from(text), parts, leaf.publicKey);
+  const raw = SIGNATURE_HEX.test(signature) ? new Uint8Array(Buffer.from(signature, 'hex')) : undefined;
+  const signed = leaf && raw && ecdsaVerifies('sha256', Buffer.from(text), { r: raw.subarray(0, 32), s: raw.subarray(32) }, leaf.publicKey);
   return {
     path: path ?? [],
-    findings: [...(trusted ? [] : ([`${what}_untrusted_root`] as const)), ...(signed ? [] : ([`${what}_signature_invalid`] as const))],
+    findings: [
+      ...(sent === undefined || raw === undefined ? (['malformed'] as const) : []),
+      ...(trusted ? [] : ([`${what}_untrusted_root`] as const)),
+      ...(signed ? [] : ([`${what}_signature_invalid`] as const)),
+    ],
   };
 }
 
