@@ -1,5 +1,6 @@
 /**
  * A process that rewraps until it is killed or done, with the real database and keeper: what `wv serve` does in the background, and nothing else.
+ * It says `round` before each, and `batch` or `idle` after it, so that whoever kills it knows what it was doing.
  *
  *   node test/harness/rewrap-child.ts {"database", "socket", "vaultId", "vaultDocument", "node"?}
  */
@@ -11,7 +12,7 @@ import { type Incarnation, newId } from '../../src/domain/ids.ts';
 import { createKeeperClient } from '../../src/keys/keeper/client.ts';
 import { openSqliteStores } from '../../src/stores/sqlite/sqlite-stores.ts';
 import { CATALOGUE_KEY, KEK } from '../../src/vault/init.ts';
-import { createRewrapper } from '../../src/vault/rewrap.ts';
+import { createRewrapper, type Rewrapper } from '../../src/vault/rewrap.ts';
 import { startRewrapping } from '../../src/vault/rewrapping.ts';
 
 const { database, socket, vaultId, vaultDocument, node = newId<Incarnation>(new Date()) } = JSON.parse(process.argv[2] ?? '{}');
@@ -25,8 +26,15 @@ const catalogueKey = {
 const accessLog = createAccessLog({ log: stores.log, vaultId, node, configDigest: vaultDocument });
 const vault = { vaultId, node, stores, catalogueKey, kek: KEK, keys, accessLog };
 const rewrapper = createRewrapper(vault, (what, error) => console.error(`${what}: ${codeOf(error)}`));
-console.log('working');
-const stop = startRewrapping(rewrapper, (error) => console.error(codeOf(error)));
+const told: Rewrapper = {
+  async round() {
+    console.log('round');
+    const done = await rewrapper.round();
+    console.log(done.idle ? 'idle' : 'batch');
+    return done;
+  },
+};
+const stop = startRewrapping(told, (error) => console.error(codeOf(error)));
 const watch = setInterval(async () => {
   const job = await stores.unitOfWork.run((tx) => stores.catalog.rewrapJob(tx));
   if (job?.finishedAt === undefined) return;

@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import type { WrappedDek } from '../../src/catalog/port.ts';
 import { signDocument } from '../../src/documents/document.ts';
@@ -25,20 +25,31 @@ const NEXT = { id: KEK.id, version: 2 };
 /** Keys a second, by the product's own throttle: at `SLOW` a process does one batch of 50 and then waits. */
 export const SLOW = 40;
 export const FAST = 5_000;
-/** The first batch begins so long after a process began to work (rewrapping.ts), and takes a tenth of a second. */
-const BATCH_MS = { begins: 1_000, lasts: 130, next: 1_000 };
+/** Until the next batch at the slow rate. */
+const PAUSE_MS = 1_000;
+/** For a process that never gets the job. */
+const LONGEST_MS = 120_000;
+/** Until the first whole batch was seen. */
+const BATCH_MS = 60;
 
-/** Two kills of three meet a process in its batch, the others at any time until the next one. */
-export function killedAfterMs(random: () => number): number {
-  return BATCH_MS.begins + random() * (random() < 2 / 3 ? BATCH_MS.lasts : BATCH_MS.next);
+/** Two kills of three are aimed into a batch, the others at any time until the next one. */
+export function killedAfterMs(batchMs: number, random: () => number): number {
+  return random() * (random() < 2 / 3 ? batchMs : batchMs + PAUSE_MS);
 }
+
+/** What a process was doing when it was killed; `between`: batches, of a job that goes on. */
+export type Killed = 'in a batch' | 'between' | 'after the end';
 
 export interface RewrapSite {
   readonly folder: string;
   /** The plain DEK of each version, to search for and to compare with. */
   readonly deks: ReadonlyMap<VersionId, Buffer>;
-  /** Starts a process, kills it with -9 so many milliseconds after it began to work, and answers true when it was done before. */
-  workUntilKilled(afterMs: number, node?: Incarnation): Promise<boolean>;
+  /** Starts a process and kills it with -9 so many milliseconds after its first batch began; a round that finds the job leased is no batch. */
+  workUntilKilled(afterMs: number, node?: Incarnation): Promise<Killed>;
+  /** Lets a process work until the job is done; false when it is not in so many milliseconds. */
+  finish(withinMs: number): Promise<boolean>;
+  /** How long a whole batch took that was seen last. */
+  batchMs(): number;
   /** What is wrong with the database now: a version that two accounts disagree about. */
   disagreements(): Promise<readonly string[]>;
   /** Versions under the next KEK version. */
@@ -70,6 +81,36 @@ export async function startRewrapSite(versions: number): Promise<RewrapSite> {
   const deks = await insertVersions(versions, made, keeper, stores);
   await rotate(made, keeper, stores);
   const output: string[] = [];
+  let batchMs = BATCH_MS;
+  /** Ends `killMs` after the first batch began, `withinMs` after its start, or with the job. */
+  async function work(killMs: number, withinMs: number, node?: Incarnation): Promise<Killed> {
+    const argument = { database, socket: keeper.keeper.socket, vaultId: made.vaultId, vaultDocument: made.vaultDocument, node };
+    const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', CHILD, JSON.stringify(argument)]);
+    const gone = new Promise<string | null>((done) => child.once('close', (_, signal) => done(signal)));
+    const kill = () => void child.kill('SIGKILL');
+    const late = setTimeout(kill, withinMs);
+    child.stderr.setEncoding('utf8').on('data', (text: string) => output.push(text));
+    let said = '';
+    let timer: NodeJS.Timeout | undefined;
+    let roundAt = 0;
+    createInterface({ input: child.stdout }).on('line', (line) => {
+      output.push(line);
+      said = line;
+      if (line === 'round') {
+        roundAt = performance.now();
+        if (Number.isFinite(killMs)) timer ??= setTimeout(kill, killMs);
+      } else if (line === 'batch') batchMs = performance.now() - roundAt;
+      else if (line === 'idle') {
+        clearTimeout(timer);
+        timer = undefined;
+      }
+    });
+    const signal = await gone;
+    for (const one of [timer, late]) clearTimeout(one);
+    if (said === 'finished') return 'after the end';
+    if (signal !== 'SIGKILL') throw new Error(`the process ended by itself: ${output.slice(-5).join('; ')}`);
+    return said === 'round' ? 'in a batch' : 'between';
+  }
   const rows = async () => {
     const all: WrappedDek[] = [];
     for (let after: VersionId | undefined; ; ) {
@@ -94,20 +135,9 @@ export async function startRewrapSite(versions: number): Promise<RewrapSite> {
         return times === (sameKey(kek, NEXT) ? 1 : 0) ? [] : [`${versionId} is under ${kek.version} and was recorded ${times} times`];
       });
     },
-    async workUntilKilled(afterMs, node) {
-      const argument = { database, socket: keeper.keeper.socket, vaultId: made.vaultId, vaultDocument: made.vaultDocument, node };
-      const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', CHILD, JSON.stringify(argument)]);
-      const said: string[] = [];
-      for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (text: string) => said.push(text));
-      const gone = new Promise<void>((done) => child.once('close', () => done()));
-      const working = new Promise<void>((done) => child.stdout.once('data', () => done()));
-      await Promise.race([working, gone]);
-      await Promise.race([sleep(afterMs, undefined, { ref: false }), gone]);
-      child.kill('SIGKILL');
-      await gone;
-      output.push(said.join(''));
-      return said.join('').includes('finished');
-    },
+    batchMs: () => batchMs,
+    workUntilKilled: (afterMs, node) => work(afterMs, LONGEST_MS, node),
+    finish: async (withinMs) => (await work(Number.POSITIVE_INFINITY, withinMs)) === 'after the end',
     async stop() {
       await stores.close();
       await keeper.stop();
