@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { withKit } from '../../src/cli/kit.ts';
 import { codeOf as errorCode } from '../../src/domain/errors.ts';
 import { Codes } from '../harness/codes.ts';
-import { type RealVault, startRealVault, startServer, wv, wvJson } from './real-vault.ts';
+import { patiently, type RealVault, startRealVault, startServer, wv, wvJson } from './real-vault.ts';
 
 let vault: RealVault;
 let dave: Codes;
@@ -57,7 +57,7 @@ describe('a newcomer', () => {
     const logIn = (folder: string) =>
       withKit(folder, async (one) => {
         await one.https.json('GET', '/v1/health/live'); // connected: what follows is sent at once
-        return one.https.json('POST', '/v1/session', { administrator: 'dave', code }).catch((error) => errorCode(error));
+        return patiently(() => one.https.json('POST', '/v1/session', { administrator: 'dave', code })).catch((error) => errorCode(error));
       });
     const answers = await Promise.all([here, there, here, there].map(logIn));
     const opened = answers.filter((one) => typeof one === 'object');

@@ -1,7 +1,6 @@
 /** A vault whose keys are in AWS KMS, with nothing pretended but AWS itself: ceremony, publish, release, rotation, destruction, log. */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { readLeaves } from '../../deploy/demo/records.ts';
 import { withCeremonyKeys } from '../../src/compose.ts';
@@ -10,7 +9,7 @@ import { systemClock } from '../../src/domain/clock.ts';
 import { createLogger } from '../../src/telemetry/logger.ts';
 import { destroyKeys } from '../../src/vault/destroy-keys.ts';
 import { noKms, startKms, type TestKms } from '../harness/kms.ts';
-import { MODEL, type RealVault, type ServerProcess, startRealVault, wv, wvJson } from './real-vault.ts';
+import { MODEL, type RealVault, type ServerProcess, startRealVault, until, wv, wvJson } from './real-vault.ts';
 
 (noKms === undefined ? describe : describe.skip)(noKms ?? 'a vault on AWS KMS', () => {
   let kms: TestKms;
@@ -80,7 +79,7 @@ import { MODEL, type RealVault, type ServerProcess, startRealVault, wv, wvJson }
     const wrapped = (await keys())[0]?.wrapped ?? 0; // one version, and the seed of each person
     kms.asked.length = 0;
     await approved('keys', 'rotate', '--code', await vault.code('alice')); // the login's may be older than five minutes
-    for (let waited = 0; (await keys())[0]?.wrapped !== 0 && waited < 60; waited++) await sleep(500);
+    expect(await until(async () => (await keys())[0]?.wrapped === 0)).toBe(true);
     expect(await keys()).toEqual([
       expect.objectContaining({ version: 1, state: 'deactivated', wrapped: 0 }),
       expect.objectContaining({ version: 2, state: 'active', wrapped }),

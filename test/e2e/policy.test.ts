@@ -6,9 +6,9 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { CompactSign } from 'jose';
 import { VALUES_TYPE } from '../../src/attestation/jwt/signed-values.ts';
-import { withRequester, withTpmRequester } from '../../src/cli/requester.ts';
+import { withTpmRequester } from '../../src/cli/requester.ts';
 import { makeKey } from '../attestation/token-issuer.ts';
-import { newRelease, type RealVault, refusal, startRealVault, wv, wvJson } from './real-vault.ts';
+import { newRelease, type RealVault, refusal, startRealVault, withRequester, wv, wvJson } from './real-vault.ts';
 
 const POLICIES = fileURLToPath(new URL('../../policies', import.meta.url));
 const lastLine = (text: string) => text.trimEnd().split('\n').at(-1);

@@ -17,11 +17,15 @@ import { createTpm2Attester } from '../../src/attestation/tpm2/attester.ts';
 import { type Kit, withKit } from '../../src/cli/kit.ts';
 import { createRequester, type Requester, withTpmRequester } from '../../src/cli/requester.ts';
 import { toBase64 } from '../../src/domain/bytes.ts';
-import { codeOf } from '../../src/domain/errors.ts';
+import { codeOf, isErrorCode, VaultError } from '../../src/domain/errors.ts';
 import type { AwsKmsConfig } from '../../src/keys/aws-kms/provider.ts';
 import { splitPolicies } from '../../src/policy/policy-set.ts';
 import { Codes } from '../harness/codes.ts';
+import { SAYING_STANDSTILL, standstillIn } from '../harness/standstill.ts';
 import { type Swtpm, startSwtpm } from '../harness/swtpm.ts';
+import { cannotJustNow, patiently, refusal, until } from './patience.ts';
+
+export { patiently, promptly, refusal, unlessItStoodStill, until, withRequester } from './patience.ts';
 
 const WV = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
 const POLICIES = fileURLToPath(new URL('../../policies', import.meta.url));
@@ -40,8 +44,15 @@ export interface Exit {
   readonly err: string;
 }
 
-/** Runs `wv` as a person at a shell would, and never throws for how it ends. */
-export function wv(...args: readonly string[]): Promise<Exit> {
+/** Runs `wv` as a person at a shell would, and never throws for how it ends. Run again when it says that the vault cannot just now. */
+export async function wv(...args: readonly string[]): Promise<Exit> {
+  for (let again = 10; ; again--) {
+    const ended = await wvOnce(args);
+    if (again === 0 || !cannotJustNow(codeIn(ended.err))) return ended;
+  }
+}
+
+function wvOnce(args: readonly string[]): Promise<Exit> {
   return new Promise((done) => {
     const child = spawnWv(args);
     const [out, err] = [collect(child.stdout), collect(child.stderr)];
@@ -49,9 +60,21 @@ export function wv(...args: readonly string[]): Promise<Exit> {
   });
 }
 
-/** As `wv ... --json` where it must succeed. */
+/** The code that a command ended with, on the last line of its standard error. */
+function codeIn(err: string): string | undefined {
+  const last = err.trim().split('\n').at(-1) ?? '';
+  return (/"code":"([a-z_]+)"/.exec(last) ?? /^([a-z_]+): /.exec(last))?.[1];
+}
+
+/** The app of whoever a kit was made for, by the kit's folder. */
+const authenticators = new Map<string, Codes>();
+
+/** As `wv ... --json` where it must succeed. Gives a code when it asks for one: on a slow machine the login's is older than five minutes. */
 export async function wvJson(...args: readonly string[]): Promise<Record<string, unknown>> {
-  const { exit, out, err } = await wv(...args, '--json');
+  let { exit, out, err } = await wv(...args, '--json');
+  const codes = authenticators.get(args[args.indexOf('--kit') + 1] ?? '');
+  if (exit !== 0 && err.includes('This takes a ') && codes !== undefined && !args.includes('--code'))
+    ({ exit, out, err } = await wv(...args, '--code', await codes.next(), '--json'));
   if (exit !== 0) throw new Error(`wv ${args.slice(0, 2).join(' ')} ended with ${exit}: ${err}`);
   return JSON.parse(out.trim().split('\n').at(-1) ?? '{}');
 }
@@ -73,33 +96,51 @@ export interface ServerProcess {
   readonly adminPort: number;
   /** Lines of the operational log so far. */
   readonly log: readonly string[];
+  /** For how many milliseconds it stood still so far (test/harness/standstill.ts). */
+  stoodStillMs(): number;
   /** SIGTERM, and the exit code. */
   stop(): Promise<number | null>;
   /** SIGKILL: nothing is flushed, nothing is said. */
   kill(): Promise<void>;
 }
 
-/** Starts `wv serve` and resolves when it listens; rejects with its standard error when it ends before. `flags` are Node's. */
+/**
+ * Starts `wv serve` and resolves when it listens; rejects with its standard error when it ends before. `flags` are Node's. Started again, as whoever
+ * supervises it would, when its disk was too slow for a start.
+ */
 export function startServer(
   folder: string,
   plane: 'data' | 'admin' | 'both' = 'both',
   flags: readonly string[] = [],
 ): Promise<ServerProcess> {
-  const child = spawnWv(['serve', '--folder', folder, '--plane', plane, '--json'], flags);
+  return patiently(() => startServerOnce(folder, plane, flags), 3);
+}
+
+function startServerOnce(folder: string, plane: 'data' | 'admin' | 'both', flags: readonly string[]): Promise<ServerProcess> {
+  const child = spawnWv(['serve', '--folder', folder, '--plane', plane, '--json'], [...SAYING_STANDSTILL, ...flags]);
   const log: string[] = [];
-  createInterface({ input: child.stderr }).on('line', (line) => log.push(line));
+  let stoodStill = 0;
+  createInterface({ input: child.stderr }).on('line', (line) => {
+    const milliseconds = standstillIn(line);
+    if (milliseconds === undefined) log.push(line);
+    else stoodStill += milliseconds;
+  });
   const gone = new Promise<number | null>((done) => child.once('close', done));
   const end = (signal: 'SIGTERM' | 'SIGKILL') => {
     child.kill(signal);
     return gone;
   };
   return new Promise((done, fail) => {
-    void gone.then((exit) => fail(new Error(`wv serve ended with ${exit}: ${log.join('\n')}`)));
+    void gone.then((exit) => {
+      const said = `wv serve ended with ${exit}: ${log.join('\n')}`;
+      const code = codeIn(log.at(-1) ?? '') ?? '';
+      fail(isErrorCode(code) && cannotJustNow(code) ? new VaultError(code, said) : new Error(said));
+    });
     createInterface({ input: child.stdout }).once('line', (line) => {
       const { dataPort, adminPort } = JSON.parse(line);
       const stop = () => end('SIGTERM');
       const kill = async () => void (await end('SIGKILL'));
-      done({ process: child, pid: child.pid ?? 0, dataPort, adminPort, log, stop, kill });
+      done({ process: child, pid: child.pid ?? 0, dataPort, adminPort, log, stoodStillMs: () => stoodStill, stop, kill });
     });
   });
 }
@@ -178,17 +219,18 @@ export async function startRealVault(kms?: AwsKmsConfig): Promise<RealVault> {
     writeFileSync(at('kms.json'), JSON.stringify(kms ?? {}));
     const ceremony = await wvJson(...initArgs(at, kms === undefined ? ['--token', at('token.json')] : ['--kms', at('kms.json')]));
     const kit = (name: string) => at('vault', 'kits', name);
-    const as = <T>(name: 'alice' | 'bob', use: (kit: Kit) => Promise<T>) => withKit(kit(name), use);
+    const as = <T>(name: string, use: (kit: Kit) => Promise<T>) => withKit(kit(name), (one) => use(patient(one, kit(name))));
 
     const enrolments = ceremony['enrolments'] as Array<{ administrator: string; uri: string }>;
     const codes = new Map(enrolments.map(({ administrator, uri }) => [administrator, new Codes(uri)]));
+    for (const [name, of] of codes) authenticators.set(kit(name), of);
     const loggedIn = new Set<string>();
     const logIn = async (administrator: string) => {
       if (loggedIn.has(administrator)) return;
       loggedIn.add(administrator);
       const code = await codes.get(administrator)?.next();
       await withKit(kit(administrator), async ({ https, saveSession }) => {
-        const answer = await https.json('POST', '/v1/session', { administrator, code });
+        const answer = await patiently(() => https.json('POST', '/v1/session', { administrator, code }));
         await saveSession((answer as { token: string }).token);
       });
     };
@@ -213,7 +255,7 @@ export async function startRealVault(kms?: AwsKmsConfig): Promise<RealVault> {
       const [name = 'bob'] = others.sort((a, b) => (codes.get(a)?.waitMs() ?? 0) - (codes.get(b)?.waitMs() ?? 0));
       await logIn(name);
       const code = await codes.get(name)?.next();
-      await withKit(kit(name), async (approver) => {
+      await as(name, async (approver) => {
         await approver.call('POST', '/v1/session/step-up', { code, operationDigest });
         await approver.call('POST', `/v1/namespaces/${namespace}/requests/${requestId}/approve`, { operationDigest });
       });
@@ -298,6 +340,23 @@ export function initArgs(at: (...parts: string[]) => string, keys = ['--token', 
 
 const url = (port: number) => `https://127.0.0.1:${port}`;
 
+/** The kit in `folder`, asking as `wvJson` does. */
+function patient(kit: Kit, folder: string): Kit {
+  const call: Kit['call'] = (...asked) =>
+    patiently(async () => {
+      const codes = authenticators.get(folder);
+      try {
+        return await kit.call(...asked);
+      } catch (error) {
+        if (codeOf(error) !== 'step_up_required' || (error instanceof VaultError && error.detail !== '') || codes === undefined)
+          throw error;
+        await kit.call('POST', '/v1/session/step-up', { code: await codes.next() });
+        return kit.call(...asked);
+      }
+    });
+  return { ...kit, call };
+}
+
 function edit(file: string, change: object): void {
   writeFileSync(file, JSON.stringify({ ...JSON.parse(readFileSync(file, 'utf8')), ...change }));
 }
@@ -366,15 +425,9 @@ export interface OpenRelease {
   readonly objects: Awaited<ReturnType<Requester['client']['release']>>['objects'];
 }
 
-/** What a vault answers whose disk is busy with a neighbour's files: whoever asks again is served. */
-const DISK_TOO_SLOW: readonly string[] = ['log_unavailable', 'store_unavailable'];
-
 /** Attests and is granted a release of the model. */
-export async function newRelease(requester: Requester, versionId: string, again = 10): Promise<OpenRelease> {
-  return oneRelease(requester, versionId).catch((error) => {
-    if (again === 0 || !DISK_TOO_SLOW.includes(codeOf(error))) throw error;
-    return newRelease(requester, versionId, again - 1);
-  });
+export function newRelease(requester: Requester, versionId: string): Promise<OpenRelease> {
+  return patiently(() => oneRelease(requester, versionId));
 }
 
 async function oneRelease(requester: Requester, versionId: string): Promise<OpenRelease> {
@@ -426,16 +479,6 @@ export function collectSlowly(response: IncomingMessage, bytesPerSecond = Number
   return { response, bytes: () => Buffer.concat(chunks), count: () => count, lastByteAt: () => lastByteAt, ended: read() };
 }
 
-/** The code of what `work` throws; undefined when it does not. */
-export async function refusal(work: () => Promise<unknown>): Promise<string | undefined> {
-  try {
-    await work();
-    return undefined;
-  } catch (error) {
-    return codeOf(error);
-  }
-}
-
 /** Regular files below a folder, by path. */
 export function filesBelow(folder: string): string[] {
   try {
@@ -446,12 +489,6 @@ export function filesBelow(folder: string): string[] {
   } catch {
     return [];
   }
-}
-
-/** Waits until `holds`, and answers whether it came true in time. Patient, unless the time is what is promised: a busy machine is slow. */
-export async function until(holds: () => boolean | Promise<boolean>, withinMs = 60_000): Promise<boolean> {
-  for (const giveUp = performance.now() + withinMs; performance.now() < giveUp; await sleep(50)) if (await holds()) return true;
-  return false;
 }
 
 /** Is the server's side of the loopback connection from `clientPort` still open (established, or waiting to be closed)? */

@@ -2,14 +2,13 @@
 import { createHash } from 'node:crypto';
 import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { withCeremonyKeys } from '../../src/compose.ts';
 import { loadConfig } from '../../src/config/config.ts';
 import { systemClock } from '../../src/domain/clock.ts';
 import { createLogger } from '../../src/telemetry/logger.ts';
 import { destroyKeys } from '../../src/vault/destroy-keys.ts';
-import { type RealVault, type ServerProcess, startRealVault, wv, wvJson } from './real-vault.ts';
+import { type RealVault, type ServerProcess, startRealVault, until, wv, wvJson } from './real-vault.ts';
 
 let vault: RealVault;
 let server: ServerProcess;
@@ -61,7 +60,7 @@ describe('rotation', () => {
     await approved('keys', 'rotate', '--code', await vault.code('alice')); // the login's may be older than five minutes
     await server.kill();
     server = await vault.serve();
-    for (let waited = 0; (await keys())[0]?.wrapped !== 0 && waited < 60; waited++) await sleep(500);
+    expect(await until(async () => (await keys())[0]?.wrapped === 0)).toBe(true);
     expect(await keys()).toEqual([
       expect.objectContaining({ version: 1, state: 'deactivated', wrapped: 0 }),
       expect.objectContaining({ version: 2, state: 'active', wrapped: 11 }),

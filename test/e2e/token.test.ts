@@ -1,10 +1,9 @@
 /** A requester that shows tokens, from `wv anchors set` to the bytes on its disk: real processes, a real issuer behind TLS, no TPM on its side. */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import { withRequester } from '../../src/cli/requester.ts';
 import { SUBJECT } from '../attestation/token-issuer.ts';
 import { anchorFor, type Issuer, startIssuer } from '../vault/jwt-machine.ts';
-import { LARGE, MODEL, newRelease, type RealVault, refusal, startRealVault, wv, wvJson } from './real-vault.ts';
+import { LARGE, MODEL, newRelease, type RealVault, refusal, startRealVault, withRequester, wv, wvJson } from './real-vault.ts';
 
 /** What an operator would write: asks "the verifier" (here: its key) for a token over the nonce, and prints it. */
 const GET_TOKEN = `

@@ -9,12 +9,23 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls';
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { withRequester } from '../../src/cli/requester.ts';
 import { isErrorCode } from '../../src/domain/errors.ts';
 import { adminPlaneRoutes } from '../../src/http/admin-plane/routes.ts';
 import { dataPlaneRoutes } from '../../src/http/data-plane/routes.ts';
 import type { Vault } from '../../src/vault/vault.ts';
-import { collectSlowly, EMPTY, LARGE, NESTED, newRelease, type RealVault, startRealVault, until } from '../e2e/real-vault.ts';
+import { cannotJustNow, promptly } from '../e2e/patience.ts';
+import {
+  collectSlowly,
+  EMPTY,
+  LARGE,
+  NESTED,
+  newRelease,
+  type RealVault,
+  startRealVault,
+  unlessItStoodStill,
+  until,
+  withRequester,
+} from '../e2e/real-vault.ts';
 
 const ID = '01890000-0000-7000-8000-000000000000';
 let vault: RealVault;
@@ -85,21 +96,41 @@ interface Asked {
 const agents: Agent[] = [];
 const agentOf = new Map<string, Agent>();
 
-/** One request; the path goes out exactly as it stands here. */
-function ask(plane: Plane, path: string, asking: Asked = {}, again = true): Promise<Answer> {
+/** One request, patiently; the path goes out exactly as it stands here. */
+async function ask(plane: Plane, path: string, asking: Asked = {}): Promise<Answer> {
+  for (let again = 10; ; again--) {
+    const answer = await askOnce(plane, path, asking);
+    const withoutBody = asking.method === 'HEAD' && answer.status === 503;
+    if (again === 0 || !(withoutBody || cannotJustNow(answer.code))) return answer;
+  }
+}
+
+function askOnce(plane: Plane, path: string, asking: Asked, again = true): Promise<Answer> {
   const { method = 'GET', headers = {}, body, certificate = true } = asking;
-  const name = `${plane} ${certificate}`;
-  const agent = agentOf.get(name) ?? new Agent({ keepAlive: true, maxCachedSessions: 0, ...tls(plane, certificate) });
-  if (!agentOf.has(name)) agents.push(agent);
-  agentOf.set(name, agent);
+  const agent = agentFor(plane, certificate);
   return new Promise((done, fail) => {
     const asked = request({ agent, host: '127.0.0.1', port: planes[plane], method, path, headers }, async (response) => {
       done(await answerOf(response).catch((error) => fail(error) as never));
     });
-    // An idle connection may be closed while it is taken up again: nothing was asked then.
-    asked.once('error', (error) => (asked.reusedSocket && again ? ask(plane, path, asking, false).then(done, fail) : fail(error)));
+    // An idle connection may be closed while it is taken up again: nothing was asked then. The other idle ones are no better.
+    asked.once('error', (error) => {
+      if (!asked.reusedSocket || !again) return fail(error);
+      if (agentOf.get(nameOf(plane, certificate)) === agent) agentOf.delete(nameOf(plane, certificate));
+      askOnce(plane, path, asking, false).then(done, fail);
+    });
     asked.end(body);
   });
+}
+
+const nameOf = (plane: Plane, certificate: boolean) => `${plane} ${certificate}`;
+
+function agentFor(plane: Plane, certificate: boolean): Agent {
+  const known = agentOf.get(nameOf(plane, certificate));
+  if (known !== undefined) return known;
+  const agent = new Agent({ keepAlive: true, maxCachedSessions: 0, ...tls(plane, certificate) });
+  agents.push(agent);
+  agentOf.set(nameOf(plane, certificate), agent);
+  return agent;
 }
 
 async function answerOf(response: IncomingMessage): Promise<Answer> {
@@ -115,13 +146,20 @@ async function answerOf(response: IncomingMessage): Promise<Answer> {
   };
 }
 
-/** Bytes on a TLS connection, and everything that comes back until it is closed. */
-function raw(plane: Plane, bytes: string | Buffer, withinMs = 60_000): Promise<string> {
+/** Bytes on a TLS connection, and everything that comes back until it is closed. Patiently. */
+async function raw(plane: Plane, bytes: string): Promise<string> {
+  for (let again = 10; ; again--) {
+    const got = await rawOnce(plane, bytes);
+    if (again === 0 || !cannotJustNow(/"code":"([a-z_]+)"/.exec(got)?.[1])) return got;
+  }
+}
+
+function rawOnce(plane: Plane, bytes: string): Promise<string> {
   return new Promise((done) => {
     const socket = connect(tls(plane), () => socket.write(bytes));
     let got = '';
     const end = () => done(got);
-    const timer = setTimeout(() => socket.destroy(), withinMs);
+    const timer = setTimeout(() => socket.destroy(), 60_000);
     socket.on('data', (piece) => {
       got += piece.toString('latin1');
     });
@@ -444,9 +482,13 @@ describe('connections', () => {
     ['no HTTP', `${'\0'.repeat(64)}\r\n\r\n`],
     ['HTTP/2', 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'],
   ])('%s is a problem too, and the connection ends', async (_what, bytes) => {
-    const startedAt = performance.now();
-    expect(problemIn(await raw('data', bytes))).toEqual([400, 'request_invalid']);
-    expect(performance.now() - startedAt).toBeLessThan(9_000);
+    let got: string | undefined;
+    const ended = raw('data', bytes).then((all) => {
+      got = all;
+    });
+    expect(await promptly(vault.server, 9_000, performance.now(), () => got !== undefined)).toBeLessThan(9_000); // of ten seconds
+    await ended;
+    expect(problemIn(got ?? '')).toEqual([400, 'request_invalid']);
   });
 
   test('a tunnel is refused, and an upgrade is not followed', async () => {
@@ -509,20 +551,22 @@ test('a connection that never speaks TLS is closed, and so is one that never fin
 });
 
 describe('load', () => {
-  test('20 readers that have stopped reading a 48 MiB object cost less than 6 MiB each, and are served to the end', async () => {
-    const rss = () => Number(/VmRSS:\s+(\d+)/.exec(text('/proc', String(vault.server.pid), 'status'))?.[1]) * 1024;
-    await ask('data', object(LARGE)); // what the first one costs is the code, not the readers
-    const before = rss();
-    const stalled = await Promise.all(Array.from({ length: 20 }, () => opened(LARGE)));
-    await sleep(2_000);
-    const grown = rss() - before;
-    expect(grown).toBeLessThan(20 * 6 * 1024 * 1024);
-    const original = vault.model.get(LARGE) ?? Buffer.alloc(0);
-    const last = collectSlowly(stalled.pop() as IncomingMessage);
-    expect(await last.ended).toBe('end');
-    expect(last.bytes().equals(original)).toBe(true);
-    for (const one of stalled) one.destroy();
-  });
+  test('20 readers that have stopped reading a 48 MiB object cost less than 6 MiB each, and are served to the end', () =>
+    unlessItStoodStill(vault.server, async () => {
+      const rss = () => Number(/VmRSS:\s+(\d+)/.exec(text('/proc', String(vault.server.pid), 'status'))?.[1]) * 1024;
+      await ask('data', object(LARGE)); // what the first one costs is the code, not the readers
+      const before = rss();
+      const stalled = await Promise.all(Array.from({ length: 20 }, () => opened(LARGE)));
+      try {
+        await sleep(2_000);
+        expect(rss() - before).toBeLessThan(20 * 6 * 1024 * 1024);
+        const last = collectSlowly(stalled.at(-1) as IncomingMessage);
+        expect(await last.ended).toBe('end');
+        expect(last.bytes().equals(vault.model.get(LARGE) ?? Buffer.alloc(0))).toBe(true);
+      } finally {
+        for (const one of stalled) one.destroy();
+      }
+    }));
 
   function opened(path: string): Promise<IncomingMessage> {
     return new Promise((done, fail) => {

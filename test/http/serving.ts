@@ -97,14 +97,16 @@ export async function startServing(log: (message: string) => void = () => undefi
     });
   const planes = { data: await open('data'), admin: await open('admin') };
 
-  const agents = new Map<string, Agent>();
+  const agents: Agent[] = [];
+  const agentOf = new Map<string, Agent>();
   const agentFor = (key: IssuedCertificate | undefined): Agent => {
     const name = key?.spkiDigest ?? '';
-    const known = agents.get(name);
+    const known = agentOf.get(name);
     if (known !== undefined) return known;
     const client = key && { cert: key.certificatePem, key: key.privateKeyPem };
     const agent = new Agent({ keepAlive: true, maxCachedSessions: 0, ca: server.certificatePem, ...client });
-    agents.set(name, agent);
+    agents.push(agent);
+    agentOf.set(name, agent);
     return agent;
   };
   const ask = (plane: Plane, path: string, asking: Asking = {}, again = true): Promise<Answer> =>
@@ -123,8 +125,12 @@ export async function startServing(log: (message: string) => void = () => undefi
           fail(error);
         }
       });
-      // An idle connection may be closed while it is taken up again: nothing was asked then.
-      asked.once('error', (error) => (asked.reusedSocket && again ? ask(plane, path, asking, false).then(done, fail) : fail(error)));
+      // An idle connection may be closed while it is taken up again: nothing was asked then. The other idle ones are no better.
+      asked.once('error', (error) => {
+        if (!asked.reusedSocket || !again) return fail(error);
+        for (const [name, known] of agentOf) if (known === agent) agentOf.delete(name);
+        ask(plane, path, asking, false).then(done, fail);
+      });
       asked.end(body);
     });
   let token: Promise<string> | undefined;
@@ -157,7 +163,7 @@ export async function startServing(log: (message: string) => void = () => undefi
       return { challengeId: challenge.json['id'], model, version, evidence };
     },
     async stop() {
-      for (const agent of agents.values()) agent.destroy();
+      for (const agent of agents) agent.destroy();
       await Promise.all([planes.data.close(0), planes.admin.close(0)]);
       await vault.remove();
       rmSync(folder, { recursive: true, force: true });
