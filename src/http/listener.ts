@@ -9,6 +9,7 @@ import { DEFAULTS } from '../domain/classes.ts';
 import type { ErrorCode } from '../domain/errors.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
+import { closeIdle } from './idle.ts';
 import { answerMalformed } from './malformed.ts';
 import { problemHandler, sendProblem } from './problems.ts';
 import { requestId, soundHeaders } from './request.ts';
@@ -96,6 +97,7 @@ export async function listen(app: Express, options: ListenerOptions): Promise<Li
     app,
   );
   answerMalformed(server, app);
+  closeIdle(server);
   rememberConnections(server);
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
