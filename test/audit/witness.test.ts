@@ -2,7 +2,7 @@
 import { generateKeyPairSync, sign } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, describe, expect, test } from '@jest/globals';
@@ -301,6 +301,23 @@ describe('a log with witnesses', () => {
     await witnesses.round();
     expect(memory.state.witnessed?.size).toBe(4);
     expect(events.filter((event) => event.witness === bad.key.name)).toHaveLength(1); // said once, not each second
+  });
+
+  test('a kept connection that the witness closes just then is no failure of the witness', async () => {
+    const connections: Socket[] = [];
+    const server = createServer((request, response) => void request.resume().on('end', () => response.end('heard')));
+    server.on('connection', (socket) => connections.push(socket));
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    closing.push(() => {
+      server.closeAllConnections();
+      server.close();
+    });
+    const post = () => postToWitness(`http://127.0.0.1:${(server.address() as AddressInfo).port}`, utf8('a checkpoint'));
+    expect((await post()).status).toBe(200);
+    await new Promise((resolve) => setImmediate(resolve)); // it is kept now
+    connections[0]?.destroy(); // as when it lay idle for long enough
+    expect((await post()).status).toBe(200);
+    expect(connections).toHaveLength(2);
   });
 
   test('a witness that answers 409 for the very size that it names has cosigned another root', async () => {

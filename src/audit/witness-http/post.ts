@@ -14,17 +14,29 @@ const MAX_ANSWER_BYTES = 65_536;
  */
 export const postToWitness: PostToWitness = (url, body) => {
   const target = new URL('add-checkpoint', url.endsWith('/') ? url : `${url}/`);
+  return post(target, body, AbortSignal.timeout(DEFAULTS.witnessDeadlineMs), true);
+};
+
+/**
+ * `again`: once, on a new connection, when the one that was taken up had been closed while it lay idle. The witness may have heard it: then it says
+ * 409 and where it is, which is no harm (https://c2sp.org/tlog-witness).
+ */
+function post(target: URL, body: Uint8Array, signal: AbortSignal, again: boolean): ReturnType<PostToWitness> {
   const options = {
     method: 'POST',
     headers: { 'Content-Type': 'text/plain; charset=utf-8', 'Content-Length': String(body.length) },
-    signal: AbortSignal.timeout(DEFAULTS.witnessDeadlineMs),
+    signal,
+    ...(!again && { agent: false as const }),
   };
   return new Promise((resolve, reject) => {
     const request =
       target.protocol === 'https:'
         ? httpsRequest(target, { ...options, ca: getCACertificates('system'), rejectUnauthorized: true, minVersion: 'TLSv1.2' })
         : httpRequest(target, options);
-    request.once('error', reject);
+    request.once('error', (error) => {
+      if (request.reusedSocket && again && !signal.aborted) post(target, body, signal, false).then(resolve, reject);
+      else reject(error);
+    });
     request.once('response', (response) => {
       readBounded(response).then(
         (bytes) => resolve({ status: response.statusCode ?? 0, type: response.headers['content-type'] ?? '', body: bytes }),
@@ -36,7 +48,7 @@ export const postToWitness: PostToWitness = (url, body) => {
     });
     request.end(body);
   });
-};
+}
 
 async function readBounded(body: AsyncIterable<Buffer>): Promise<Uint8Array> {
   const chunks: Buffer[] = [];
