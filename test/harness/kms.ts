@@ -131,6 +131,7 @@ function createProxy(emulator: string) {
     });
     answer(incoming, outgoing).catch(() => outgoing.destroy());
   });
+  server.keepAliveTimeout = 3_600_000; // who stood still for a while finds its connections as they were: no break that a test did not ask for
   return {
     asked,
     fail(operation: string, fault: Fault, times = Number.POSITIVE_INFINITY) {

@@ -10,6 +10,7 @@ import type { KmsEvent } from '../../src/keys/aws-kms/calls.ts';
 import { createAwsKmsKeyProvider } from '../../src/keys/aws-kms/provider.ts';
 import type { KeyProvider, KeyRef } from '../../src/keys/port.ts';
 import { credentials, noKms, startKms, type TestKms } from '../harness/kms.ts';
+import { undisturbed } from '../harness/standstill.ts';
 
 const ref = (id: string, version = 1): KeyRef => ({ id: id as KeyId, version });
 const aad = utf8('the context of one key');
@@ -31,15 +32,22 @@ const refuses = (work: Promise<unknown>, code: ErrorCode) => expect(work).reject
     provider = fresh();
     await provider.generate(kek, 'kek');
   });
-  afterEach(() => {
+  const afresh = () => {
     kms.heal();
     kms.asked.length = 0;
     events.length = 0;
-  });
+  };
+  afterEach(afresh);
   afterAll(async () => {
     await provider?.close();
     await kms?.stop();
   });
+  /** An operation has 4.5 s, and each of its tries two, on this process's clock. */
+  const timely = (work: () => Promise<void>) =>
+    undisturbed(async () => {
+      afresh();
+      await work();
+    });
 
   describe('when AWS is in trouble', () => {
     let wrapped: Awaited<ReturnType<KeyProvider['wrap']>>;
@@ -55,28 +63,32 @@ const refuses = (work: Promise<unknown>, code: ErrorCode) => expect(work).reject
       ['a key not available just then', { answer: 500, error: 'KeyUnavailableException' }],
       ['a connection that breaks', { reset: 'before' }],
       ['an answer that is lost', { reset: 'after' }],
-    ])('%s three times: the operation succeeds, after pauses that grow', async (_, fault) => {
-      kms.fail('Decrypt', fault, 3);
-      expect(await opened(provider.unwrap(wrapped, aad))).toEqual(whole);
-      const [first = 0, second = 0, third = 0, fourth = 0] = asked('Decrypt').map(({ atMs }) => atMs);
-      expect(asked('Decrypt')).toHaveLength(4);
-      expect([second - first >= 49, third - second >= 99, fourth - third >= 199]).toEqual([true, true, true]);
-      expect(events).toHaveLength(3);
-    });
+    ])('%s three times: the operation succeeds, after pauses that grow', (_, fault) =>
+      timely(async () => {
+        kms.fail('Decrypt', fault, 3);
+        expect(await opened(provider.unwrap(wrapped, aad))).toEqual(whole);
+        const [first = 0, second = 0, third = 0, fourth = 0] = asked('Decrypt').map(({ atMs }) => atMs);
+        expect(asked('Decrypt')).toHaveLength(4);
+        expect([second - first >= 49, third - second >= 99, fourth - third >= 199]).toEqual([true, true, true]);
+        expect(events).toHaveLength(3);
+      }),
+    );
 
-    test('throttled without end: kms_throttled before the keeper gives up, after a few tries', async () => {
-      kms.fail('Decrypt', { answer: 400, error: 'ThrottlingException' });
-      await refuses(provider.unwrap(wrapped, aad), 'kms_throttled');
-      expect(asked('Decrypt').length).toBeGreaterThanOrEqual(4);
-      expect(asked('Decrypt').length).toBeLessThanOrEqual(9);
-    });
+    test('throttled without end: kms_throttled before the keeper gives up, after a few tries', () =>
+      timely(async () => {
+        kms.fail('Decrypt', { answer: 400, error: 'ThrottlingException' });
+        await refuses(provider.unwrap(wrapped, aad), 'kms_throttled');
+        expect(asked('Decrypt').length).toBeGreaterThanOrEqual(4);
+        expect(asked('Decrypt').length).toBeLessThanOrEqual(9);
+      }));
 
-    test('no answer: the first try is given up for a second, and in the end hsm_unavailable', async () => {
-      kms.fail('Decrypt', { delayMs: 30_000 }, 1);
-      expect(await opened(provider.unwrap(wrapped, aad))).toEqual(whole);
-      kms.fail('Decrypt', { delayMs: 30_000 });
-      await refuses(provider.unwrap(wrapped, aad), 'hsm_unavailable');
-    });
+    test('no answer: the first try is given up for a second, and in the end hsm_unavailable', () =>
+      timely(async () => {
+        kms.fail('Decrypt', { delayMs: 30_000 }, 1);
+        expect(await opened(provider.unwrap(wrapped, aad))).toEqual(whole);
+        kms.fail('Decrypt', { delayMs: 30_000 });
+        await refuses(provider.unwrap(wrapped, aad), 'hsm_unavailable');
+      }));
 
     test.each<[string, string, number, ErrorCode]>([
       ['access denied', 'AccessDeniedException', 400, 'kms_access_denied'],
@@ -84,77 +96,86 @@ const refuses = (work: Promise<unknown>, code: ErrorCode) => expect(work).reject
       ['a wrong signature', 'InvalidSignatureException', 400, 'kms_credentials_refused'],
       ['a ciphertext of another key', 'IncorrectKeyException', 400, 'key_unwrap_refused'],
       ['a refusal nobody foresaw', 'SomethingNewException', 400, 'kms_refused'],
-    ])('%s is final, and asked once', async (_, error, answer, code) => {
-      kms.fail('Decrypt', { answer, error });
-      await refuses(provider.unwrap(wrapped, aad), code);
-      expect(asked('Decrypt')).toHaveLength(1);
-    });
+    ])('%s is final, and asked once', (_, error, answer, code) =>
+      timely(async () => {
+        kms.fail('Decrypt', { answer, error });
+        await refuses(provider.unwrap(wrapped, aad), code);
+        expect(asked('Decrypt')).toHaveLength(1);
+      }),
+    );
 
-    test('an error carries the AWS request id, and nothing of what AWS says about accounts, roles and keys', async () => {
-      kms.fail('Decrypt', { answer: 400, error: 'AccessDeniedException' });
-      const error = await provider.unwrap(wrapped, aad).catch((thrown: unknown) => thrown);
-      const id = '00000000-1111-2222-3333-444444444444';
-      expect(error).toMatchObject({ detail: `Decrypt: AccessDeniedException (AWS request ${id})` });
-      expect(events).toEqual([{ event: 'kms', code: 'kms_access_denied', detail: `Decrypt AccessDeniedException ${id}` }]);
-    });
+    test('an error carries the AWS request id, and nothing of what AWS says about accounts, roles and keys', () =>
+      timely(async () => {
+        kms.fail('Decrypt', { answer: 400, error: 'AccessDeniedException' });
+        const error = await provider.unwrap(wrapped, aad).catch((thrown: unknown) => thrown);
+        const id = '00000000-1111-2222-3333-444444444444';
+        expect(error).toMatchObject({ detail: `Decrypt: AccessDeniedException (AWS request ${id})` });
+        expect(events).toEqual([{ event: 'kms', code: 'kms_access_denied', detail: `Decrypt AccessDeniedException ${id}` }]);
+      }));
 
-    test('expired credentials are tried again with what is in the file by then', async () => {
-      kms.fail('Decrypt', { answer: 400, error: 'ExpiredTokenException' }, 1);
-      const unwrapping = provider.unwrap(wrapped, aad);
-      writeFileSync(join(kms.folder, 'credentials.json'), credentials('AKIANEXT'));
-      expect(await opened(unwrapping)).toEqual(whole);
-      expect(asked('Decrypt').at(-1)?.accessKeyId).toBe('AKIANEXT');
-      kms.fail('Decrypt', { answer: 400, error: 'ExpiredTokenException' });
-      await refuses(provider.unwrap(wrapped, aad), 'kms_credentials_expired');
-    });
+    test('expired credentials are tried again with what is in the file by then', () =>
+      timely(async () => {
+        kms.fail('Decrypt', { answer: 400, error: 'ExpiredTokenException' }, 1);
+        const unwrapping = provider.unwrap(wrapped, aad);
+        writeFileSync(join(kms.folder, 'credentials.json'), credentials('AKIANEXT'));
+        expect(await opened(unwrapping)).toEqual(whole);
+        expect(asked('Decrypt').at(-1)?.accessKeyId).toBe('AKIANEXT');
+        kms.fail('Decrypt', { answer: 400, error: 'ExpiredTokenException' });
+        await refuses(provider.unwrap(wrapped, aad), 'kms_credentials_expired');
+      }));
 
-    test('health says why', async () => {
-      const health = async (error: string) => {
+    test('health says why', () =>
+      timely(async () => {
+        const health = async (error: string) => {
+          kms.heal();
+          kms.fail('GenerateRandom', { answer: 400, error });
+          return provider.health();
+        };
+        expect(await health('AccessDeniedException')).toEqual({ ok: false, code: 'kms_access_denied' });
+        expect(await health('UnrecognizedClientException')).toEqual({ ok: false, code: 'kms_credentials_refused' });
+        expect(await health('SomethingNewException')).toEqual({ ok: false, code: 'hsm_unavailable' });
         kms.heal();
-        kms.fail('GenerateRandom', { answer: 400, error });
-        return provider.health();
-      };
-      expect(await health('AccessDeniedException')).toEqual({ ok: false, code: 'kms_access_denied' });
-      expect(await health('UnrecognizedClientException')).toEqual({ ok: false, code: 'kms_credentials_refused' });
-      expect(await health('SomethingNewException')).toEqual({ ok: false, code: 'hsm_unavailable' });
-      kms.heal();
-      expect(await provider.health()).toEqual({ ok: true });
-    });
+        expect(await provider.health()).toEqual({ ok: true });
+      }));
 
-    test('nobody there: hsm_unavailable, and not one key is unknown for it', async () => {
-      const alone = createAwsKmsKeyProvider({ ...kms.config, endpoint: 'http://127.0.0.1:9' });
-      await Promise.all([
-        refuses(alone.unwrap(wrapped, aad), 'hsm_unavailable'),
-        refuses(alone.describe(kek), 'hsm_unavailable'),
-        expect(alone.health()).resolves.toEqual({ ok: false, code: 'hsm_unavailable' }),
-      ]);
-      await alone.close();
-    });
+    test('nobody there: hsm_unavailable, and not one key is unknown for it', () =>
+      timely(async () => {
+        const alone = createAwsKmsKeyProvider({ ...kms.config, endpoint: 'http://127.0.0.1:9' });
+        await Promise.all([
+          refuses(alone.unwrap(wrapped, aad), 'hsm_unavailable'),
+          refuses(alone.describe(kek), 'hsm_unavailable'),
+          expect(alone.health()).resolves.toEqual({ ok: false, code: 'hsm_unavailable' }),
+        ]);
+        await alone.close();
+      }));
 
-    test('an error is never "not there": nothing is made when KMS cannot say whether the key exists', async () => {
-      kms.fail('DescribeKey', { answer: 400, error: 'AccessDeniedException' });
-      await refuses(provider.generate(ref('perhaps'), 'kek'), 'kms_access_denied');
-      expect(asked('CreateKey')).toEqual([]);
-    });
+    test('an error is never "not there": nothing is made when KMS cannot say whether the key exists', () =>
+      timely(async () => {
+        kms.fail('DescribeKey', { answer: 400, error: 'AccessDeniedException' });
+        await refuses(provider.generate(ref('perhaps'), 'kek'), 'kms_access_denied');
+        expect(asked('CreateKey')).toEqual([]);
+      }));
 
-    test('at most 32 calls at once, and beyond 256 waiting ones a refusal', async () => {
-      kms.fail('GenerateRandom', { answer: 400, error: 'AccessDeniedException', afterMs: 20 });
-      const all = await Promise.all(Array.from({ length: 300 }, () => provider.random(16).catch(codeOf)));
-      expect(kms.atOnce()).toBeGreaterThan(1);
-      expect(kms.atOnce()).toBeLessThanOrEqual(32);
-      expect(all.filter((code) => code === 'keeper_queue_full')).toHaveLength(44);
-      expect(all).toContain('kms_access_denied'); // a slow machine may not come to all 256 in the time of an operation
-    });
+    test('at most 32 calls at once, and beyond 256 waiting ones a refusal', () =>
+      timely(async () => {
+        kms.fail('GenerateRandom', { answer: 400, error: 'AccessDeniedException', afterMs: 20 });
+        const all = await Promise.all(Array.from({ length: 300 }, () => provider.random(16).catch(codeOf)));
+        expect(kms.atOnce()).toBeGreaterThan(1);
+        expect(kms.atOnce()).toBeLessThanOrEqual(32);
+        expect(all.filter((code) => code === 'keeper_queue_full')).toHaveLength(44);
+        expect(all).toContain('kms_access_denied'); // a slow machine may not come to all 256 in the time of an operation
+      }));
 
-    test('close ends what is under way', async () => {
-      const closing = fresh();
-      await closing.describe(kek);
-      kms.fail('Encrypt', { answer: 400, error: 'ThrottlingException' });
-      const wrapping = closing.wrap(kek, secret(), aad);
-      const refused = refuses(wrapping, 'keeper_unavailable');
-      await closing.close();
-      await refused;
-    });
+    test('close ends what is under way', () =>
+      timely(async () => {
+        const closing = fresh();
+        await closing.describe(kek);
+        kms.fail('Encrypt', { answer: 400, error: 'ThrottlingException' });
+        const wrapping = closing.wrap(kek, secret(), aad);
+        const refused = refuses(wrapping, 'keeper_unavailable');
+        await closing.close();
+        await refused;
+      }));
   });
 
   describe('what must not happen twice', () => {

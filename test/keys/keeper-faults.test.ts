@@ -11,7 +11,7 @@ import type { KeyId } from '../../src/domain/ids.ts';
 import { SecretBytes } from '../../src/domain/secret.ts';
 import { createKeeperClient } from '../../src/keys/keeper/client.ts';
 import { type SoftHsm, startSoftHsm } from '../harness/softhsm.ts';
-import { eventually, startTestKeeper, type TestKeeper, type TestKeeperOptions } from './keeper-harness.ts';
+import { eventually, pidOf, startTestKeeper, type TestKeeper, type TestKeeperOptions } from './keeper-harness.ts';
 
 const kek = { id: 'kek-1' as KeyId, version: 1 };
 const aad = new Uint8Array([1, 2, 3]);
@@ -52,7 +52,8 @@ describe.each(['inline', 'threads'] as const)('calls %s', (calls) => {
     expect(logins()).toBe(1);
     expect(events).toContainEqual(expect.objectContaining({ event: 'refused', code: 'pin_incorrect' }));
 
-    process.kill(keeper.pid() ?? 0, 'SIGKILL');
+    process.kill(pidOf(keeper), 'SIGKILL');
+    await eventually(async () => expect(keeper.pid()).toBeUndefined());
     await pause(1500);
     expect(keeper.pid()).toBeUndefined(); // not started again: that would be a second attempt
     expect(logins()).toBe(1);
@@ -110,7 +111,7 @@ describe.each(['inline', 'threads'] as const)('calls %s', (calls) => {
     expect(await client.health()).toEqual({ ok: false, code: 'hsm_token_missing' });
     expect(logins()).toBe(1);
 
-    process.kill(keeper.pid() ?? 0, 'SIGKILL'); // the next process must not forget which token it was
+    process.kill(pidOf(keeper), 'SIGKILL'); // the next process must not forget which token it was
     expect(await eventually(async () => expectCode(await client.health(), 'hsm_token_missing'))).toBe(true);
     expect(logins()).toBe(1);
   });
@@ -208,8 +209,8 @@ describe('the keeper process', () => {
     });
     for (const signal of ['SIGKILL', 'SIGSEGV'] as const) {
       await pause(200);
-      const killed = keeper.pid();
-      process.kill(killed ?? 0, signal);
+      const killed = pidOf(keeper);
+      process.kill(killed, signal);
       await eventually(() => client.random(1));
       expect(keeper.pid()).not.toBe(killed);
     }
@@ -223,7 +224,7 @@ describe('the keeper process', () => {
     const hsm = await token();
     const { client, keeper } = await keeperOn(hsm, { client: { deadlineMs: 1_000, queue: 5 } });
     await eventually(() => client.random(1));
-    const pid = keeper.pid() ?? 0;
+    const pid = pidOf(keeper);
     process.kill(pid, 'SIGSTOP');
     const answers = await Promise.all([1, 2, 3, 4, 5, 6].map(() => codeOfFailure(client.random(1))));
     expect(answers.sort()).toEqual([...Array(5).fill('keeper_deadline'), 'keeper_queue_full']);
@@ -235,7 +236,7 @@ describe('the keeper process', () => {
   test('that hangs is killed and started again', async () => {
     const hsm = await token();
     const { client, keeper, events } = await keeperOn(hsm, { hangMs: 2_000, client: { deadlineMs: 500 } });
-    const hanging = keeper.pid() ?? 0;
+    const hanging = pidOf(keeper);
     process.kill(hanging, 'SIGSTOP');
     expect(await codeOfFailure(client.random(1))).toBe('keeper_deadline');
     expect(await eventually(() => client.random(4))).toHaveLength(4);
@@ -247,7 +248,7 @@ describe('the keeper process', () => {
     const hsm = await token();
     const { client, keeper } = await keeperOn(hsm);
     await client.random(1);
-    const pid = keeper.pid() ?? 0;
+    const pid = pidOf(keeper);
     await keeper.stop();
     expect(() => process.kill(pid, 0)).toThrow('ESRCH');
     expect(keeper.pid()).toBeUndefined();

@@ -49,21 +49,25 @@ export async function startTestKeeper(options: TestKeeperOptions = {}, hsm?: Sof
   };
 }
 
+/** A test that is not about deadlines has none that a disk could miss. */
+const PATIENT_MS = 60_000;
+
 /** Leaves the token to its owner. */
 export async function startTokenKeeper(token: TestToken, options: TestKeeperOptions = {}): Promise<TokenKeeper> {
   const events: KeeperEvent[] = [];
-  const { client: limits, pin, env, ...settings } = options;
+  const { client: limits, pin, env, deadlineMs = PATIENT_MS, ...settings } = options;
   const { pinFile, ...unnamed } = token.settings;
   const keeper = await startKeeper({
     ...unnamed,
     ...(pin === undefined && pinFile !== undefined && { pinFile }),
     socket: join(token.folder, 'keeper', 'socket'),
     ceremony: true,
+    deadlineMs,
     ...settings,
     env: { ...token.env, ...env },
     onEvent: (event) => events.push(event),
   });
-  const client = createKeeperClient({ socket: keeper.socket, ...limits });
+  const client = createKeeperClient({ socket: keeper.socket, deadlineMs: PATIENT_MS, ...limits });
   return {
     keeper,
     client,
@@ -74,6 +78,13 @@ export async function startTokenKeeper(token: TestToken, options: TestKeeperOpti
       await keeper.stop();
     },
   };
+}
+
+/** Of a keeper that runs; 0 would be this whole test run. */
+export function pidOf(keeper: RunningKeeper): number {
+  const pid = keeper.pid();
+  if (pid === undefined) throw new Error('no keeper runs');
+  return pid;
 }
 
 /** Tries until `work` fulfils; rejects with its last error after `ms`. */

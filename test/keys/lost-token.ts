@@ -7,7 +7,7 @@ import { codeOf } from '../../src/domain/errors.ts';
 import type { KeyId } from '../../src/domain/ids.ts';
 import { SecretBytes } from '../../src/domain/secret.ts';
 import type { TokenKind } from '../harness/tokens/token.ts';
-import { eventually, startTokenKeeper } from './keeper-harness.ts';
+import { eventually, pidOf, startTokenKeeper } from './keeper-harness.ts';
 
 const kek = { id: 'kek-1' as KeyId, version: 1 };
 const absent = { id: 'kek-1' as KeyId, version: 2 };
@@ -23,12 +23,12 @@ export function lostAndBack(kind: TokenKind, noticed: 'at once' | 'by the next k
   }
   test(name, async () => {
     const token = await kind.start();
-    const { client, keeper, stop, events } = await startTokenKeeper(token, { deadlineMs: 20_000, client: { deadlineMs: 20_000 } });
+    const { client, keeper, stop, events } = await startTokenKeeper(token);
     try {
       await client.generate(kek, 'kek');
       const wrapped = await client.wrap(kek, dek(), aad);
       expect(await codeOfFailure(client.describe(absent))).toBe('key_unknown');
-      const pid = keeper.pid() ?? 0;
+      const pid = pidOf(keeper);
       await token.lose?.();
       if (noticed === 'by the next keeper') {
         expect((await client.unwrap(wrapped, aad)).equals(dek())).toBe(true);
