@@ -52,11 +52,11 @@ export const snapshotFlags = (folder: string): readonly string[] => ['--heapsnap
 export async function heapSnapshot(pid: number, folder: string): Promise<string> {
   const before = new Set(readdirSync(folder));
   process.kill(pid, 'SIGUSR2');
-  for (let tries = 0; tries < 300; tries++) {
+  for (let tries = 0; tries < 1_200; tries++) {
     await sleep(100);
     const made = readdirSync(folder).find((name) => name.endsWith('.heapsnapshot') && !before.has(name));
     const text = made === undefined ? '' : readFileSync(join(folder, made), 'utf8');
     if (text.trimEnd().endsWith('}')) return text;
   }
-  throw new Error('the process wrote no heap snapshot in 30 s');
+  throw new Error('the process wrote no heap snapshot in two minutes');
 }

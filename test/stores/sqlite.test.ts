@@ -281,7 +281,7 @@ describe('SQLite', () => {
     });
 
     it('wait for the lock without blocking the event loop', async () => {
-      const { connection, unitOfWork } = direct({ busyMs: 5000, workMs: 1000 });
+      const { connection, unitOfWork } = direct({ busyMs: 60_000, workMs: 60_000 });
       const other = new Database(file);
       other.exec('BEGIN IMMEDIATE');
       setTimeout(() => other.exec('COMMIT'), 50);
