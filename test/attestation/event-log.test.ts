@@ -49,11 +49,26 @@ describe('a replay', () => {
     });
   });
 
-  test('starts the registers of dynamic launch, 17 to 22, with ones', () => {
-    const bytes = log(['sha256'], ...[16, 17, 22, 23].map((register) => ({ register, type: SEPARATOR, data: a })));
+  test('starts PCR 0 with 4 where the processor measured the first firmware, and every register of dynamic launch with zeros', () => {
+    const hcrtm = { register: 0, type: 0x8000_0010, data: latin('HCRTM') };
+    const bytes = log(['sha256'], hcrtm, ...[16, 17, 22, 23].map((register) => ({ register, type: SEPARATOR, data: a })));
     const zeros = toHex(extend('sha256', new Uint8Array(32), a));
-    const ones = toHex(extend('sha256', new Uint8Array(32).fill(0xff), a));
-    expect(replay(parseEventLog(bytes))).toEqual({ sha256: { 16: zeros, 17: ones, 22: ones, 23: zeros } });
+    const start = new Uint8Array(32);
+    start[31] = 4;
+    const first = toHex(extend('sha256', start, hcrtm.data));
+    expect(replay(parseEventLog(bytes))).toEqual({ sha256: { 0: first, 16: zeros, 17: zeros, 22: zeros, 23: zeros } });
+  });
+
+  test('extends an event only in the banks it has a digest of: Windows closes its logs with one that has fewer', () => {
+    const bytes = concat(
+      log(BOTH, { register: 4, type: SEPARATOR, data: a }),
+      event(['sha1'], { register: 4, type: SEPARATOR, data: b }),
+      event(['sha256'], { register: 0xffff_ffff, type: NO_ACTION, data: b }),
+    );
+    expect(replay(parseEventLog(bytes))).toEqual({
+      sha1: { 4: toHex(extend('sha1', new Uint8Array(20), a, b)) },
+      sha256: { 4: toHex(extend('sha256', new Uint8Array(32), a)) },
+    });
   });
 });
 
@@ -91,7 +106,7 @@ describe('a log is refused', () => {
     ['empty', new Uint8Array(0)],
     ['shorter than its first record', whole.subarray(0, 31)],
     ['a first record that is longer than the log', opening(specId(BOTH)).subarray(0, 60)],
-    ['another signature', concat(opening(specId(BOTH, { signature: 'Spec ID Event02\0' })), one)],
+    ['another signature', concat(opening(specId(BOTH, { signature: 'Spec ID Event04\0' })), one)],
     ['version 3', concat(opening(specId(BOTH, { major: 3 })), one)],
     ['no algorithm', opening(specId([]))],
     ['an algorithm twice', opening(specId(['sha256', 'sha256']))],
@@ -103,7 +118,7 @@ describe('a log is refused', () => {
     ['zeros behind it that are not only zeros', concat(whole, new Uint8Array(40), Uint8Array.of(1))],
     ['register 24', concat(whole, event(BOTH, { register: 24, type: SEPARATOR }))],
     ['an event about no register that would be extended', concat(whole, event(BOTH, { register: 0xffff_ffff, type: SEPARATOR }))],
-    ['an event with a digest too few', withDigests(sha256)],
+    ['an event without digests', withDigests()],
     ['an event with a digest too many', withDigests(sha1, sha256, sha1)],
     ['an event with one digest twice', withDigests(sha256, sha256)],
     ['an event with an algorithm the log does not have', withDigests(sha1, concat(le16(0x0c), new Uint8Array(48)))],
@@ -122,6 +137,7 @@ describe('a log is refused', () => {
   test('of the old form, and one with SHA-1 alone, by a word of its own', () => {
     const old = concat(opening(latin('firmware'), 8), opening(latin('x'), SEPARATOR));
     expect(reasonsOf(old)).toEqual(['legacy_sha1_log']);
+    expect(reasonsOf(concat(opening(latin('Spec ID Event02\0')), old))).toEqual(['malformed_event_log', 'legacy_sha1_log']);
     expect(reasonsOf(log(['sha1'], { register: 0, type: SEPARATOR }))).toEqual(['legacy_sha1_log']);
     expect(reasonsOf(concat(old, Uint8Array.of(1)))).toEqual(['malformed_event_log', 'legacy_sha1_log']);
   });
@@ -180,6 +196,11 @@ describe('facts of a log', () => {
       commandLines: ['root=/dev/sda'],
     });
     expect(factsOf(parsed, 'tpm')).toMatchObject({ secureBoot: null, bootApplications: [], commandLines: [] });
+  });
+
+  test('never come from an event that has no digest in the bank', () => {
+    const bytes = concat(log(BOTH), event(BOTH, off), event(['sha1'], end), event(['sha1'], on), event(BOTH, end), event(['sha1'], loader));
+    expect(factsOf(parseEventLog(bytes), 'tpm')).toMatchObject({ secureBoot: false, bootApplications: [] });
   });
 
   test('are only of the bank and registers that were signed', () => {

@@ -12,9 +12,9 @@ const MAX_DIGEST_BYTES = 64;
 
 export const EV_NO_ACTION = 3;
 const REGISTERS = 24;
-/** Reference manifests carry it: they are about no register (10.4.5.1). */
-const NO_REGISTER = 0xffff_ffff;
 const SPEC_ID = 'Spec ID Event03\0';
+/** The same record of BIOS and of the first UEFI, with SHA-1 alone (TCG EFI Platform Specification 1.22, 7.4). */
+const OLD_SPEC_ID = /^Spec ID Event0[0-2]\0$/;
 /** Of a record in the old form: register, type, SHA-1 digest, size. */
 const OLD_HEADER_BYTES = 32;
 
@@ -31,10 +31,10 @@ const BANKS = new Map<number, { readonly name: LogBank; readonly bytes: number }
 export type LogBank = 'sha1' | 'sha256' | 'sha384' | 'sha512' | 'sm3';
 
 export interface LoggedEvent {
-  /** The PCR, or in a CCEL the measurement register. 0xffffffff for events about none. */
+  /** The PCR, or in a CCEL the measurement register. Any number where nothing is extended: 0xffffffff in reference manifests. */
   readonly register: number;
   readonly type: number;
-  /** Of the banks known here. */
+  /** Of the banks known here, as far as the event has them: in the others it was not extended. */
   readonly digests: ReadonlyMap<LogBank, Uint8Array>;
   readonly data: Uint8Array;
 }
@@ -98,7 +98,9 @@ function readOldRecord(reader: Reader): Pick<LoggedEvent, 'register' | 'type' | 
 /** TCG_EfiSpecIDEvent (10.4.5.1): digest sizes by algorithm. */
 function readSpecId(data: Uint8Array): ReadonlyMap<number, number> {
   const reader = new Reader(data);
-  if (Buffer.from(reader.take(16)).toString('latin1') !== SPEC_ID) throw new UnusableLog('not a crypto agile log');
+  const signature = Buffer.from(reader.take(16)).toString('latin1');
+  if (OLD_SPEC_ID.test(signature)) throw new UnusableLog('a log of the old form', ['malformed_event_log', 'legacy_sha1_log']);
+  if (signature !== SPEC_ID) throw new UnusableLog('not a crypto agile log');
   reader.u32(); // platform class
   const [minor, major] = [reader.u8(), reader.u8()];
   if (major !== 2 || minor !== 0) throw new UnusableLog(`version ${major}.${minor} of the log is not known`);
@@ -117,15 +119,16 @@ function readSpecId(data: Uint8Array): ReadonlyMap<number, number> {
   return sizes;
 }
 
-/** TCG_PCR_EVENT2 (10.2.2): every algorithm of the log once. */
+/** TCG_PCR_EVENT2 (10.2.2). Firmware writes every algorithm of the log, Windows only some of them into what it adds at the end. */
 function readEvent(reader: Reader, algorithms: ReadonlyMap<number, number>): LoggedEvent {
   const register = reader.u32();
   const type = reader.u32();
-  if (register >= REGISTERS && !(register === NO_REGISTER && type === EV_NO_ACTION)) throw new UnusableLog(`register ${register}`);
-  if (reader.u32() !== algorithms.size) throw new UnusableLog('an event with fewer or more digests than the log has algorithms');
+  if (register >= REGISTERS && type !== EV_NO_ACTION) throw new UnusableLog(`register ${register}`);
+  const count = reader.u32();
+  if (count === 0 || count > algorithms.size) throw new UnusableLog('an event without digests, or with more than the log has algorithms');
   const digests = new Map<LogBank, Uint8Array>();
   const seen = new Set<number>();
-  for (let at = 0; at < algorithms.size; at++) {
+  for (let at = 0; at < count; at++) {
     const id = reader.u16();
     const size = algorithms.get(id);
     if (size === undefined || seen.has(id)) throw new UnusableLog('a digest of an algorithm the log does not have, or twice');

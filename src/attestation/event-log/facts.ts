@@ -50,8 +50,9 @@ export function factsOf(log: EventLog, layout: LogLayout, quoted?: Quoted): LogF
   const missing = bank === null || (quoted !== undefined && bank !== quoted.bank);
   if (missing) return { bank: null, secureBoot: null, bootApplications: [], commandLines: [] };
   const { secureBoot, applications, commandLines } = LAYOUTS[layout];
+  const extended = log.events.filter(({ digests }) => digests.has(bank)); // what has no digest in the bank, nobody measured
   const of = (...registers: readonly number[]) =>
-    log.events.filter(({ register }) => registers.includes(register) && (quoted?.registers.includes(register) ?? true));
+    extended.filter(({ register }) => registers.includes(register) && (quoted?.registers.includes(register) ?? true));
   const started = of(applications).filter(({ type }) => type === EV_EFI_BOOT_SERVICES_APPLICATION);
   return {
     bank,

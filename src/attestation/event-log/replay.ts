@@ -7,8 +7,9 @@ import { EV_NO_ACTION, type EventLog, type LogBank, type LoggedEvent } from './e
 export type Replayed = Readonly<Partial<Record<LogBank, Readonly<Record<string, string>>>>>;
 
 const STARTUP_LOCALITY = 'StartupLocality\0';
-/** Registers of dynamic launch start with ones until a launch resets them (TCG PTP 1.05, 4.6.2). */
-const ALL_ONES = [17, 18, 19, 20, 21, 22];
+const EV_EFI_HCRTM_EVENT = 0x8000_0010;
+/** A processor that measures the first firmware itself does so from this locality, before the TPM is started (TPM 2.0 part 1, 34.2). */
+const HCRTM_LOCALITY = 4;
 
 export function replay(log: EventLog): Replayed {
   return Object.fromEntries(log.banks.map((bank) => [bank, replayBank(log, bank)]));
@@ -25,9 +26,12 @@ function replayBank({ events }: EventLog, bank: LogBank): Readonly<Record<string
   return Object.fromEntries([...registers].sort(([a], [b]) => a - b).map(([register, value]) => [String(register), toHex(value)]));
 }
 
-/** PCR 0 starts with the locality the TPM was started from (10.4.5.3). */
+/**
+ * Zeros. PCR 0 ends with the locality the TPM was started from (10.4.5.3). Registers of dynamic launch hold ones only until a launch resets them
+ * (TCG PTP 1.05, 4.6.2), and before that nobody who writes a log can extend them.
+ */
 function startOf(register: number, bytes: number, events: readonly LoggedEvent[]): Uint8Array {
-  const start = new Uint8Array(bytes).fill(ALL_ONES.includes(register) ? 0xff : 0);
+  const start = new Uint8Array(bytes);
   if (register === 0) start[bytes - 1] = startupLocality(events);
   return start;
 }
@@ -37,5 +41,5 @@ function startupLocality(events: readonly LoggedEvent[]): number {
     if (type !== EV_NO_ACTION || data.length !== STARTUP_LOCALITY.length + 1) continue;
     if (Buffer.from(data.subarray(0, -1)).toString('latin1') === STARTUP_LOCALITY) return data.at(-1) ?? 0;
   }
-  return 0;
+  return events.some(({ register, type }) => register === 0 && type === EV_EFI_HCRTM_EVENT) ? HCRTM_LOCALITY : 0;
 }
