@@ -23,7 +23,7 @@ export interface EntryResult extends Examination {
 /** Members of `expected` that are no parsed values. What begins with `expected_` is asked of the evidence, not read from it. */
 const NOT_PARSED = new Set(['valid', 'accept', 'reason', 'all_reasons', 'at', 'error', 'note', 'measurement_note']);
 const ASKED = 'expected_';
-/** An entry whose id ends so is about a party that pins nothing. It can only take trust away. */
+/** An entry whose id says so is about a party that pins nothing, and so are its damaged twins. It can only take trust away. */
 const NOTHING_PINNED = '-no-trusted-root';
 
 export async function check(options: CheckOptions, roots: readonly PinnedRoot[], formats = EVIDENCE_FORMATS): Promise<void> {
@@ -62,7 +62,7 @@ async function examine(
   try {
     const examination = await format.load();
     const files = await readEntryFiles(manifest, entry);
-    const pinned = entry.id.endsWith(NOTHING_PINNED) ? [] : roots;
+    const pinned = entry.id.includes(NOTHING_PINNED) ? [] : roots;
     const { valid, accept, reasons, claims } = await examination({
       ...files,
       parameters: askedOf(entry),

@@ -67,14 +67,31 @@ describe('whose word it is', () => {
     expect(await reasonsOf(tokenOf(ear(), { jwk: thief.jwk }, thief))).toEqual(['signature_invalid']);
   });
 
-  test('a key set is asked by kid: not by the key, and not when two have the name', async () => {
+  test('a key set is asked by kid: not by the key, and not when two that fit have the name', async () => {
     const jwks = (...keys: object[]) => ({ companions: { jwks: bytes({ keys }) } });
     expect(await reasonsOf(honest, jwks(makeKey('key-0').jwk, KEY.jwk))).toEqual([]);
     expect(await reasonsOf(honest, jwks({ ...KEY.jwk, kid: 'key-2' }))).toEqual(['unknown_kid']);
     expect(await reasonsOf(honest, jwks({ ...KEY.jwk, kid: undefined }))).toEqual(['unknown_kid']);
     expect(await reasonsOf(honest, jwks(KEY.jwk, { ...makeKey('x').jwk, kid: 'key-1' }))).toEqual(['unknown_kid']);
-    expect(await reasonsOf(honest, jwks())).toEqual(['no_trusted_key']);
-    expect(await reasonsOf(rawToken(JSON.stringify({ alg: 'ES256' }), JSON.stringify(ear())), jwks(KEY.jwk))).toEqual([]);
+    expect(await reasonsOf(honest, jwks(KEY.jwk, { ...makeKey('x', 'RS256').jwk, kid: 'key-1' }, KEY.jwk))).toEqual([]);
+    expect(await reasonsOf(honest, jwks())).toEqual(['no_trusted_key', 'unknown_kid']);
+  });
+
+  test('a token without kid is of the one key that fits, or of nobody', async () => {
+    const unnamed = (claims: object) => rawToken(JSON.stringify({ alg: 'ES256' }), JSON.stringify(claims));
+    const jwks = { companions: { jwks: bytes({ keys: [KEY.jwk, makeKey('x', 'RS256').jwk] }) } };
+    expect(await reasonsOf(unnamed(ear()), jwks)).toEqual([]);
+    const [header, , signature] = unnamed(ear()).split('.');
+    expect(await reasonsOf(`${header}.${unnamed(ear({ sub: 'else' })).split('.')[1]}.${signature}`, jwks)).toEqual([
+      'signature_invalid',
+      'unknown_kid',
+    ]);
+  });
+
+  test('a key that is for another algorithm by its own JWK signs nothing else', async () => {
+    const rsa = makeKey('key-1', 'RS256');
+    const companions = { jwks: bytes({ keys: [{ ...rsa.jwk, alg: 'PS256' }] }) };
+    expect(await reasonsOf(tokenOf(ear(), { alg: 'RS256' }, rsa), { companions })).toEqual(['algorithm_not_allowed']);
   });
 
   test.each([
@@ -86,8 +103,12 @@ describe('whose word it is', () => {
     ],
     ['an HMAC with the public key', () => hmacToken(key), ['algorithm_not_allowed', 'signature_invalid', 'claims_not_understood']],
     ['EdDSA', () => rawToken(rawHeader({ alg: 'EdDSA' }), JSON.stringify(ear())), ['algorithm_not_allowed', 'signature_invalid']],
-    ['another curve', () => rawToken(rawHeader({ alg: 'ES384' }), JSON.stringify(ear())), ['signature_invalid']],
-    ['an algorithm of another key type', () => rawToken(rawHeader({ alg: 'RS256' }), JSON.stringify(ear())), ['signature_invalid']],
+    ['another curve', () => rawToken(rawHeader({ alg: 'ES384' }), JSON.stringify(ear())), ['algorithm_not_allowed', 'signature_invalid']],
+    [
+      'an algorithm of another key type',
+      () => rawToken(rawHeader({ alg: 'RS256' }), JSON.stringify(ear())),
+      ['algorithm_not_allowed', 'signature_invalid'],
+    ],
     ['es256', () => rawToken(rawHeader({ alg: 'es256' }), JSON.stringify(ear())), ['algorithm_not_allowed', 'signature_invalid']],
     [
       'a list of algorithms',
@@ -171,7 +192,7 @@ describe('a chain in the header', () => {
     ['a certificate is none', async () => ({ x5c: [toBase64(leaf.der), 'AAAA'] }), ['malformed', 'untrusted_root']],
     ['one is in URL-safe base64', async () => ({ x5c: [Buffer.from(leaf.der).toString('base64url')] }), ['malformed', 'untrusted_root']],
     ['there are seven', async () => x5c(leaf, ...Array.from({ length: 6 }, () => middle)), ['malformed', 'untrusted_root']],
-    ['it is empty', async () => ({ x5c: [] }), ['malformed', 'untrusted_root']],
+    ['it is empty', async () => ({ x5c: [] }), ['no_x5c', 'malformed', 'untrusted_root']],
     ['it is a text', async () => ({ x5c: toBase64(leaf.der) }), ['malformed', 'untrusted_root']],
   ])('is refused when %s', async (_, header, reasons) => {
     expect(await reasonsOf(tokenOf(space(), await header()), pinned)).toEqual(reasons);
@@ -209,7 +230,8 @@ describe('when it counts', () => {
     ['exp now', { exp: at(0) }, ['token_expired']],
     ['nbf in a second', { nbf: at(1) }, ['token_not_yet_valid']],
     ['iat in a second', { iat: at(1) }, ['token_issued_in_future']],
-    ['exp that is text', { exp: '9999999999' }, ['malformed']],
+    ['exp that is text', { exp: '9999999999' }, ['no_exp', 'malformed']],
+    ['exp before 1970', { exp: -1 }, ['malformed', 'token_expired']],
     ['nbf in the year 10000', { nbf: 253_402_300_800 }, ['malformed']],
     ['everything at once', { exp: at(-10), nbf: at(10), iat: at(10) }, ['token_expired', 'token_not_yet_valid', 'token_issued_in_future']],
   ])('%s', async (_, claims, reasons) => expect(await reasonsOf(tokenOf(ear(claims)))).toEqual(reasons));
@@ -230,6 +252,22 @@ describe('when it counts', () => {
     expect(await asked({ expected_nonce: null })).toEqual([]);
   });
 
+  const trustAuthority = { attester_type: 'TDX', attester_tcb_status: 'UpToDate' };
+  const azure = { 'x-ms-attestation-type': 'sevsnpvm' };
+  test.each<readonly [string | undefined, object, boolean]>([
+    ['Intel Trust Authority', trustAuthority, true],
+    ['https://portal.eu.trustauthority.intel.com', trustAuthority, true],
+    ['https://portal.trustauthority.intel.com.evil.example', trustAuthority, false],
+    [undefined, trustAuthority, false],
+    ['https://sharedeus2.eus2.attest.azure.net', azure, true],
+    ['https://evil-attest.azure.net', azure, false],
+    ['https://x.attest.azure.net.evil.example', azure, false],
+    [GCP, { swname: 'CONFIDENTIAL_SPACE' }, true],
+    [`${GCP}/`, { swname: 'CONFIDENTIAL_SPACE' }, false],
+  ])('issued by %s, where one alone issues such tokens: %j %s', async (iss, claims, fits) => {
+    expect(await reasonsOf(tokenOf({ iss, exp: at(300), ...claims }))).toEqual(fits ? [] : ['issuer_not_allowed']);
+  });
+
   test('of a service with a staging, the one for production is asked for, unless the manifest says otherwise', async () => {
     const iss = 'https://nras.attestation-stg.nvidia.com';
     const staging = await tokenOf({ iss, exp: at(300), 'x-nvidia-overall-att-result': true, submods: {} });
@@ -248,20 +286,37 @@ describe('genuine is not acceptable', () => {
     ['one part says what nobody knows', part('splendid'), ['ear_none']],
     ['one part says nothing', part(undefined), ['ear_none']],
     ['there is no part', { submods: {} }, ['ear_none']],
-    ['it is nobody known', { eat_profile: 'tag:example.com' }, ['claims_not_understood']],
+    ['it is nobody known', { eat_profile: 'tag:example.com', submods: {} }, ['claims_not_understood']],
     [
       'it is nobody known, and says no itself',
       { eat_profile: 'tag:example.com', submods: { gpu0: { 'ear.status': 96 }, nothing: [] } },
-      ['claims_not_understood', 'ear_contraindicated', 'ear_none'],
+      ['ear_contraindicated', 'ear_none'],
     ],
     ['debugging is on', { dbgstat: 'enabled' }, ['debug_enabled']],
     ['a debug status nobody knows', { dbgstat: 'sometimes' }, ['debug_enabled']],
-    ['Trust Authority: out of date', { attester_tcb_status: 'OutOfDate', eat_profile: undefined }, ['tcb_out_of_date']],
-    ['Trust Authority: out of date, as of old', { attester_tcb_status: 'OUT_OF_DATE', eat_profile: undefined }, ['tcb_out_of_date']],
-    ['Trust Authority: revoked', { attester_tcb_status: 'Revoked', eat_profile: undefined }, ['tcb_not_current']],
+    [
+      'Trust Authority: out of date',
+      { iss: 'Intel Trust Authority', attester_tcb_status: 'OutOfDate', eat_profile: undefined },
+      ['tcb_out_of_date'],
+    ],
+    [
+      'Trust Authority: out of date, as of old',
+      { iss: 'Intel Trust Authority', attester_tcb_status: 'OUT_OF_DATE', eat_profile: undefined },
+      ['tcb_out_of_date'],
+    ],
+    [
+      'Trust Authority: revoked',
+      { iss: 'Intel Trust Authority', attester_tcb_status: 'Revoked', eat_profile: undefined },
+      ['tcb_out_of_date', 'tcb_not_current'],
+    ],
     [
       'Trust Authority: nested, debuggable',
-      { tdx: { attester_tcb_status: 'UpToDate', tdx_is_debuggable: true }, verifier_instance_ids: [], eat_profile: undefined },
+      {
+        iss: 'Intel Trust Authority',
+        tdx: { attester_tcb_status: 'UpToDate', tdx_is_debuggable: true },
+        verifier_instance_ids: [],
+        eat_profile: undefined,
+      },
       ['debug_enabled'],
     ],
     ['NRAS: it failed', { iss: 'https://nras.attestation.nvidia.com', 'x-nvidia-overall-att-result': false }, ['attestation_failed']],

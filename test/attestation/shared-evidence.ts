@@ -35,7 +35,7 @@ export function inputsOf(entry: SharedEntry): ExaminationInputs {
     evidence: read(entry.file),
     companions: Object.fromEntries(Object.entries(entry.companions).map(([name, file]) => [name, read(file)])),
     parameters: Object.fromEntries(Object.entries(entry.expected).filter(([name]) => name.startsWith('expected_'))),
-    roots: entry.id.endsWith('-no-trusted-root') ? [] : sharedRoots(), // as docs/evidence-check.md says
+    roots: entry.id.includes('-no-trusted-root') ? [] : sharedRoots(), // as docs/evidence-check.md says
     now: new Date(entry.expected.at),
   };
 }

@@ -22,7 +22,7 @@ const EAR_WORDS: Readonly<Record<string, AcceptanceWord>> = { warning: 'ear_warn
 /** `read` is what readProduct found in `claims`. */
 export function acceptanceProblems(claims: JsonObject, read: Readonly<Record<string, ClaimValue>>): AcceptanceWord[] {
   const problems: AcceptanceWord[] = [];
-  if (read['product'] === null) problems.push('claims_not_understood');
+  if (read['product'] === null && read['ear_status'] === undefined) problems.push('claims_not_understood'); // EAR says all under any profile
   problems.push(...earProblems(read['ear_status']), ...tcbProblems(read['tcb_status']));
   if (read['debug'] === true) problems.push('debug_enabled');
   const measured = read['measres'] ?? 'success';
@@ -39,12 +39,12 @@ function earProblems(status: ClaimValue | undefined): AcceptanceWord[] {
   return [...new Set(tiers.filter((tier) => tier !== 'affirming').map((tier) => EAR_WORDS[String(tier)] ?? 'ear_none'))];
 }
 
-/** OutOfDate or OUT_OF_DATE: one status. */
+/** OutOfDate or OUT_OF_DATE: one status. Whatever else is not current gets the same word, and one more. */
 function tcbProblems(status: ClaimValue | undefined): AcceptanceWord[] {
   if (typeof status !== 'string') return [];
   const comparable = status.toUpperCase().replaceAll(/[^A-Z]/g, '');
   if (comparable.startsWith('OUTOFDATE')) return ['tcb_out_of_date'];
-  return CURRENT.includes(comparable) ? [] : ['tcb_not_current'];
+  return CURRENT.includes(comparable) ? [] : ['tcb_out_of_date', 'tcb_not_current'];
 }
 
 /** Of the early CoCo service: JSON text inside the token, `{"allow": true}`. What cannot be read did not allow. */

@@ -13,8 +13,8 @@ import { ACCEPTANCE_WORDS, type AcceptanceWord, acceptanceProblems } from './acc
 import { type CompactToken, readCompact } from './compact.ts';
 import { readDetached } from './detached-eat.ts';
 import { takes } from './keys.ts';
-import { productionIssuerOf, readProduct } from './products.ts';
-import { type KeyProblem, trustedKey } from './trusted-key.ts';
+import { isProductionIssuer, readProduct } from './products.ts';
+import { type KeyProblem, type TrustedKey, trustedKey } from './trusted-key.ts';
 
 export type TokenReason =
   | 'algorithm_not_allowed'
@@ -59,14 +59,13 @@ async function examineOne(inputs: ExaminationInputs): Promise<Examination<TokenR
   if (!token.wellFormed || CRITICAL.some((name) => Object.hasOwn(header, name))) reasons.push('malformed');
   const alg = allowedAlgorithm(header['alg']);
   if (alg === undefined) reasons.push('algorithm_not_allowed');
-  const { source, key, problems } = trustedKey(header, claims, alg, inputs);
-  reasons.push(...problems);
-  if (key !== undefined && !(await verifies(token, key, alg))) reasons.push('signature_invalid');
+  const trusted = trustedKey(header, claims, alg, inputs);
+  reasons.push(...trusted.problems, ...(await signatureProblems(token, trusted, alg)));
   const product = readProduct(claims);
   const times = readTimes(claims, inputs.now);
   reasons.push(...times.problems, ...asked(claims, product, inputs.parameters));
   if (token.claims !== undefined) reasons.push(...acceptanceProblems(claims, product));
-  return conclude(reasons, { ...headerClaims(header, claims), key_source: source, ...times.claims, ...product });
+  return conclude(reasons, { ...headerClaims(header, claims), key_source: trusted.source, ...times.claims, ...product });
 }
 
 function conclude(found: readonly TokenReason[], claims: Readonly<Record<string, ClaimValue>>): Examination<TokenReason> {
@@ -78,6 +77,20 @@ function conclude(found: readonly TokenReason[], claims: Readonly<Record<string,
 /** Signatures of RSA and ECDSA: neither `none` nor an HMAC, whose key would be the public one. */
 function allowedAlgorithm(alg: unknown): JwsAlgorithm | undefined {
   return JWS_ALGORITHM_NAMES.find((name) => name === alg && /^(?:RS|PS|ES)\d{3}$/.test(name));
+}
+
+/** A key is for one algorithm: what RFC 7518 ties it to by its type, and what its own JWK says. */
+async function signatureProblems(
+  token: CompactToken,
+  { source, key, keyAlg }: TrustedKey,
+  alg: JwsAlgorithm | undefined,
+): Promise<readonly TokenReason[]> {
+  if (key === undefined) return [];
+  const foreign: readonly TokenReason[] = alg !== undefined && takes(alg, key) && (keyAlg ?? alg) === alg ? [] : ['algorithm_not_allowed'];
+  if (await verifies(token, key, alg)) return foreign;
+  // Of a token that names no key the only one that fits was tried, and then nobody known signed it.
+  const unnamed = source === 'key set by kid' && token.header?.['kid'] === undefined;
+  return [...foreign, 'signature_invalid', ...(unnamed ? (['unknown_kid'] as const) : [])];
 }
 
 async function verifies({ text }: CompactToken, key: KeyObject, alg: JwsAlgorithm | undefined): Promise<boolean> {
@@ -102,9 +115,9 @@ function readTimes(claims: JsonObject, now: Date): { problems: TokenReason[]; cl
   const { exp, nbf, iat } = claims;
   const seconds = now.getTime() / 1000;
   const problems: TokenReason[] = [];
-  if (exp === undefined) problems.push('no_exp');
+  if (typeof exp !== 'number') problems.push('no_exp');
   if ([exp, nbf, iat].some((time) => time !== undefined && !isTime(time))) problems.push('malformed');
-  if (isTime(exp) && seconds >= exp) problems.push('token_expired');
+  if (typeof exp === 'number' && seconds >= exp) problems.push('token_expired');
   if (isTime(nbf) && seconds < nbf) problems.push('token_not_yet_valid');
   if (isTime(iat) && seconds < iat) problems.push('token_issued_in_future');
   const from = [nbf, iat].find(isTime);
@@ -131,11 +144,12 @@ function asked(
     ['expected_audience', claims['aud'], 'audience_mismatch'],
     ['expected_issuer', claims['iss'], 'issuer_not_allowed'],
   ];
-  const otherwise: Readonly<Record<string, unknown>> = { expected_issuer: productionIssuerOf(claims) };
-  return questions.flatMap(([name, value, problem]) => {
-    const wanted = parameters[name] ?? otherwise[name] ?? null;
+  const problems = questions.flatMap(([name, value, problem]) => {
+    const wanted = parameters[name] ?? null;
     return wanted === null || holds(value, wanted) ? [] : [problem];
   });
+  const isAsked = (parameters['expected_issuer'] ?? null) !== null;
+  return isAsked || isProductionIssuer(claims) ? problems : [...problems, 'issuer_not_allowed'];
 }
 
 /** Each token by its digest, and none besides. */

@@ -11,17 +11,24 @@ type Claims = Readonly<Record<string, ClaimValue>>;
 
 interface Product {
   /** Who alone issues such tokens for production; absent where that is each one's own choice. */
-  readonly issuer?: string;
+  readonly issuer?: RegExp;
   is(claims: JsonObject): boolean;
   read(claims: JsonObject): Claims;
 }
 
 const NRAS = 'https://nras.attestation.nvidia.com';
+const ONLY_GOOGLE = /^https:\/\/confidentialcomputing\.googleapis\.com$/;
+const ONLY_NRAS = /^https:\/\/nras\.attestation\.nvidia\.com$/;
+/** By name in its first years, as of Project Amber too; by address since, one for each region. */
+const TRUST_AUTHORITY = /^(?:Intel Trust Authority|AS Attestation Token Issuer|https:\/\/(?:[a-z0-9-]+\.)+trustauthority\.intel\.com)$/;
+/** Each has instances of their own, in the public and the sovereign clouds. */
+const AZURE_ATTESTATION = /^https:\/\/(?:[a-z0-9-]+\.)+attest\.azure\.(?:net|us|cn)$/;
 
 /** The first that fits. `product` is the name people know; a token of nobody known has none. */
 const PRODUCTS: readonly Product[] = [
   {
-    is: ({ iss }) => iss === 'https://confidentialcomputing.googleapis.com',
+    is: (claims) => ONLY_GOOGLE.test(String(claims['iss'])) || (claims['swname'] === 'CONFIDENTIAL_SPACE' && !isTrustAuthority(claims)),
+    issuer: ONLY_GOOGLE,
     read: (claims) => ({
       product: 'GCP Confidential Space',
       measurement: textAt(claims, 'submods', 'container', 'image_digest'),
@@ -29,13 +36,11 @@ const PRODUCTS: readonly Product[] = [
       tcb_status: textAt(claims, 'tdx', 'gcp_attester_tcb_status'),
     }),
   },
-  {
-    is: (claims) => ['attester_tcb_status', 'verifier_instance_ids'].some((name) => Object.hasOwn(claims, name)),
-    read: readTrustAuthority,
-  },
-  { is: isNras, read: readNras, issuer: NRAS },
+  { is: isTrustAuthority, issuer: TRUST_AUTHORITY, read: readTrustAuthority },
+  { is: isNras, issuer: ONLY_NRAS, read: readNras },
   {
     is: (claims) => Object.hasOwn(claims, 'x-ms-attestation-type'),
+    issuer: AZURE_ATTESTATION,
     read: (claims) => ({
       product: 'Azure MAA',
       claims: Object.keys(claims).sort(),
@@ -58,15 +63,22 @@ const PRODUCTS: readonly Product[] = [
       pod: textAt(claims, 'kubernetes.io', 'pod', 'name'),
     }),
   },
+  { is: ({ sub }) => typeof sub === 'string' && sub.startsWith('spiffe://'), read: () => ({ product: 'SPIFFE JWT-SVID' }) },
 ];
+
+function isTrustAuthority(claims: JsonObject): boolean {
+  return ['attester_tcb_status', 'verifier_instance_ids'].some((name) => Object.hasOwn(claims, name));
+}
 
 /** By what its claims are called: staging services and local verifiers of NVIDIA's write the same ones under names of their own. */
 function isNras(claims: JsonObject): boolean {
   return claims['iss'] === NRAS || Object.keys(claims).some((name) => name.startsWith('x-nvidia-'));
 }
 
-export function productionIssuerOf(claims: JsonObject): string | undefined {
-  return PRODUCTS.find((product) => product.is(claims))?.issuer;
+/** Anyone, for products that everybody runs. */
+export function isProductionIssuer(claims: JsonObject): boolean {
+  const { issuer } = PRODUCTS.find((product) => product.is(claims)) ?? {};
+  return issuer === undefined || (typeof claims['iss'] === 'string' && issuer.test(claims['iss']));
 }
 
 /** Members every EAT may have (RFC 9711), then the product's own. */

@@ -16,6 +16,8 @@ export type KeyProblem = 'no_trusted_key' | 'unknown_kid' | 'issuer_not_allowed'
 export interface TrustedKey {
   readonly source: KeySource;
   readonly key?: KeyObject;
+  /** The one algorithm that whoever published the key says it is for. */
+  readonly keyAlg?: string;
   readonly problems: readonly KeyProblem[];
 }
 
@@ -38,16 +40,30 @@ export function trustedKey(header: JsonObject, claims: JsonObject, alg: JwsAlgor
 
 function pinnedKey(file: Uint8Array): TrustedKey {
   const [found] = keysOf(file, 'key', (json) => [json]);
-  return found === undefined ? { source: 'none', problems: ['no_trusted_key'] } : { source: 'pinned key', key: found.key, problems: [] };
+  return found === undefined ? { source: 'none', problems: ['no_trusted_key'] } : believed('pinned key', found);
 }
 
-/** Exactly one key: of that `kid`, or the only one that fits where the token names none. The same key under another `kid` is not it. */
+function believed(source: KeySource, { jwk, key }: ReadKey): TrustedKey {
+  return { source, key, ...(jwk.alg !== undefined && { keyAlg: jwk.alg }), problems: [] };
+}
+
+/**
+ * Exactly one key: of that `kid`, or the only one that fits where the token names none. The same key under another `kid` is not it; of several with one
+ * `kid` it is the only one that fits.
+ */
 function keyOfSet(file: Uint8Array, kid: unknown, alg: JwsAlgorithm | undefined): TrustedKey {
   const keys = keysOf(file, 'set', ({ keys: listed }) => (Array.isArray(listed) ? (listed as unknown[]).slice(0, MAX_KEYS) : []));
-  if (keys.length === 0) return { source: 'none', problems: ['no_trusted_key'] };
-  const [found, ...more] = keys.filter(({ jwk }) => (kid === undefined ? alg !== undefined && fits(jwk, alg) : jwk.kid === kid));
+  if (keys.length === 0) return { source: 'none', problems: ['no_trusted_key', 'unknown_kid'] };
+  const named = keys.filter(({ jwk, key }, at) => (kid === undefined || jwk.kid === kid) && !isRepeated(keys.slice(0, at), jwk, key));
+  const fitting = named.filter(({ jwk }) => alg !== undefined && fits(jwk, alg));
+  const [found, ...more] = kid !== undefined && named.length === 1 ? named : fitting;
   const unknown = found === undefined || more.length > 0;
-  return unknown ? { source: 'key set by kid', problems: ['unknown_kid'] } : { source: 'key set by kid', key: found.key, problems: [] };
+  return unknown ? { source: 'key set by kid', problems: ['unknown_kid'] } : believed('key set by kid', found);
+}
+
+/** Some services list a key twice. */
+function isRepeated(before: readonly ReadKey[], jwk: PublicJwk, key: KeyObject): boolean {
+  return before.some((one) => one.jwk.kid === jwk.kid && one.jwk.alg === jwk.alg && one.key.equals(key));
 }
 
 interface ReadKey {

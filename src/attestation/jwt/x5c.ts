@@ -54,7 +54,7 @@ export interface VerifiedX5c {
 export function verifyX5c(x5c: unknown, { roots, helpers }: Trust, now: Date): VerifiedX5c {
   if (x5c === undefined) return { problems: ['no_x5c'] };
   const [leaf, ...issuers] = readX5c(x5c);
-  if (leaf === undefined) return { problems: ['malformed', 'untrusted_root'] };
+  if (leaf === undefined) return { problems: [...(isEmpty(x5c) ? (['no_x5c'] as const) : []), 'malformed', 'untrusted_root'] };
   const known = issuers.filter((issuer) => issuer !== undefined);
   if (known.length < issuers.length) return { problems: ['malformed', 'untrusted_root'], leaf };
   const path = pathToRoot(leaf, { issuers: [...known, ...helpers], roots, memo, knownCritical: KNOWN_CRITICAL });
@@ -64,6 +64,10 @@ export function verifyX5c(x5c: unknown, { roots, helpers }: Trust, now: Date): V
   if (path.some(({ notAfter }) => now.getTime() > notAfter.getTime())) problems.push('certificate_expired', 'untrusted_root');
   if (path.some(({ notBefore }) => now.getTime() < notBefore.getTime())) problems.push('certificate_not_yet_valid', 'untrusted_root');
   return { problems, leaf, root, path };
+}
+
+function isEmpty(x5c: unknown): boolean {
+  return Array.isArray(x5c) && x5c.length === 0;
 }
 
 /** Undefined in the place of each that is no certificate; nothing at all when the list is none. */
