@@ -149,7 +149,9 @@ function examineChain(
     valid_from: isoSeconds(followed.validity.from),
     valid_until: isoSeconds(followed.validity.until),
   });
-  if (!followed.isWhole) found.add('chain_incomplete');
+  // A chain ends with a root, whoever's: one that ends before is not whole, although a pinned root may have signed its end.
+  const isEnded = root !== undefined && equalBytes(root.subject.whole, root.issuer.whole);
+  if (!followed.isWhole || !isEnded) found.add('chain_incomplete');
   if (!roots.some(({ name, certificate }) => name === DEVICE_ROOT && root !== undefined && equalBytes(root.der, certificate))) {
     found.add('untrusted_root');
   }
