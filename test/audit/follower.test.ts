@@ -62,7 +62,7 @@ describe('a follower of the log', () => {
     });
     const until = async (what: () => boolean) => {
       for (let tries = 0; !what(); tries++) {
-        if (tries > 1_000) throw new Error(`it did not happen: ${got} ${events}`);
+        if (tries > 6_000) throw new Error(`it did not happen: ${got} ${events}`);
         await new Promise((resolve) => setTimeout(resolve, 10));
       }
     };

@@ -205,7 +205,7 @@ export function blobStoreContract(name: string, open: () => Promise<BlobStoreUnd
 
     async function expectNoHandles(): Promise<void> {
       if (current.openHandles === undefined) return;
-      for (let wait = 0; wait < 2000 && current.openHandles() > 0; wait++) await new Promise((resolve) => setTimeout(resolve, 5));
+      for (let wait = 0; wait < 12_000 && current.openHandles() > 0; wait++) await new Promise((resolve) => setTimeout(resolve, 5));
       expect(current.openHandles()).toBe(0);
     }
   });

@@ -27,7 +27,7 @@ export interface Swtpm {
 }
 
 const run = promisify(execFile);
-const readyWithin = 10_000; // milliseconds from start to listening
+const readyWithin = 30_000; // milliseconds from start to listening
 const portTries = 20;
 
 /** Starts a TPM. A folder named by the caller is kept by `stop`, and a TPM found in it is started again with the state it had. */
@@ -188,7 +188,7 @@ async function end(child: ChildProcess): Promise<void> {
   child.ref();
   const ended = new Promise<void>((done) => child.once('close', () => done()));
   child.kill('SIGTERM');
-  const tooLong = setTimeout(() => child.kill('SIGKILL'), 3000);
+  const tooLong = setTimeout(() => child.kill('SIGKILL'), 30_000);
   await ended;
   clearTimeout(tooLong);
 }

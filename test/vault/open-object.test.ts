@@ -52,7 +52,7 @@ function openBlobs(): number {
 
 async function eventually(holds: () => boolean, what: string): Promise<void> {
   for (let waited = 0; !holds(); waited += 10) {
-    if (waited > 30_000) throw new Error(`never happened: ${what}`);
+    if (waited > 60_000) throw new Error(`never happened: ${what}`);
     await sleep(10);
   }
 }

@@ -3,7 +3,7 @@ import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { startSwtpm } from '../swtpm.ts';
 
-const READY_MS = 15_000;
+const READY_MS = 60_000;
 
 export interface ManagedTpm {
   /** How a client finds it. */
