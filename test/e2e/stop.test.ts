@@ -118,14 +118,14 @@ interface Streaming {
   readonly releaseId: string;
 }
 
-/** One release, read slowly through both nodes; `event` happens half a second later. */
+/** One release, read slowly through both nodes; `event` happens when both send. */
 async function streamingOnBoth(home: string, event: (streaming: Streaming) => Promise<void>): Promise<void> {
   await withRequester(await through(home, nodes[0]), async (here) => {
     const { releaseId } = await newRelease(here, vault.versionId);
     const first = streamOf(nodes[0], await here.client.object(releaseId, LARGE));
     await withRequester(await through(home, nodes[1]), async (there) => {
       const second = streamOf(nodes[1], await there.client.object(releaseId, LARGE));
-      await sleep(500);
+      await until(() => first.reading.count() > 0 && second.reading.count() > 0, 10_000);
       await event({ streams: [first, second], releaseId });
     });
   });
