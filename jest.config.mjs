@@ -18,7 +18,7 @@ export default {
   extensionsToTreatAsEsm: ['.ts'],
   transform: { '^.+\\.ts$': ['@swc/jest', swc] },
   testMatch: ['<rootDir>/test/**/*.test.ts'],
-  testTimeout: 240_000, // milliseconds; ends what hangs, and judges no speed: CI may be slower than any machine we know, and busy
+  testTimeout: 600_000, // milliseconds; ends what hangs, and judges no speed: CI may be slower than any machine we know, and busy
   maxWorkers: 3, // on two cores: the end-to-end tests mostly wait, for a next code or a clock
   reporters: ['default', '<rootDir>/deploy/jest-summary.mjs'],
 };

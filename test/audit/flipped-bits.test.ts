@@ -23,13 +23,13 @@ describe('of a log of 300 records', () => {
 
   test('every bit of every tile', async () => {
     expect(await flipTiles(files, key.vkey)).toEqual({ flipped: bitsOf(/^tile\/[0-9]/), missed: [] });
-  }, 300_000);
+  });
 
   test('every bit of every record and of its length', async () => {
     const { flipped, missed } = await flipEntries(files);
     expect([flipped, missed]).toEqual([bitsOf(/^tile\/entries/), []]);
     expect(flipped).toBeGreaterThan(500_000);
-  }, 300_000);
+  });
 
   (existsSync(GO) ? test : test.skip)(
     'and Go finds all of them, but for bits of base64 that decode to nothing, which we refuse',

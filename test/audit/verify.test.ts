@@ -80,7 +80,7 @@ describe('a log of 40 records', () => {
         }
       }
     }
-  }, 300_000);
+  });
 
   function idBytes(bundle: Uint8Array, id: RecordId | undefined): readonly number[] {
     const at = Buffer.from(bundle).indexOf(id ?? '');

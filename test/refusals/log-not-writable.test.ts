@@ -65,7 +65,7 @@ describe('the database', () => {
     expectAllRetryable(codes);
     expect(Object.keys(codes)).toEqual(['release', 'refused release', 'read', 'login', 'approval', 'new model', 'upload']);
     await expectWell(scene);
-  }, 300_000);
+  });
 });
 
 test('without being root: files that may grow no further (RLIMIT_FSIZE) tear nothing; blobs go on, the database in the next process', async () => {
