@@ -6,6 +6,7 @@ import { createHeadFile } from './audit/head-file/head-file.ts';
 import { verifierKey } from './audit/vkey.ts';
 import type { Config } from './config/config.ts';
 import { equalBytes } from './domain/bytes.ts';
+import { DEFAULTS } from './domain/classes.ts';
 import { systemClock } from './domain/clock.ts';
 import { VaultError } from './domain/errors.ts';
 import type { Stores } from './stores/port.ts';
@@ -28,7 +29,8 @@ async function withStores<T>(file: string, work: (stores: Stores) => Promise<T>,
 
 export async function refuseServing(config: Config): Promise<void> {
   const serving = await withStores(config.database, (stores) => stores.unitOfWork.run((tx) => stores.releases.anyNodeLives(tx)), true);
-  if (serving) throw new VaultError('usage', 'a vault serves this database, or did a moment ago: stop it first');
+  if (serving)
+    throw new VaultError('usage', `a vault serves this database, or did a moment ago: stop it, then wait ${DEFAULTS.nodeLeaseSeconds} s`);
 }
 
 /** From a log that was edited nothing is learned, and one that was put back is not continued. */

@@ -51,14 +51,19 @@ export function attributeOption(command: Command): Command {
 
 export const classOption = () => new Option('--class <class>', 'how much a release of it demands').choices(CLASS_NAMES);
 
+/** Parses an option or argument that is a plain number; anything else is wrong usage, and nothing is asked of a vault. */
+export function wholeNumber(least: number, most: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (!/^[0-9]{1,10}$/.test(text) || value < least || value > most) throw new InvalidArgumentError(`It is ${least} to ${most}.`);
+    return value;
+  };
+}
+
 const MAX_STREAMS = 16;
 
 /** `--streams`, parsed: how much goes over the wire at the same time. */
 export function streamsOption(command: Command): Command {
-  const parse = (text: string): number => {
-    const streams = Number(text);
-    if (!/^[0-9]{1,2}$/.test(text) || streams < 1 || streams > MAX_STREAMS) throw new InvalidArgumentError(`It is 1 to ${MAX_STREAMS}.`);
-    return streams;
-  };
+  const parse = wholeNumber(1, MAX_STREAMS);
   return command.option('--streams <n>', `how many at the same time, 1 to ${MAX_STREAMS}`, parse, DEFAULTS.fetchStreams);
 }

@@ -1,11 +1,12 @@
 /** `wv keys ceremony`: an offline recovery key, its shares on paper, and a vault whose HSM is lost brought back with them. */
-import { mkdir, rename, writeFile } from 'node:fs/promises';
+import { mkdir, open, rename, rm } from 'node:fs/promises';
 import { dirname, join, relative, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { z } from 'zod';
+import { VaultError } from '../domain/errors.ts';
 import { asked, steppedUp } from './asked.ts';
 import type { CodeOptions } from './code.ts';
-import { addAdminCommand, addCommand, addGroup } from './command.ts';
+import { addAdminCommand, addCommand, addGroup, wholeNumber } from './command.ts';
 import { confirm, confirmOption } from './confirm.ts';
 import { readUserFile, readUserJson } from './files.ts';
 import { type AdminOptions, withKit } from './kit.ts';
@@ -33,8 +34,8 @@ export function registerCeremony(keys: Command): void {
     'Make a recovery key on a machine that is never online, print its shares, and keep only the public part',
     ['wv keys ceremony make --shares 5 --needed 3 recovery', 'wv keys ceremony make --shares 3 --needed 2 --json recovery'],
   )
-    .requiredOption('--shares <n>', 'how many shares, 2 to 16')
-    .requiredOption('--needed <n>', 'how many of them recover')
+    .requiredOption('--shares <n>', 'how many shares, 2 to 16', wholeNumber(2, 16))
+    .requiredOption('--needed <n>', 'how many of them recover', wholeNumber(2, 16))
     .action(make);
   addCommand(ceremony, 'check <share...>', 'Check that these shares still give the recovery key back; nothing is written', [
     'wv keys ceremony check recovery/share-1.txt recovery/share-2.txt recovery/share-4.txt',
@@ -79,29 +80,47 @@ export function registerCeremony(keys: Command): void {
 }
 
 interface MakeOptions {
-  readonly shares: string;
-  readonly needed: string;
+  readonly shares: number;
+  readonly needed: number;
   readonly json?: boolean;
 }
 
 async function make(folder: string, options: MakeOptions): Promise<void> {
   const { newRecoveryKey } = await import('../keys/recovery-wrap.ts');
   const { splitSeed } = await import('../keys/recovery-shares.ts');
-  const counts = { of: Number(options.shares), needed: Number(options.needed) };
+  const counts = { of: options.shares, needed: options.needed };
   const made = await newRecoveryKey();
   using seed = made.seed;
   const { keyId, publicKey } = made;
   const shares = await splitSeed(seed, keyId, counts);
-  await mkdir(folder, { recursive: true, mode: 0o700 });
   const names = shares.map((_, at) => `share-${at + 1}.txt`);
-  for (const [at, text] of shares.entries()) await writeFile(join(folder, names[at] ?? ''), text, { mode: 0o400, flag: 'wx' });
   const kept = { v: 1, keyId, publicKey: Buffer.from(publicKey).toString('base64'), shares: counts.of, needed: counts.needed };
-  await writeFile(join(folder, 'recovery-key.json'), `${JSON.stringify(kept, undefined, 2)}\n`, { mode: 0o644, flag: 'wx' });
+  await writeAll(folder, [
+    ['recovery-key.json', `${JSON.stringify(kept, undefined, 2)}\n`, 0o644],
+    ...shares.map((text, at) => [names[at] ?? '', text, 0o400] as const),
+  ]);
   print(options, { keyId, folder, publicKey: 'recovery-key.json', shares: names }, [
     `Recovery key ${keyId}: ${counts.needed} of ${counts.of} shares recover.`,
     `Print each ${join(folder, 'share-*.txt')}, give it to one person, check them (wv keys ceremony check), then destroy the files.`,
     `Then, from a workstation: wv keys ceremony set ${join(folder, 'recovery-key.json')}`,
   ]);
+}
+
+/** All of them or none, and over nothing that is there. */
+async function writeAll(folder: string, files: ReadonlyArray<readonly [name: string, text: string, mode: number]>): Promise<void> {
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  const written: string[] = [];
+  try {
+    for (const [name, text, mode] of files) {
+      const file = await open(join(folder, name), 'wx', mode);
+      written.push(join(folder, name));
+      await file.writeFile(text).finally(() => file.close());
+    }
+  } catch (cause) {
+    for (const path of written) await rm(path, { force: true });
+    if ((cause as NodeJS.ErrnoException).code !== 'EEXIST') throw cause; // of node's file system
+    throw new VaultError('usage', `${folder} has files of a recovery key: give another folder`);
+  }
 }
 
 async function check(files: readonly string[], options: { readonly json?: boolean }): Promise<void> {

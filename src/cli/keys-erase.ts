@@ -32,7 +32,7 @@ async function erase(options: EraseOptions): Promise<void> {
   // The keeper of a vault that serves destroys nothing, and owns the socket. One that is no child of ours runs as `wv keeper --ceremony`.
   const socket = config.keeperSocket.replace(/(?:\.sock)?$/, '-erase.sock');
   const own = config.keeper.mode === 'child' ? { ...config, keeperSocket: socket } : config;
-  const { keys, versions } = await withCeremonyKeys(own, createLogger(), async (vault) => {
+  const { keys, versions } = await withCeremonyKeys(own, createLogger('error'), async (vault) => {
     const keys = await destroyKeys(vault);
     return { keys, versions: await destroyVersions(vault) };
   });

@@ -23,7 +23,7 @@ const ring = z.looseObject({
 });
 type Ring = z.output<typeof ring>;
 
-export const rewrapAnswer = z.object({
+export const rewrapAnswer = z.looseObject({
   total: z.number(),
   done: z.number(),
   rewrapped: z.number(),
@@ -94,7 +94,7 @@ export function rewrapLines({
   keysPerSecond,
   finishedAt,
 }: z.output<typeof rewrapAnswer>): string[] {
-  if (finishedAt !== undefined) return [`Rewrap: finished ${finishedAt}, ${rewrapped} keys.`];
+  if (finishedAt !== undefined) return [`Rewrap: finished ${finishedAt}; of ${total} keys ${rewrapped} had to be wrapped anew.`];
   const left = [failed === 0 ? '' : `${failed} could not be`, waiting === 0 ? '' : `${waiting} wait for a suspended key`].filter(Boolean);
   return [`Rewrap: ${done} of ${total}, at most ${keysPerSecond} a second${left.length === 0 ? '' : `; ${left.join(', ')}`}.`];
 }

@@ -1,10 +1,11 @@
 /** `wv keys rotate-signing`: other keys sign documents and the access log; in another HSM, so that the former one can be taken away. */
 import { existsSync } from 'node:fs';
-import { rename, rm, writeFile } from 'node:fs/promises';
+import { rename, rm } from 'node:fs/promises';
 import type { Command } from 'commander';
+import { VaultError } from '../domain/errors.ts';
 import { addCommand } from './command.ts';
 import { confirm, confirmOption } from './confirm.ts';
-import { nextFile, withSettings } from './next-settings.ts';
+import { keepBeside, nextFile, withSettings } from './next-settings.ts';
 import { print } from './output.ts';
 
 interface SigningOptions {
@@ -40,11 +41,11 @@ async function rotate(options: SigningOptions): Promise<void> {
   if (await completed(options)) return;
   const config = loadConfig(options.config);
   await confirm(options, 'Replacing the keys that sign', 'sign');
+  if (options.former !== undefined && !existsSync(options.former)) throw new VaultError('usage', `there is no socket ${options.former}`);
   const former = options.former ?? (config.keeper.mode === 'child' ? config.keeper.formerKeeper : undefined);
   const rotated = await rotateSigning(config, former, createLogger('error'));
   const { vaultDocument, logKey, lastCheckpoint, left } = rotated;
-  const handover = `${options.config}.last-checkpoint`;
-  await writeFile(handover, lastCheckpoint, { mode: 0o644 });
+  const handover = await keepBeside(`${options.config}.last-checkpoint`, lastCheckpoint);
   const file = await withSettings(options.config, { vaultDocument, formerKeeper: undefined }, WHY);
   await finishSigning(config, rotated);
   await rename(file, options.config);

@@ -1,9 +1,11 @@
 /** `wv keys`: key-encryption keys (KEK) in the HSM, what becomes of each version, and what is wrapped under it. */
 import type { Command } from 'commander';
 import { z } from 'zod';
+import { VaultError } from '../domain/errors.ts';
+import { CRYPTOPERIOD_DAYS, DESTRUCTION_WAIT_DAYS } from '../domain/key-state.ts';
 import { asked, steppedUp } from './asked.ts';
 import type { CodeOptions } from './code.ts';
-import { addAdminCommand, addGroup } from './command.ts';
+import { addAdminCommand, addGroup, wholeNumber } from './command.ts';
 import { confirm, confirmOption } from './confirm.ts';
 import { registerCeremony } from './keys-ceremony.ts';
 import { registerErase } from './keys-erase.ts';
@@ -15,6 +17,8 @@ import { print } from './output.ts';
 import { callSteppedUp } from './step-up.ts';
 
 const OF = { namespace: ['whose KEK: a namespace, or the vault', 'system'] } as const;
+const OF_ALL = { namespace: ['always all of them', 'system'] } as const;
+const MOST_VERSION = 2 ** 31;
 
 type KeyOptions = AdminOptions & CodeOptions & { readonly yes?: boolean };
 
@@ -32,10 +36,13 @@ export function registerKeys(program: Command): void {
 }
 
 function registerSeen(keys: Command): void {
-  addAdminCommand(keys, 'ls', 'Show every KEK of the vault and of namespaces, when each is due, and how far the rewrap is', [
-    'wv keys ls --kit kits/alice',
-    'wv keys ls --kit kits/alice --json',
-  ]).action((options: AdminOptions) => withKit(options.kit, async (kit) => listRings(await kit.call('GET', '/v1/keys'), options)));
+  addAdminCommand(
+    keys,
+    'ls',
+    'Show every KEK of the vault and of namespaces, when each is due, and how far the rewrap is',
+    ['wv keys ls --kit kits/alice', 'wv keys ls --kit kits/alice --json'],
+    OF_ALL,
+  ).action((options: AdminOptions) => withKit(options.kit, async (kit) => listRings(await kit.call('GET', '/v1/keys'), options)));
   addAdminCommand(
     keys,
     'show',
@@ -70,11 +77,18 @@ function registerRings(keys: Command): void {
     ],
     OF,
   )
-    .option('--cryptoperiod-days <n>', 'days after which a version should be rotated, 1 to 730')
-    .option('--destruction-wait-days <n>', 'days between the decision to destroy and the first moment it may be done, 1 to 365')
-    .action((options: KeyOptions & { cryptoperiodDays?: string; destructionWaitDays?: string }) =>
-      ask('PUT', `${path(options)}/periods`, { ...days('cryptoperiodDays', options), ...days('destructionWaitDays', options) }, options),
-    );
+    .option('--cryptoperiod-days <n>', 'days after which a version should be rotated, 1 to 730', daysOf(CRYPTOPERIOD_DAYS))
+    .option(
+      '--destruction-wait-days <n>',
+      'days between the decision to destroy and the first moment it may be done, 1 to 365',
+      daysOf(DESTRUCTION_WAIT_DAYS),
+    )
+    .action(async (options: KeyOptions & { cryptoperiodDays?: number; destructionWaitDays?: number }) => {
+      const { cryptoperiodDays, destructionWaitDays } = options;
+      if (cryptoperiodDays === undefined && destructionWaitDays === undefined)
+        throw new VaultError('usage', 'give --cryptoperiod-days, --destruction-wait-days or both');
+      await ask('PUT', `${path(options)}/periods`, { cryptoperiodDays, destructionWaitDays }, options);
+    });
 }
 
 const movedRings = z.object({
@@ -88,7 +102,7 @@ function registerMigrate(keys: Command): void {
     'migrate',
     'Ask for a next version of every KEK: with a keeper that also reaches the former HSM, the rewrap moves all of it into the new one (docs/operating.md)',
     ['wv keys migrate --kit kits/carol', 'wv keys migrate --kit kits/carol --json'],
-    OF,
+    OF_ALL,
   ).action((options: KeyOptions) =>
     withKit(options.kit, async (kit) => {
       const { rings } = movedRings.parse(await kit.call('GET', '/v1/keys'));
@@ -106,62 +120,75 @@ function registerMigrate(keys: Command): void {
 }
 
 function registerStops(keys: Command): void {
-  addAdminCommand(
-    keys,
-    'suspend <version>',
-    'Stop a version of a KEK at once: streams under it are cut within 5 s, nothing is released or wrapped under it. One person',
-    ['wv keys suspend --kit kits/bob 2', 'wv keys suspend --kit kits/bob --namespace prod --json 1'],
-    OF,
-  ).action((version: string, options: AdminOptions) =>
+  ofVersion(
+    addAdminCommand(
+      keys,
+      'suspend <version>',
+      'Stop a version of a KEK at once: streams under it are cut within 5 s, nothing is released or wrapped under it. One person',
+      ['wv keys suspend --kit kits/bob 2', 'wv keys suspend --kit kits/bob --namespace prod --json 1'],
+      OF,
+    ),
+  ).action((version: number, options: AdminOptions) =>
     withKit(options.kit, async (kit) => {
       const answer = await kit.call('POST', `${versionPath(options, version)}/suspend`);
       print(options, answer, [`Version ${version} is suspended: stop ${String(answer['stopId'])}.`]);
     }),
   );
-  steppedUp(
-    keys,
-    'resume <version>',
-    'Ask for a suspension to be lifted; another administrator must consent',
-    ['wv keys resume --kit kits/bob 2', 'wv keys resume --kit kits/bob --namespace prod --json 1'],
-    OF,
-  ).action((version: string, options: KeyOptions) => ask('POST', `${versionPath(options, version)}/resume`, undefined, options));
+  ofVersion(
+    steppedUp(
+      keys,
+      'resume <version>',
+      'Ask for a suspension to be lifted; another administrator must consent',
+      ['wv keys resume --kit kits/bob 2', 'wv keys resume --kit kits/bob --namespace prod --json 1'],
+      OF,
+    ),
+  ).action((version: number, options: KeyOptions) => ask('POST', `${versionPath(options, version)}/resume`, undefined, options));
 }
 
 function registerEnds(keys: Command): void {
-  steppedUp(
-    keys,
-    'compromised <version>',
-    'Ask for a version to be called compromised: it wraps nothing more, and nothing is sealed under it. Rotate next',
-    ['wv keys compromised --kit kits/carol 2', 'wv keys compromised --kit kits/carol --namespace prod --json 1'],
-    OF,
-  ).action((version: string, options: KeyOptions) => ask('POST', `${versionPath(options, version)}/compromised`, undefined, options));
-  confirmOption(
+  ofVersion(
     steppedUp(
       keys,
-      'destroy <version>',
-      'Ask for an unused version to be destroyed after the waiting period; backups under it become unreadable',
-      ['wv keys destroy --kit kits/alice 1', 'wv keys destroy --kit kits/alice --yes --json 1'],
+      'compromised <version>',
+      'Ask for a version to be called compromised: it wraps nothing more, and nothing is sealed under it. Rotate next',
+      ['wv keys compromised --kit kits/carol 2', 'wv keys compromised --kit kits/carol --namespace prod --json 1'],
       OF,
     ),
-  ).action(async (version: string, options: KeyOptions) => {
-    await confirm(options, `Destroying version ${version} of the KEK`, version);
+  ).action((version: number, options: KeyOptions) => ask('POST', `${versionPath(options, version)}/compromised`, undefined, options));
+  confirmOption(
+    ofVersion(
+      steppedUp(
+        keys,
+        'destroy <version>',
+        'Ask for an unused version to be destroyed after the waiting period; backups under it become unreadable',
+        ['wv keys destroy --kit kits/alice 1', 'wv keys destroy --kit kits/alice --yes --json 1'],
+        OF,
+      ),
+    ),
+  ).action(async (version: number, options: KeyOptions) => {
+    await confirm(options, `Destroying version ${version} of the KEK`, String(version));
     await ask('POST', `${versionPath(options, version)}/destroy`, undefined, options);
   });
-  steppedUp(
-    keys,
-    'keep <version>',
-    'Ask for the decision to destroy a version to be taken back, while it waits',
-    ['wv keys keep --kit kits/alice 1', 'wv keys keep --kit kits/alice --namespace prod --json 1'],
-    OF,
-  ).action((version: string, options: KeyOptions) => ask('POST', `${versionPath(options, version)}/keep`, undefined, options));
+  ofVersion(
+    steppedUp(
+      keys,
+      'keep <version>',
+      'Ask for the decision to destroy a version to be taken back, while it waits',
+      ['wv keys keep --kit kits/alice 1', 'wv keys keep --kit kits/alice --namespace prod --json 1'],
+      OF,
+    ),
+  ).action((version: number, options: KeyOptions) => ask('POST', `${versionPath(options, version)}/keep`, undefined, options));
 }
 
 const path = (options: AdminOptions) => `${namespacePath(options)}/keys`;
-const versionPath = (options: AdminOptions, version: string) => `${path(options)}/${encodeURIComponent(version)}`;
+const versionPath = (options: AdminOptions, version: number) => `${path(options)}/${version}`;
 
-function days<K extends string>(name: K, options: { readonly [N in K]?: string }): { readonly [N in K]?: number } {
-  const given = options[name];
-  return given === undefined ? {} : ({ [name]: Number(given) } as { [N in K]: number }); // one name
+const daysOf = ({ least, most }: { readonly least: number; readonly most: number }) => wholeNumber(least, most);
+
+/** Its one argument is a version of a KEK. */
+function ofVersion(command: Command): Command {
+  command.registeredArguments[0]?.argParser(wholeNumber(1, MOST_VERSION));
+  return command;
 }
 
 function ask(method: 'POST' | 'PUT', to: string, body: unknown, options: KeyOptions): Promise<void> {

@@ -23,7 +23,9 @@ export async function callSteppedUp(
   } catch (error) {
     if (codeOf(error) !== 'step_up_required') throw error;
     const operationDigest = digest ?? namedIn(error);
-    note(operationDigest === undefined ? 'This takes a fresh code.' : `This takes a code for operation ${operationDigest} alone.`);
+    if (options.json !== true || process.stdin.isTTY)
+      // a program reads standard error as JSON
+      note(operationDigest === undefined ? 'This takes a fresh code.' : `This takes a code for operation ${operationDigest} alone.`);
     const code = await readCode(options);
     await kit.call('POST', '/v1/session/step-up', { code, ...(operationDigest !== undefined && { operationDigest }) });
     return kit.call(method, path, body);
