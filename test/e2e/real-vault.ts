@@ -44,9 +44,12 @@ export interface Exit {
   readonly err: string;
 }
 
-/** Runs `wv` as a person at a shell would, and never throws for how it ends. Run again when it says that the vault cannot just now. */
+/**
+ * Runs `wv` as a person at a shell would, and never throws for how it ends. Run again when it says that the vault cannot just now; a `wv serve` that
+ * ends is a refusal to start.
+ */
 export async function wv(...args: readonly string[]): Promise<Exit> {
-  for (let again = 10; ; again--) {
+  for (let again = args[0] === 'serve' ? 0 : 10; ; again--) {
     const ended = await wvOnce(args);
     if (again === 0 || !cannotJustNow(codeIn(ended.err))) return ended;
   }

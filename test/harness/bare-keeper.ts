@@ -27,7 +27,7 @@ export async function startBareKeeper({ module, label, pinFile, env, folder }: S
     createInterface({ input: child.stdout }).on('line', (line) => line.includes('"ready"') && done());
     void gone.then(() => fail(new Error('the keeper ended')));
   });
-  const client = createKeeperClient({ socket });
+  const client = createKeeperClient({ socket, deadlineMs: 60_000 });
   return {
     pid: child.pid ?? 0,
     client,

@@ -43,7 +43,7 @@ withKms(noKms ?? 'the suite of every provider', () => {
         await keeper.stop();
         await kms.stop();
       };
-      return { provider: createKeeperClient({ socket }), runs: 20, atOnce: 25, cleanUp };
+      return { provider: createKeeperClient({ socket, deadlineMs: 60_000 }), runs: 20, atOnce: 25, cleanUp };
     },
     can,
   );
