@@ -168,7 +168,7 @@ const TWINS: Readonly<Record<string, readonly Row[]>> = {
     ['no chain', without('chain'), 'chain_incomplete untrusted_root'],
     ['no leaf', withoutCertificate('chain', 0), 'leaf_without_fwid report_signature_invalid'],
     ['no intermediate', withoutCertificate('chain', 2), 'chain_incomplete'],
-    ['no root in the chain', withoutCertificate('chain', 4), 'untrusted_root'],
+    ['no root in the chain', withoutCertificate('chain', 4), 'chain_incomplete untrusted_root'],
     ['the chain of another device', other('chain', 'nvidia/h100-570.chain.pem'), 'fwid_mismatch report_signature_invalid'],
     ['no pinned root', noRoots, 'untrusted_root'],
   ],
