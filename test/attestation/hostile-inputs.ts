@@ -50,25 +50,42 @@ function traps(bytes: number): Readonly<Record<string, Uint8Array>> {
     'nested XML': fill('<a>', bytes),
     'one XML element of many attributes': text(`<a ${'b="" '.repeat(bytes / 5)}/>`),
     'PEM without end': fill('-----BEGIN CERTIFICATE-----\nAAAA\n', bytes),
+    'a line of base64': fill('QUJD', bytes),
     'a token of dots': fill('.', bytes),
     'a token of long parts': text(`${'e'.repeat(bytes / 3)}.${'e'.repeat(bytes / 3)}.${'e'.repeat(bytes / 3)}`),
     'a JSON object of many members': text(`{${Array.from({ length: bytes / 16 }, (_, at) => `"m${at}":0`).join()}}`),
   };
 }
 
+/** Those of them that cost where a file is taken for text. */
+const LONG_COMPANIONS = ['all ones', 'PEM without end', 'nested JSON objects', 'a line of base64'];
+
 export async function hostileInputs(): Promise<readonly HostileInput[]> {
   const [large, small] = [Object.entries(traps(FILE_BYTES)), Object.entries(traps(BODY_BYTES))];
+  const readable = await readableEvidence();
+  const beside = (format: string, companion: string, trap: Uint8Array) =>
+    inputsOf(readable[format] ?? new Uint8Array(1), { [companion]: trap });
   const everywhere = Object.entries(COMPANIONS).flatMap(([format, companions]) => [
     ...large.map(([name, trap]) => ({ format, name: `${name}, of the size of a file`, inputs: inputsOf(trap) })),
-    ...small.flatMap(([name, trap]) =>
-      [undefined, ...companions].map((companion) => ({
-        format,
-        name: `${name}, as ${companion ?? 'evidence'}`,
-        inputs: companion === undefined ? inputsOf(trap) : inputsOf(new Uint8Array(1), { [companion]: trap }),
-      })),
-    ),
+    ...small.map(([name, trap]) => ({ format, name: `${name}, as evidence`, inputs: inputsOf(trap) })),
+    ...companions.flatMap((companion) => [
+      ...small.map(([name, trap]) => ({ format, name: `${name}, as ${companion}`, inputs: beside(format, companion, trap) })),
+      ...large
+        .filter(([name]) => LONG_COMPANIONS.includes(name))
+        .map(([name, trap]) => ({
+          format,
+          name: `${name}, as ${companion} of the size of a file`,
+          inputs: beside(format, companion, trap),
+        })),
+    ]),
   ]);
   return [...everywhere, ...(await chains()), ...(await lists()), ...(await tdx()), ...logs(), nitro(), ...(await rims()), token()];
+}
+
+/** Where nothing is asked about companions when the evidence itself cannot be read. */
+async function readableEvidence(): Promise<Readonly<Record<string, Uint8Array>>> {
+  const world = await makeIntelWorld();
+  return { 'snp-report': new Uint8Array(1184), 'tdx-quote': makeQuote(world, await makePck(world)) };
 }
 
 function inputsOf(evidence: Uint8Array, companions: ExaminationInputs['companions'] = {}, roots: ExaminationInputs['roots'] = []) {

@@ -2,6 +2,9 @@
 import { toBase64 } from '../../domain/bytes.ts';
 import { Malformed, orUndefined } from './der.ts';
 
+/** The longest is a list of revoked certificates. What is not PEM is somebody else's to bound. */
+const MAX_FILE_BYTES = 262_144;
+
 const BLOCK = /-----BEGIN ([A-Z0-9 ]{1,32})-----\r?\n((?:[A-Za-z0-9+/]+={0,2}\r?\n)+)-----END \1-----(?:\r?\n)*/y;
 
 /** DER of each block, in order, at most `maxBlocks`, nothing between them but line ends. Every block must have the label. Throws Malformed. */
@@ -28,21 +31,26 @@ export function readPemParts(text: string, label: string, maxBlocks: number): Re
 /** As `derOrPem`, each block by itself. */
 export function derOrPemParts(bytes: Uint8Array, label: string, maxBlocks: number): ReadonlyArray<Uint8Array | undefined> {
   if (bytes[0] === 0x30) return [bytes];
-  return readPemParts(withoutText(Buffer.from(bytes).toString('latin1')), label, maxBlocks);
+  return readPemParts(blocksOf(bytes), label, maxBlocks);
 }
 
 /** A file: one DER structure as it is, or PEM of one or more, with explanatory text around them (RFC 7468, 2). */
 export function derOrPem(bytes: Uint8Array, label: string, maxBlocks: number): readonly Uint8Array[] {
   if (bytes[0] === 0x30) return [bytes];
-  return readPem(withoutText(Buffer.from(bytes).toString('latin1')), label, maxBlocks);
+  return readPem(blocksOf(bytes), label, maxBlocks);
 }
 
 /** What looks like a part of a block is none of the text, nor is what nobody writes: a block that was damaged must not be gone without a word. */
 const NO_TEXT = /--|^[A-Za-z0-9+/=]{40,}\s*$|[^\t\r\n\x20-\x7e\x80-\xff]/;
 
-function withoutText(file: string): string {
+/** Without the text between them. */
+function blocksOf(file: Uint8Array): string {
+  if (file.length > MAX_FILE_BYTES) throw new Malformed(`longer than ${MAX_FILE_BYTES} bytes`);
   let isInside = false;
-  const kept = file.split(/(?<=\n)/).filter((line) => {
+  const lines = Buffer.from(file)
+    .toString('latin1')
+    .split(/(?<=\n)/);
+  const kept = lines.filter((line) => {
     isInside ||= line.startsWith('-----BEGIN ');
     const isKept = isInside;
     if (line.startsWith('-----END ')) isInside = false;
