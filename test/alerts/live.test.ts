@@ -6,24 +6,32 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { createTdxVerifier } from '../../src/attestation/tdx/verifier.ts';
 import { createAccessLog } from '../../src/audit/access-log.ts';
 import type { Follower } from '../../src/audit/follower.ts';
 import { createWatching, type Watching } from '../../src/compose-watch.ts';
 import type { Config } from '../../src/config/config.ts';
 import { siteFinder } from '../../src/config/sites.ts';
+import type { Evidence } from '../../src/domain/evidence.ts';
 import { type Digest, SYSTEM } from '../../src/domain/ids.ts';
 import { issueSelfSigned } from '../../src/identity/certificates.ts';
 import { blockSubject } from '../../src/vault/block.ts';
+import { issueChallenge } from '../../src/vault/challenge.ts';
+import { enrolWorkload } from '../../src/vault/enrol.ts';
+import { keyRing } from '../../src/vault/key-ring.ts';
 import { recordStart } from '../../src/vault/life.ts';
 import { alertFollower } from '../../src/vault/log-readers.ts';
 import { login } from '../../src/vault/login.ts';
 import { endRelease, keepHouse } from '../../src/vault/outcome.ts';
 import { noteRoom } from '../../src/vault/room-notes.ts';
+import { putRing } from '../../src/vault/signing-keys.ts';
 import { requestLift } from '../../src/vault/stop.ts';
 import { knownStops } from '../../src/vault/stops.ts';
+import type { StoredVault } from '../../src/vault/stored-vault.ts';
 import type { Vault } from '../../src/vault/vault.ts';
 import { noteWitnesses } from '../../src/vault/witness-notes.ts';
-import { codeFrom, type Machine, PROD, type Published, starterPolicies, TestVault } from '../vault/test-vault.ts';
+import { type Asked, makeConfidentialMachines } from '../attestation/confidential-machines.ts';
+import { ANCHOR, codeFrom, GOOD_VALUE, type Machine, PROD, type Published, starterPolicies, TestVault } from '../vault/test-vault.ts';
 import { shippedRules } from './shipped.ts';
 
 const MIB = 1_048_576;
@@ -34,6 +42,7 @@ let folder: string;
 let watching: Watching;
 let stopWatching: () => Promise<void>;
 let follower: Follower;
+let confidential: Awaited<ReturnType<typeof guest>>;
 
 beforeAll(async () => {
   vault = await TestVault.ready();
@@ -95,6 +104,20 @@ describe('raised by what it is about', () => {
       () => Promise.all([1, 2, 3].map(() => vault.ask({ machine: { ...machine, pcrs: { sha256: { '7': 'ff'.repeat(32) } } }, version }))),
     ],
     ['A02 Replayed evidence', () => vault.ask({ machine, version, binding: new Uint8Array(32) })],
+    [
+      'A02 Forged evidence',
+      async () => {
+        confidential = await guest();
+        const genuine = confidential.shows(await confidential.asked());
+        const quote = Buffer.from(String((genuine.body as { quote: string }).quote), 'base64');
+        quote[600] = (quote[600] ?? 0) ^ 1; // within what is signed
+        vault.expectDenied(
+          await confidential.ask(() => ({ kind: 'tdx', body: { quote: quote.toString('base64') } })),
+          'evidence_signature_invalid',
+        );
+      },
+    ],
+    ['A19 Evidence was judged', async () => expect((await confidential.ask(confidential.shows)).refused).toBe(false)],
     ['A03 An allowed requester', () => vault.granted({ machine, version })],
     ['A07 A release to a network', () => vault.granted({ machine, version, remoteAddress: '203.0.113.9' })],
     [
@@ -112,6 +135,15 @@ describe('raised by what it is about', () => {
           const { permit } = await read(machine, version, [[0, 4 * MIB]]);
           await endRelease(permit.namespace, permit.releaseId, 'completed', vault.vault);
         }
+      },
+    ],
+    [
+      'A04 Slow drip',
+      async () => {
+        const dripping = await vault.machine('dripping');
+        const least = Math.floor((4 * MIB) / 100) - 100; // less than a hundredth of it
+        const all = await Promise.all(Array.from({ length: 102 }, () => read(dripping, version, [[0, least]])));
+        await Promise.all(all.map(({ permit }) => endRelease(permit.namespace, permit.releaseId, 'completed', vault.vault)));
       },
     ],
     [
@@ -154,6 +186,16 @@ describe('raised by what it is about', () => {
     ['A10 Nothing new is released', async () => noteRoom('low', 'ample', vault.vault, () => undefined)],
     ['A20 A second signer', async () => watching.onSequencer({ kind: 'conflict', severity: 'warning' })],
     ['A11 A control was changed', async () => undefined], // policies, above
+    [
+      'A11 A control was changed without',
+      async () => {
+        const { stores, vaultId, accessLog, catalogueKey } = vault.vault;
+        const ring = await stores.unitOfWork.run((tx) => keyRing(SYSTEM, tx, vault.vault));
+        // What a start after a rotation of the signing keys does, and whoever has the key can do.
+        const old = { stores, vaultId } as unknown as StoredVault; // all that is read of it
+        await putRing(ring, ring.keks, { old, accessLog, sign: catalogueKey.sign, now: vault.clock.now() });
+      },
+    ],
     ['A12 A login from', () => vault.login('carol')],
     [
       'A12 A lockout',
@@ -269,7 +311,7 @@ describe('raised by what it is about', () => {
   });
 
   test('and of nothing that did not happen', async () => {
-    const silent = ['A08', 'A09 The access log is not', 'A11 A control was changed without'];
+    const silent = ['A08', 'A09 The access log is not'];
     for (const alert of silent) expect((await raised()).filter((one) => one.startsWith(alert))).toEqual([]);
   });
 
@@ -300,6 +342,29 @@ const CONFLICT = {
   state: 'conflict',
   detail: '409 at a size that is not ours',
 } as const;
+
+/** A TDX guest with the real verifier before it, whose maker's publications are ten days past their date. */
+async function guest() {
+  const machines = await makeConfidentialMachines(new Date(vault.clock.now().getTime() - 40 * 86_400_000));
+  await vault.twoPeople({ kind: 'trust-anchors', namespace: PROD, counter: 2, anchors: [ANCHOR, ...machines.anchors] });
+  await vault.twoPeople({ kind: 'reference-values', namespace: PROD, counter: 2, values: [GOOD_VALUE, ...machines.referenceValues] });
+  await vault.stores.unitOfWork.run(async (tx) => {
+    for (const row of machines.collateral) await vault.stores.attestation.putCollateral(tx, row);
+  });
+  const attributes = { owner: 'us', fleet: 'production' };
+  const workload = { namespace: PROD, name: 'td-guest', attributes, kind: 'tdx' as const, identity: machines.identities.tdx };
+  await enrolWorkload(await vault.as('alice'), workload, vault.vault);
+  const node = await vault.addNode({ verifiers: new Map([['tdx', createTdxVerifier()]]) });
+  const asked = async () => {
+    const { challengeId, nonce } = await issueChallenge(machine.spki, node.vault);
+    return { challengeId, vaultId: vault.vault.vaultId, challengeNonce: nonce, spki: machine.spki };
+  };
+  const ask = async (shows: (to: Asked) => Evidence) => {
+    const { challengeId, ...to } = await asked();
+    return vault.ask({ machine, version, node, challengeId, evidence: [shows(to)] });
+  };
+  return { asked, ask, shows: (to: Asked) => machines.tdx(to) };
+}
 
 function blobFiles(): string[] {
   const below = join(vault.site.folder, 'blobs');
