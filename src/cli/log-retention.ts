@@ -32,6 +32,7 @@ export function registerLogRetention(log: Command): void {
         'wv log retention --kit kits/carol',
         'wv log retention --kit kits/carol --record-days 2555 --disclosure-days 90',
         'wv log retention --kit kits/carol --record-days 2555 --require-archive yes',
+        'wv log retention --kit kits/dave --record-days 2555 --disclosure-days 90 --require-archive no',
         'wv log retention --kit kits/carol --record-days never --yes --json',
       ]).requiredOption('--kit <folder>', "the administrator's kit, made by `wv init`"),
     ),
@@ -51,13 +52,15 @@ function days(text: string): number | 'never' {
 }
 
 async function retention(kit: Kit, options: RetentionOptions): Promise<void> {
-  const now = answer.parse(await kit.call('GET', PATH));
   const { recordDays, disclosureDays, requireArchive } = options;
-  if (recordDays === undefined && disclosureDays === undefined && requireArchive === undefined) return show(options, now);
-  const archive = requireArchive === undefined ? now.requireArchive === true : requireArchive === 'yes';
+  const said = [recordDays, disclosureDays, requireArchive].filter((one) => one !== undefined).length;
+  // Who may change it need not be one who may read the log: they say all of it.
+  const now = said === 3 ? undefined : answer.parse(await kit.call('GET', PATH));
+  if (now !== undefined && said === 0) return show(options, now);
+  const archive = requireArchive === undefined ? now?.requireArchive === true : requireArchive === 'yes';
   const next = {
-    ...kept('recordDays', recordDays ?? now.recordDays),
-    ...kept('disclosureDays', disclosureDays ?? now.disclosureDays),
+    ...kept('recordDays', recordDays ?? now?.recordDays),
+    ...kept('disclosureDays', disclosureDays ?? now?.disclosureDays),
     ...(archive && { requireArchive: true }),
   };
   await confirm(options, 'Removing what is older', 'older');

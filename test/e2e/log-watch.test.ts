@@ -1,6 +1,9 @@
-/** Who watches the log, with real processes: sinks and alerts set by `wv`, receivers that verify what they get, records as they come, and a start that is refused. */
+/**
+ * Who watches the log, with real processes: sinks and alerts set by `wv`, receivers that verify what they get, records as they come, a period that is closed under
+ * the eyes of a witness, and a start that is refused.
+ */
 import { spawn } from 'node:child_process';
-import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -8,7 +11,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { Webhook } from 'standardwebhooks';
 import { type ReceiverCertificates, receiverCertificates } from '../audit/receiver-certificates.ts';
-import { type RealVault, type ServerProcess, startRealVault, until, wv, wvJson } from './real-vault.ts';
+import { type RealVault, type ServerProcess, startRealVault, startWitness, until, wv, wvJson } from './real-vault.ts';
 
 const MAIN = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
 const secret = Buffer.alloc(32, 3).toString('base64');
@@ -17,6 +20,8 @@ let vault: RealVault;
 let certificates: ReceiverCertificates;
 let receiver: Server;
 let server: ServerProcess;
+let witness: Awaited<ReturnType<typeof startWitness>> | undefined;
+let witnessVkey: string;
 const lines: string[] = [];
 const alerts: Array<Record<string, unknown>> = [];
 const bob = () => ['--kit', vault.kit('bob')];
@@ -37,7 +42,11 @@ beforeAll(async () => {
   for (const name of ['soc', 'pager']) writeFileSync(vault.at('secrets', `${name}.secret`), `whsec_${secret}\n`, { mode: 0o600 });
   const file = vault.at('vault', 'vault.json');
   const folders = { sinkFiles: vault.at('sinks'), sinkSecrets: vault.at('secrets'), alertSecrets: vault.at('secrets') };
-  writeFileSync(file, JSON.stringify({ ...JSON.parse(readFileSync(file, 'utf8')), ...folders }));
+  witnessVkey = String((await wvJson('witness', 'init', '--name', 'witness.example/watch', vault.at('witness')))['vkey']);
+  await wvJson('witness', 'watch', vault.at('witness'), vault.vkey);
+  witness = await startWitness(vault.at('witness'));
+  const witnesses = { quorum: 1, list: [{ url: `http://127.0.0.1:${witness.port}/`, vkey: witnessVkey }] };
+  writeFileSync(file, JSON.stringify({ ...JSON.parse(readFileSync(file, 'utf8')), ...folders, witnesses }));
   await vault.server.stop();
   mkdirSync(vault.at('before'));
   for (const name of databaseFiles(vault.folder)) cpSync(join(vault.folder, name), vault.at('before', name));
@@ -46,6 +55,7 @@ beforeAll(async () => {
 afterAll(async () => {
   receiver.close();
   await vault.stop();
+  await witness?.stop();
 });
 
 const receiverAt = () => ({ host: 'localhost', port: (receiver.address() as AddressInfo).port, path: '/in', ca: certificates.ca });
@@ -162,6 +172,44 @@ describe('wv log', () => {
       child.kill('SIGINT');
     }
     expect(await exited).toBe(130);
+  });
+});
+
+describe('wv log close', () => {
+  test('cuts the archive of a period under a checkpoint that the witness saw, and two people close it; nothing is pruned before, where they asked for that', async () => {
+    const code = ['--code', await vault.code('alice')];
+    const policy = ['--record-days', '365', '--disclosure-days', 'never', '--require-archive', 'yes'];
+    await consent(await wvJson('log', 'retention', ...alice(), ...code, ...policy, '--yes')); // she may not read the log
+    const retention = () => wvJson('log', 'retention', ...bob());
+    expect(await retention()).toMatchObject({ recordDays: 365, requireArchive: true, prunedBefore: 0 });
+    expect((await retention())['closed']).toBeUndefined();
+
+    const [archive, end] = [vault.at('archive'), new Date().toISOString()];
+    const close = (vkey: string, folder = archive) =>
+      wv('log', 'close', ...bob(), '--vkey', vault.vkey, '--until', end, '--witness', vkey, '--json', folder);
+    const { vkey: stranger } = await wvJson('witness', 'init', '--name', 'witness.example/stranger', vault.at('stranger'));
+    const unseen = await close(String(stranger), vault.at('unseen'));
+    expect([unseen.exit, JSON.parse(unseen.err).error.code]).toEqual([5, 'note_signature_invalid']);
+    expect(existsSync(vault.at('unseen'))).toBe(false);
+
+    let asked: Record<string, unknown> = {};
+    await eventually(async () => {
+      const { exit, out, err } = await close(witnessVkey);
+      if (exit !== 0)
+        expect(JSON.parse(err).error.code).toBe('log_incomplete'); // the witness is shown a checkpoint a second
+      else asked = JSON.parse(out);
+      return exit === 0;
+    });
+    expect(readFileSync(join(archive, 'policy'), 'utf8')).toContain(`witness w1 ${witnessVkey}`);
+    const verified = ['log', 'verify', '--vkey', vault.vkey, '--witness', witnessVkey, archive];
+    expect(await wvJson(...verified)).toMatchObject({ ok: true, size: asked['size'], pruned: 0 });
+
+    await vault.approve({ requestId: String(asked['requestId']), operationDigest: String(asked['operationDigest']) }, 'system', 'bob');
+    const closed = await close(witnessVkey);
+    expect([closed.exit, JSON.parse(closed.out)]).toMatchObject([0, { closed: true, until: end, size: asked['size'] }]);
+    expect(await wvJson(...verified)).toMatchObject({ ok: true, closed: { until: end } });
+    expect(await retention()).toMatchObject({ requireArchive: true, closed: { until: end, size: asked['size'] } });
+    expect([archive, join(archive, 'policy'), join(archive, 'checkpoint')].map((file) => statSync(file).mode & 0o222)).toEqual([0, 0, 0]);
   });
 });
 
