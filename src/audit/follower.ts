@@ -16,6 +16,11 @@ export interface LogReader {
    * read the same records.
    */
   readonly deliver?: ((leaves: readonly LeafRow[], signal: AbortSignal) => Promise<void>) | undefined;
+  /**
+   * While the cursor stands at 0 nothing that was written for it counts: asked before the first batch, each time in a transaction of its own, until it says
+   * that there is no more to take away. Whenever a process dies in between, the next one goes on.
+   */
+  readonly makeRoom?: ((tx: Tx) => Promise<boolean>) | undefined;
   /** In the transaction that moves the cursor: what it writes, it writes exactly once. */
   readonly apply?: ((tx: Tx, leaves: readonly LeafRow[]) => Promise<void>) | undefined;
   /** That transaction committed. */
@@ -48,6 +53,7 @@ export type FollowerEvent =
   | { readonly kind: 'failed'; readonly name: CursorName; readonly code: ErrorCode; readonly error: unknown; readonly inARow: number };
 
 export type FollowResult =
+  /** Or made room: there is more to do at once. */
   | 'moved'
   /** Nothing to read. */
   | 'idle'
@@ -154,6 +160,8 @@ async function round(options: FollowerOptions, onEvent: (event: FollowerEvent) =
   const taken = await unitOfWork.run((tx) => take(options, tx));
   if (typeof taken === 'string') return taken;
   const { next, to, size, leaves } = taken;
+  const room = next === 0 ? await unitOfWork.run((tx) => madeRoom(options, tx)) : 'made';
+  if (room !== 'made') return room;
   if (leaves.length > 0) await reader.deliver?.(leaves, AbortSignal.timeout(DELIVER_MS));
   const moved = await unitOfWork.run(async (tx) => {
     if (!(await cursors.move(tx, { name, holder: node, from: next, to }))) return false;
@@ -164,6 +172,14 @@ async function round(options: FollowerOptions, onEvent: (event: FollowerEvent) =
   reader.moved?.();
   onEvent({ kind: 'moved', name, next: to, size });
   return 'moved';
+}
+
+/** By whoever has the cursor alone: another process may have filled the room meanwhile. */
+async function madeRoom({ cursors, name, node, reader }: FollowerOptions, tx: Tx): Promise<'made' | 'moved' | 'lost'> {
+  if (reader.makeRoom === undefined) return 'made';
+  const cursor = await cursors.cursor(tx, name);
+  if (cursor?.holder !== node || cursor.next !== 0) return 'lost';
+  return (await reader.makeRoom(tx)) ? 'moved' : 'made';
 }
 
 /** Writes nothing unless there is something to read. Only records that have their index: their order never changes any more. */

@@ -81,8 +81,9 @@ export async function logTotals(
   return vault.stores.unitOfWork.run(async (tx) => {
     const [fromDay, toDay] = [dayOf(from), dayOf(to)];
     await recordRead(actor, { path: `totals ${fromDay} to ${toDay}`, namespace }, tx, vault);
-    const tallies = await vault.stores.search.tallies(tx, { fromDay, toDay, namespace });
-    return { tallies, indexed: await indexedTo(tx, vault) };
+    const indexed = await indexedTo(tx, vault);
+    const tallies = indexed === 0 ? [] : await vault.stores.search.tallies(tx, { fromDay, toDay, namespace }); // those of before are being taken away
+    return { tallies, indexed };
   });
 }
 
@@ -97,12 +98,11 @@ export async function readIndex(actor: AdminActor, vault: Ports): Promise<IndexS
   return vault.stores.unitOfWork.run((tx) => indexState(tx, vault));
 }
 
-/** Empties the index; it is filled again from the leaves, in the background. Recorded as `log.read`. */
+/** From now on the index holds nothing; what it held is taken away and made again from the leaves in the background. Recorded as `log.read`. */
 export async function rebuildIndex(actor: AdminActor, vault: Ports): Promise<IndexState> {
   await authorize(actor, 'readLog', SYSTEM, vault);
   return vault.stores.unitOfWork.run(async (tx) => {
     await recordRead(actor, { path: 'index rebuilt' }, tx, vault);
-    await vault.stores.search.clear(tx);
     await vault.stores.cursors.drop(tx, 'search'); // a batch under way can then not be added any more
     return indexState(tx, vault);
   });

@@ -38,6 +38,46 @@ describe('a follower of the log', () => {
     expect(got).toEqual(['0', '1', '2', '3', '4']);
   });
 
+  it('makes room step by step before its first batch, goes on where a process died, and never once somebody else is ahead of it', async () => {
+    await append(stores, 5);
+    await assign(stores, 10);
+    let steps = 3;
+    const makeRoom = async () => --steps > 0;
+    const dying = follow(stores, { batch: 3, reader: { makeRoom } });
+    expect(await dying.follower.tick()).toBe('moved');
+    expect([steps, dying.got]).toEqual([2, []]);
+    aheadMs = 60_000; // its lease is over
+    const { follower, got } = follow(stores, {
+      batch: 3,
+      reader: { makeRoom, deliver: async (leaves) => void got.push(...textOf(leaves)) },
+    });
+    expect([await follower.tick(), await follower.tick(), steps]).toEqual(['moved', 'moved', 0]);
+    expect(got).toEqual(['0', '1', '2']);
+    expect([await dying.follower.tick(), await follower.tick(), steps]).toEqual(['standby', 'moved', 0]);
+
+    await stores.unitOfWork.run((tx) => stores.cursors.drop(tx, 'search')); // made anew
+    let taken: (() => Promise<unknown>) | undefined = () =>
+      stores.unitOfWork.run(async (tx) => {
+        await stores.cursors.drop(tx, 'search');
+        await stores.cursors.acquire(tx, {
+          name: 'search',
+          holder: newId<Incarnation>(tx.now),
+          until: new Date(tx.now.getTime() + 60_000),
+          next: 0,
+        });
+      });
+    const unitOfWork: typeof stores.unitOfWork = {
+      run: async (work) => {
+        const done = await stores.unitOfWork.run(work);
+        await taken?.();
+        taken = undefined;
+        return done;
+      },
+    };
+    const late = follow(stores, { unitOfWork, reader: { makeRoom } });
+    expect([await late.follower.tick(), steps]).toEqual(['lost', 0]);
+  });
+
   it('that is woken looks at once, also when it was just looking, but not before its pause after a failure is over', async () => {
     const hour = 3_600_000;
     let broken = false;

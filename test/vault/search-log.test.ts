@@ -121,6 +121,33 @@ describe('searching the log', () => {
     await index();
     expect(dump(once['search_leaves']?.length ?? 0)).toEqual(once); // it is longer by what was read meanwhile
   });
+
+  it('says nothing of what it held before, wherever a process dies that makes it anew, and is the same index in the end', async () => {
+    await index();
+    const once = dump(Number.MAX_SAFE_INTEGER);
+    const size = once['search_leaves']?.length ?? 0;
+    const all = { from: new Date(0), to: vault.clock.now() };
+    const totals = async () => {
+      const { tallies } = await logTotals(await vault.as('carol'), all, undefined, vault.vault);
+      return tallies.filter(({ type }) => type === 'release.begin').reduce((sum, { records }) => sum + records, 0);
+    };
+    const before = await totals();
+    expect(before).toBeGreaterThan(0);
+    const halfway = [
+      () => undefined, // killed at once
+      () => vault.sql('DELETE FROM search_terms WHERE leaf_index % 2 = 0'),
+      () => vault.sql('DELETE FROM search_terms') + vault.sql('DELETE FROM search_leaves WHERE leaf_index < 7'),
+      () => vault.sql("INSERT INTO log_cursors (name, next, holder, lease_until) VALUES ('search', 0, 'dead', 0)"),
+    ];
+    for (const dies of halfway) {
+      await rebuildIndex(await vault.as('carol'), vault.vault);
+      dies();
+      expect([await asked({ outcome: 'permit' }, { order: 'oldest' }), await totals()]).toEqual([[], 0]);
+      await index();
+      expect(dump(size)).toEqual(once);
+      expect(await totals()).toBe(before);
+    }
+  });
 });
 
 /** The index of the first `size` records. */

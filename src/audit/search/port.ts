@@ -63,5 +63,6 @@ export interface SearchStore {
   ): Promise<readonly Tally[]>;
   /** Takes these out again, as they were added: their leaves are pruned. What was counted by day stays counted. */
   remove(tx: Tx, entries: readonly SearchEntry[]): Promise<void>;
-  clear(tx: Tx): Promise<void>;
+  /** Takes out at most about `most` rows; true while there are more. Until it says false, what was counted by day stays counted. */
+  clear(tx: Tx, most: number): Promise<boolean>;
 }

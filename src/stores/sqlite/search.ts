@@ -65,11 +65,24 @@ export function sqliteSearch(join: Join): SearchStore {
         for (const term of terms) joined.run('DELETE FROM search_terms WHERE term = :term AND leaf_index = :index', { term, index });
       }
     },
-    async clear(tx) {
-      const joined = join(tx);
-      for (const table of ['search_terms', 'search_leaves', 'search_blocks', 'search_tallies']) joined.run(`DELETE FROM ${table}`);
+    async clear(tx, most) {
+      return clear(join(tx), most);
     },
   };
+}
+
+/** All at once it would hold the store for a second and a half of a million records: what is erased is overwritten. */
+function clear(tx: SqliteTx, most: number): boolean {
+  for (const [table, key] of [
+    ['search_terms', 'term, leaf_index'],
+    ['search_leaves', 'leaf_index'],
+  ] as const) {
+    const until = `(SELECT ${key} FROM ${table} ORDER BY ${key} LIMIT 1 OFFSET :most)`;
+    if (tx.run(`DELETE FROM ${table} WHERE (${key}) < ${until}`, { most }) > 0) return true;
+    tx.run(`DELETE FROM ${table}`); // at most so many are left
+  }
+  for (const table of ['search_blocks', 'search_tallies']) tx.run(`DELETE FROM ${table}`); // one for 256 records, and some for each day
+  return false;
 }
 
 /** Terms in the order of their table, so that each of its pages is visited once; blocks and tallies summed up before they are written. */
