@@ -20,6 +20,20 @@ interface Captured {
   readonly damaged: ReadonlyArray<{ name: string; code: ErrorCode; body: Record<string, unknown> }>;
 }
 
+interface WindowsQuote {
+  readonly quote: string;
+  readonly signature: string;
+  /** TPMT_PUBLIC. */
+  readonly akPublic: string;
+  /** SubjectPublicKeyInfo. */
+  readonly akPublicKey: string;
+  readonly pcrs: Readonly<Record<string, Readonly<Record<string, string>>>>;
+}
+
+/** Published by others: the file says by whom. Base64. */
+export const windows: WindowsQuote = JSON.parse(
+  readFileSync(new URL('../vectors/attestation/tpm2-windows-sha1.json', import.meta.url), 'utf8'),
+);
 export const captured: Captured = JSON.parse(readFileSync(new URL('../vectors/attestation/tpm2-swtpm.json', import.meta.url), 'utf8'));
 
 export const at = new Date(captured.at);

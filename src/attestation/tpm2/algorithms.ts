@@ -9,6 +9,8 @@ export const ALG_AES = 0x0006;
 export const ALG_CFB = 0x0043;
 
 export type HashName = 'sha256' | 'sha384' | 'sha512';
+/** What a signature can be made with. SHA-1 is read for people alone (examine.ts): old Windows keys sign so. */
+export type SignedHash = HashName | 'sha1';
 /** PCR banks that can be transported. A sha1 bank can be quoted, but no reference value may rest on it (reference-values.ts). */
 export type BankName = 'sha1' | 'sha256' | 'sha384';
 export type SchemeName = 'rsassa' | 'rsapss' | 'ecdsa';
@@ -16,7 +18,7 @@ export type CurveName = 'P-256' | 'P-384';
 
 export interface SigningScheme {
   readonly name: SchemeName;
-  readonly hash: HashName;
+  readonly hash: SignedHash;
 }
 
 const HASHES = new Map<number, HashName>([
@@ -24,8 +26,9 @@ const HASHES = new Map<number, HashName>([
   [0x000c, 'sha384'],
   [0x000d, 'sha512'],
 ]);
+const SHA1 = 0x0004;
 const BANKS = new Map<number, BankName>([
-  [0x0004, 'sha1'],
+  [SHA1, 'sha1'],
   [0x000b, 'sha256'],
   [0x000c, 'sha384'],
 ]);
@@ -40,13 +43,14 @@ const CURVES = new Map<number, CurveName>([
 ]);
 
 /** Digest sizes, bytes. */
-export const HASH_BYTES: Readonly<Record<HashName, number>> = { sha256: 32, sha384: 48, sha512: 64 };
+export const HASH_BYTES: Readonly<Record<SignedHash, number>> = { sha1: 20, sha256: 32, sha384: 48, sha512: 64 };
 export const BANK_BYTES: Readonly<Record<BankName, number>> = { sha1: 20, sha256: 32, sha384: 48 };
 /** Coordinate sizes, bytes. */
 export const CURVE_BYTES: Readonly<Record<CurveName, number>> = { 'P-256': 32, 'P-384': 48 };
 
 /** SHA-1 is not a hash here: a signature or a name made with it proves nothing. */
 export const hashName = (id: number): HashName => known(HASHES, id, 'hash algorithm');
+export const shownHashName = (id: number): SignedHash => (id === SHA1 ? 'sha1' : hashName(id));
 export const bankName = (id: number): BankName => known(BANKS, id, 'PCR bank');
 export const schemeName = (id: number): SchemeName => known(SCHEMES, id, 'signature scheme');
 export const curveName = (id: number): CurveName => known(CURVES, id, 'curve');

@@ -2,6 +2,7 @@
 import { createPublicKey, type KeyObject } from 'node:crypto';
 import { equalBytes } from '../../domain/bytes.ts';
 import type { ExaminationInputs } from '../examination.ts';
+import { shownHashName } from './algorithms.ts';
 import type { Findings } from './findings.ts';
 import { ATTRIBUTES, hasAttributes, MAX_PUBLIC_BYTES, type PublicArea, parseTpmtPublic } from './public-area.ts';
 import { Malformed } from './reader.ts';
@@ -41,7 +42,7 @@ function isTpmKey({ asymmetricKeyType, asymmetricKeyDetails }: KeyObject): boole
 /** A key that is not restricted signs whatever it is given, also bytes that look like a quote. */
 function readArea(bytes: Uint8Array, findings: Findings): PublicArea | undefined {
   try {
-    const area = parseTpmtPublic(bytes);
+    const area = parseTpmtPublic(bytes, shownHashName);
     findings.read({
       ak_attributes: `0x${area.attributes.toString(16)}`,
       ak_restricted: (area.attributes & ATTRIBUTES.restricted) !== 0,

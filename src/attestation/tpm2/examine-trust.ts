@@ -26,7 +26,7 @@ export async function examineTrust(
   const certificate = certify(inputs, findings);
   const hcl = readHcl(inputs.companions['hcl_report'], findings);
   const bound = hcl !== undefined && (await isBound(hcl, { key, ...certificate }, inputs, reports, findings));
-  if (hcl !== undefined && !bound) findings.found('ak_not_bound');
+  if (hcl !== undefined && !bound) findings.found('ak_not_bound', 'ak_not_certified');
   if (!certificate.trusted && !bound) findings.found('ak_not_certified');
   return certificate.key === undefined ? [] : [certificate.key];
 }

@@ -8,21 +8,12 @@ import { type EventLog, parseEventLog, UnusableLog } from '../event-log/event-lo
 import { factsOf } from '../event-log/facts.ts';
 import type { Examination, ExaminationInputs } from '../examination.ts';
 import { parseStrictObject } from '../strict-json.ts';
+import { shownHashName } from './algorithms.ts';
 import { compareWithLog, unloggedPcrs } from './boot-log.ts';
 import { readAttestationKeys } from './examine-keys.ts';
 import { examineTrust, type ReportExaminations } from './examine-trust.ts';
 import { Findings, type TpmReason } from './findings.ts';
-import {
-  attestKind,
-  coversExactly,
-  MAX_QUOTE_BYTES,
-  parseAsQuote,
-  parseQuote,
-  parseStatement,
-  pcrDigest,
-  type Quote,
-  type Statement,
-} from './quote.ts';
+import { attestKind, MAX_QUOTE_BYTES, parseAsQuote, parseQuote, parseStatement, pcrDigest, type Quote, type Statement } from './quote.ts';
 import { orUndefined } from './reader.ts';
 import { parseSignature, signatureVerifies, type TpmSignature } from './signature.ts';
 
@@ -94,7 +85,8 @@ function describe(statement: Statement, findings: Findings): void {
 }
 
 function readSignature(bytes: Uint8Array | undefined, findings: Findings): TpmSignature | undefined {
-  const signature = bytes && orFound(() => parseSignature(bytes), findings);
+  const signature = bytes && orFound(() => parseSignature(bytes, shownHashName), findings);
+  if (signature?.scheme.hash === 'sha1') findings.found('sha1_signature');
   findings.read({ signature_scheme: signature?.scheme.name ?? null, signature_hash: signature?.scheme.hash ?? null });
   return signature;
 }
@@ -105,7 +97,7 @@ function examineNonce(quote: Quote, expected: unknown, findings: Findings): void
   if (typeof expected !== 'string' || expected.toLowerCase() !== toHex(quote.extraData)) findings.found('nonce_mismatch');
 }
 
-/** The values when they are exactly what was quoted. */
+/** The values when they are what was quoted. Others beside them are nobody's word, and not looked at. */
 function examinePcrs(
   quote: Quote,
   signature: TpmSignature | undefined,
@@ -119,7 +111,7 @@ function examinePcrs(
   const pcrs = readPcrs(bytes);
   if (pcrs === undefined) findings.found('malformed');
   const hash = signature?.scheme.hash ?? 'sha256';
-  const digest = pcrs && coversExactly(quote.selection, pcrs) ? pcrDigest(quote.selection, pcrs, hash) : undefined;
+  const digest = pcrs && quote.selection.some(({ indexes }) => indexes.length > 0) ? pcrDigest(quote.selection, pcrs, hash) : undefined;
   if (digest !== undefined && toHex(digest) === toHex(quote.pcrDigest)) return pcrs;
   findings.found('pcr_digest_mismatch');
   return undefined;

@@ -18,7 +18,15 @@ export type TpmReason =
   | AcceptanceReason;
 
 /** About genuine evidence: a production policy says no to it, and it stays authentic. */
-const ACCEPTANCE = ['ak_not_certified', 'ak_not_bound', 'pcr_values_missing', 'sha1_bank', 'debug_enabled', 'tee_not_acceptable'] as const;
+const ACCEPTANCE = [
+  'ak_not_certified',
+  'ak_not_bound',
+  'pcr_values_missing',
+  'sha1_bank',
+  'sha1_signature',
+  'debug_enabled',
+  'tee_not_acceptable',
+] as const;
 type AcceptanceReason = (typeof ACCEPTANCE)[number];
 
 export class Findings {

@@ -7,6 +7,8 @@ import { Malformed, readWhole, type TpmReader, u16 } from './reader.ts';
 /** RSA-4096 needs about 600 bytes. */
 export const MAX_PUBLIC_BYTES = 1024;
 
+type ReadHash = (id: number) => alg.SignedHash;
+
 /** Bits of TPMA_OBJECT (part 2, 8.3). */
 export const ATTRIBUTES = {
   fixedTPM: 1 << 1,
@@ -37,8 +39,8 @@ export function parsePublicArea(bytes: Uint8Array): PublicArea {
   return parseTpmtPublic(area);
 }
 
-/** Parses a whole TPMT_PUBLIC, the part that is hashed into the name. Throws Malformed. */
-export function parseTpmtPublic(area: Uint8Array): PublicArea {
+/** Parses a whole TPMT_PUBLIC, the part that is hashed into the name. Throws Malformed; so is a scheme with SHA-1, unless `readHash` takes it. */
+export function parseTpmtPublic(area: Uint8Array, readHash: ReadHash = alg.hashName): PublicArea {
   return readWhole('TPMT_PUBLIC', area, MAX_PUBLIC_BYTES, (reader) => {
     const type = reader.u16();
     const nameAlgId = reader.u16();
@@ -46,8 +48,8 @@ export function parseTpmtPublic(area: Uint8Array): PublicArea {
     const attributes = reader.u32();
     reader.sized(64); // authPolicy: part of the name; says nothing we rely on
     const name = toHex(concat(u16(nameAlgId), alg.digest(nameAlg, area)));
-    if (type === alg.ALG_RSA) return { name, nameAlg, attributes, type: 'rsa', ...readRsa(reader) };
-    if (type === alg.ALG_ECC) return { name, nameAlg, attributes, type: 'ecc', ...readEcc(reader) };
+    if (type === alg.ALG_RSA) return { name, nameAlg, attributes, type: 'rsa', ...readRsa(reader, readHash) };
+    if (type === alg.ALG_ECC) return { name, nameAlg, attributes, type: 'ecc', ...readEcc(reader, readHash) };
     throw new Malformed('neither an RSA nor an ECC key');
   });
 }
@@ -62,8 +64,8 @@ export function hasAttributes(
   return all.every(isSet) && !none.some(isSet);
 }
 
-function readRsa(reader: TpmReader) {
-  const common = { ...readSymmetric(reader), ...readScheme(reader, false) };
+function readRsa(reader: TpmReader, readHash: ReadHash) {
+  const common = { ...readSymmetric(reader), ...readScheme(reader, false, readHash) };
   const bits = reader.u16();
   const exponent = reader.u32();
   const modulus = reader.sized(512);
@@ -74,8 +76,8 @@ function readRsa(reader: TpmReader) {
   return { ...common, key: importJwk({ kty: 'RSA', n: base64url(modulus), e: 'AQAB' }) };
 }
 
-function readEcc(reader: TpmReader) {
-  const common = { ...readSymmetric(reader), ...readScheme(reader, true) };
+function readEcc(reader: TpmReader, readHash: ReadHash) {
+  const common = { ...readSymmetric(reader), ...readScheme(reader, true, readHash) };
   const curve = alg.curveName(reader.u16());
   if (reader.u16() !== alg.ALG_NULL) throw new Malformed('a key derivation scheme (TPM 2.0 allows none)');
   const x = leftPad(reader.sized(alg.CURVE_BYTES[curve]), alg.CURVE_BYTES[curve]);
@@ -95,12 +97,12 @@ function readSymmetric(reader: TpmReader): { aesBits?: 128 | 256 } {
 }
 
 /** TPMT_RSA_SCHEME or TPMT_ECC_SCHEME: none, or a signature scheme of the key's own type. */
-function readScheme(reader: TpmReader, ecc: boolean): { scheme?: alg.SigningScheme } {
+function readScheme(reader: TpmReader, ecc: boolean, readHash: ReadHash): { scheme?: alg.SigningScheme } {
   const id = reader.u16();
   if (id === alg.ALG_NULL) return {};
   const name = alg.schemeName(id);
   if ((name === 'ecdsa') !== ecc) throw new Malformed('a scheme of another key type');
-  return { scheme: { name, hash: alg.hashName(reader.u16()) } };
+  return { scheme: { name, hash: readHash(reader.u16()) } };
 }
 
 /** Node checks that a point lies on its curve. */

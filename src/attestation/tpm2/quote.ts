@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { fromHex, toHex } from '../../domain/bytes.ts';
 import type { PcrBanks } from '../../domain/evidence.ts';
-import { BANK_BYTES, type BankName, bankName, type HashName } from './algorithms.ts';
+import { BANK_BYTES, type BankName, bankName, type SignedHash } from './algorithms.ts';
 import { Malformed, readWhole, TpmReader } from './reader.ts';
 
 /** A quote over three banks is about 200 bytes. */
@@ -77,7 +77,7 @@ function readStatement(reader: TpmReader): Statement {
   reader.take(6); // magic and type
   return {
     qualifiedSigner: toHex(reader.sized(66)),
-    extraData: reader.sized(64),
+    extraData: reader.sized(66), // TPM2B_DATA: as long as the longest TPMT_HA (part 2, 10.4.3)
     clock: reader.u64(),
     resetCount: reader.u32(),
     restartCount: reader.u32(),
@@ -87,7 +87,7 @@ function readStatement(reader: TpmReader): Statement {
 }
 
 /** Hash over the values in the order of the selection, with the *signature's* hash (part 3, 18.4); undefined if a selected value is not there. */
-export function pcrDigest(selection: readonly PcrSelection[], pcrs: PcrBanks, hash: HashName): Uint8Array | undefined {
+export function pcrDigest(selection: readonly PcrSelection[], pcrs: PcrBanks, hash: SignedHash): Uint8Array | undefined {
   const state = createHash(hash);
   for (const { bank, indexes } of selection) {
     for (const index of indexes) {

@@ -1,7 +1,7 @@
 /** TPMT_SIGNATURE (TPM 2.0 Library part 2, 11.3.4): parsed and verified. */
 import { constants, type KeyObject, verify } from 'node:crypto';
 import { concat } from '../../domain/bytes.ts';
-import { CURVE_BYTES, HASH_BYTES, hashName, type SigningScheme, schemeName } from './algorithms.ts';
+import { CURVE_BYTES, HASH_BYTES, hashName, type SignedHash, type SigningScheme, schemeName } from './algorithms.ts';
 import { leftPad } from './public-area.ts';
 import { Malformed, readWhole, type TpmReader } from './reader.ts';
 
@@ -12,11 +12,11 @@ export type TpmSignature =
   | { readonly scheme: SigningScheme & { readonly name: 'rsassa' | 'rsapss' }; readonly value: Uint8Array }
   | { readonly scheme: SigningScheme & { readonly name: 'ecdsa' }; readonly r: Uint8Array; readonly s: Uint8Array };
 
-/** Parses a whole TPMT_SIGNATURE. Throws Malformed; SHA-1 is malformed here. */
-export function parseSignature(bytes: Uint8Array): TpmSignature {
+/** Parses a whole TPMT_SIGNATURE. Throws Malformed; so is SHA-1, unless `readHash` takes it. */
+export function parseSignature(bytes: Uint8Array, readHash: (id: number) => SignedHash = hashName): TpmSignature {
   return readWhole('TPMT_SIGNATURE', bytes, MAX_SIGNATURE_BYTES, (reader) => {
     const name = schemeName(reader.u16());
-    const hash = hashName(reader.u16());
+    const hash = readHash(reader.u16());
     if (name === 'ecdsa') return { scheme: { name, hash }, r: readPart(reader, 48), s: readPart(reader, 48) };
     return { scheme: { name, hash }, value: readPart(reader, 512) };
   });
