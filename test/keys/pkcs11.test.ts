@@ -8,6 +8,7 @@ import type { KeyId } from '../../src/domain/ids.ts';
 import { SecretBytes } from '../../src/domain/secret.ts';
 import { decryptGcm, encryptGcm } from '../../src/keys/pkcs11/gcm.ts';
 import { generateKey } from '../../src/keys/pkcs11/generate.ts';
+import { findKek } from '../../src/keys/pkcs11/key-objects.ts';
 import { CK, type Handle, loadModule, type Pkcs11Module, type Template } from '../../src/keys/pkcs11/module.ts';
 import { withPin } from '../../src/keys/pkcs11/pin-source.ts';
 import { vaultErrorOf } from '../../src/keys/pkcs11/result-codes.ts';
@@ -125,6 +126,25 @@ describe('a kek as a token object', () => {
     expect(make(raced)).toThrow(expect.objectContaining({ code: 'key_raced', retryable: true }));
     expect(byId('kek/raced/1')).toHaveLength(1);
     expect(make(module)).toThrow(expect.objectContaining({ code: 'key_exists' }));
+  });
+
+  test('that is found under the name of another is not used: the token cut its CKA_ID, or lies', () => {
+    const two = (id: string | Buffer) => Buffer.from(id).subarray(0, 2);
+    const cutting = lyingAs(module, {
+      C_FindObjectsInit: (handle, template = []) => {
+        const cut = template.map((one) => (one.type === CK.CKA_ID ? { ...one, value: two(one.value as Buffer) } : one));
+        module.C_FindObjectsInit(handle, cut);
+      },
+      C_GenerateKey: (handle, mechanism, template) => {
+        const cut = template.map((one) => (one.type === CK.CKA_ID ? { ...one, value: two(one.value as Buffer) } : one));
+        return module.C_GenerateKey(handle, mechanism, cut);
+      },
+    });
+    const can = selfTest(module, session);
+    for (const make of [ref('one'), ref('two')])
+      expect(() => generateKey(cutting, session, make, 'kek', can, {})).toThrow(expect.objectContaining({ code: 'hsm_mechanism_missing' }));
+    expect(byId('ke')).toEqual([]);
+    expect(() => findKek(cutting, session, ref('one'))).toThrow(expect.objectContaining({ code: 'key_unknown' }));
   });
 
   test('in use goes on being used when another is planted under its id: what is wrapped then opens under the first alone', async () => {

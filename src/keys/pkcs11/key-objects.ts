@@ -4,7 +4,7 @@ import { VaultError } from '../../domain/errors.ts';
 import type { KekWrap, WrapTier } from '../../domain/kek-wrap.ts';
 import { SIGNATURE_ALGORITHMS, type SignatureAlgorithm } from '../../domain/signature.ts';
 import type { KeyInfo, KeyPurpose, KeyRef } from '../port.ts';
-import { CK, type Handle, type Pkcs11Module } from './module.ts';
+import { CK, type Handle, type Pkcs11Module, type Template } from './module.ts';
 import { publicHalf, type RsaHalf } from './oaep.ts';
 import { publicKeyObject, SCHEMES, spkiOfPoint } from './signing.ts';
 import { identity, keyName } from './templates.ts';
@@ -109,20 +109,29 @@ function kekObject(module: Pkcs11Module, session: Handle, ref: KeyRef): { handle
 
 /** Two objects of one identity are an error of its own: picking one would be a guess about which key holds the weights. */
 function findOne(module: Pkcs11Module, session: Handle, objectClass: number, purpose: KeyPurpose, ref: KeyRef): Handle | undefined {
-  const template = [
+  const name = identity(purpose, ref);
+  const found = search(module, session, [
     { type: CK.CKA_CLASS, value: objectClass },
     { type: CK.CKA_TOKEN, value: true },
-    { type: CK.CKA_ID, value: Buffer.from(identity(purpose, ref)) },
-  ];
+    { type: CK.CKA_ID, value: Buffer.from(name) },
+  ]);
+  const [only, second] = found;
+  if (only !== undefined && !isStill(module, session, only, name)) throw new VaultError('hsm_mechanism_missing', SHORTENED);
+  if (second !== undefined) throw twice(name);
+  return only;
+}
+
+function search(module: Pkcs11Module, session: Handle, template: Template): readonly Handle[] {
   module.C_FindObjectsInit(session, template);
   try {
-    const found = module.C_FindObjects(session, 2);
-    if (found.length > 1) throw twice(identity(purpose, ref));
-    return found[0];
+    return module.C_FindObjects(session, 2);
   } finally {
     module.C_FindObjectsFinal(session);
   }
 }
+
+/** The YubiHSM's library before 2.4.0 kept two bytes of a CKA_ID without a word: then every key is every other. */
+const SHORTENED = 'the token finds another object than was asked for: it does not keep a CKA_ID whole';
 
 const TWICE = Symbol('two objects of one identity');
 const twice = (what: string) => new VaultError('internal', `the token holds two objects named ${what}; none is used`, { cause: TWICE });
