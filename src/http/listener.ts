@@ -2,11 +2,11 @@
 import { constants } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:https';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Server as NetServer } from 'node:net';
 import express, { type Express, type RequestHandler } from 'express';
 import helmet from 'helmet';
 import { DEFAULTS } from '../domain/classes.ts';
-import type { ErrorCode } from '../domain/errors.ts';
+import { type ErrorCode, VaultError } from '../domain/errors.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { closeIdle } from './idle.ts';
@@ -99,11 +99,16 @@ export async function listen(app: Express, options: ListenerOptions): Promise<Li
   answerMalformed(server, app);
   closeIdle(server);
   rememberConnections(server);
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(options.port, options.host, resolve);
-  });
+  await bind(server, options);
   return { port: (server.address() as AddressInfo).port, close: (drainSeconds) => drain(server, drainSeconds) };
+}
+
+/** Resolves when the server listens. Throws `configuration_invalid` where it cannot: a port that is taken, an address that is not this machine's. */
+export async function bind(server: NetServer, { host, port }: { readonly host: string; readonly port: number }): Promise<void> {
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', (cause) => reject(new VaultError('configuration_invalid', `cannot listen: ${cause.message}`, { cause })));
+    server.listen(port, host, resolve);
+  });
 }
 
 function drain(server: Server, drainSeconds: number): Promise<void> {

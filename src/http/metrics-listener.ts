@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { DEFAULTS } from '../domain/classes.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
-import type { Listening } from './listener.ts';
+import { bind, type Listening } from './listener.ts';
 
 export async function listenForMetrics(
   { host, port }: { readonly host: string; readonly port: number },
@@ -25,10 +25,7 @@ export async function listenForMetrics(
       );
     },
   );
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(port, host, resolve);
-  });
+  await bind(server, { host, port });
   const close = () =>
     new Promise<void>((resolve) => {
       server.close(() => resolve());

@@ -1,4 +1,4 @@
-/** How long the access log keeps what: shown to who may read it, changed by two people. */
+/** How long the access log keeps what: shown to everyone with a role, changed by two people. */
 import { type Digest, SYSTEM } from '../domain/ids.ts';
 import { type ApprovalAnswer, requestApproval } from './approve.ts';
 import { type AdminActor, authorize } from './authorize.ts';
@@ -22,7 +22,7 @@ export async function readLogRetention(
   actor: AdminActor,
   vault: Pick<Vault, 'vaultId' | 'stores' | 'catalogueKey' | 'accessLog'>,
 ): Promise<LogRetention> {
-  await authorize(actor, 'readLog', SYSTEM, vault);
+  await authorize(actor, 'readCatalogue', SYSTEM, vault);
   return vault.stores.unitOfWork.run(async (tx) => {
     const found = await inForce('log-retention', SYSTEM, tx, vault);
     const closed = (await inForce('closed-log', SYSTEM, tx, vault))?.body;

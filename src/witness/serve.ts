@@ -2,6 +2,7 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { sha256Hex, utf8 } from '../domain/bytes.ts';
+import { VaultError } from '../domain/errors.ts';
 import { type AnswerOptions, addCheckpoint, witnessedCheckpoint } from './answer.ts';
 import { watchedLogs, witnessedHeads, witnessIdentity } from './folder.ts';
 
@@ -38,9 +39,9 @@ export async function serveWitness(
   });
   try {
     await new Promise<void>((resolve, reject) => server.once('error', reject).listen(port, host, resolve));
-  } catch (error) {
+  } catch (cause) {
     options.heads.close();
-    throw error;
+    throw new VaultError('usage', `cannot listen: ${(cause as Error).message}`, { cause }); // listen rejects with an Error
   }
   return {
     port: (server.address() as AddressInfo).port, // listening on TCP: it has an address

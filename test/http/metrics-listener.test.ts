@@ -94,6 +94,11 @@ describe('metricsPlane', () => {
       ...(metricsPlane !== undefined && { metricsPlane }),
     });
 
+  test('says which port is taken, as a setting that is wrong', async () => {
+    const taken = listenForMetrics({ host: '127.0.0.1', port: listening.port }, metrics, log);
+    await expect(taken).rejects.toMatchObject({ code: 'configuration_invalid', detail: expect.stringContaining(`:${listening.port}`) });
+  });
+
   test('is off unless it is set', () => {
     expect(parseConfig(file(), '.').metricsPlane).toBeUndefined();
   });

@@ -89,6 +89,11 @@ async function prune(): Promise<number> {
 const verified = async () => verifyLog(await live(), vkey());
 const state = async () => readLogRetention(await vault.as('alice'), vault.vault);
 
+test('whoever writes policies sees what is kept, without reading the log', async () => {
+  await vault.addPerson('erin', ['policy-author']);
+  expect(await readLogRetention(await vault.as('erin'), vault.vault)).toEqual(await state());
+});
+
 test('whole bundles that are older go, a record says which, and what a start needs stays', async () => {
   const before = await verified();
   expect(await prune()).toBeGreaterThan(0);

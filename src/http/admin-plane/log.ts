@@ -125,7 +125,7 @@ function retention(vault: Vault, { forAdministrator }: Pick<AdminCallers, 'forAd
     forAdministrator({
       method: 'get',
       path: '/v1/log/retention',
-      action: 'readLog',
+      action: 'readCatalogue',
       operationId: 'readLogRetention',
       summary: 'How many days records and disclosures are kept, and below which index records were pruned',
       answers: { 200: answers.logRetention },
