@@ -3,7 +3,7 @@
  * is there. What it wrote stays as it is, so it can lie on storage that cannot be rewritten (docs/operating.md).
  */
 import { equalBytes, sha256Hex } from '../domain/bytes.ts';
-import { VaultError } from '../domain/errors.ts';
+import { codeOf, VaultError } from '../domain/errors.ts';
 import type { TreeSize } from '../domain/ids.ts';
 import { decodeEntries } from './bundle.ts';
 import { type LogCheckpoint, openCheckpoint } from './checkpoint.ts';
@@ -12,7 +12,7 @@ import { createPrunedLedger, type PrunedLedger, unexplainedBundle } from './prun
 import { edgeTiles, TILE_WIDTH, type TileName, tilePath } from './tile-path.ts';
 import { readHashTile, rootFromTiles, subtreeReader } from './tiles.ts';
 import type { LogSource } from './verify.ts';
-import { parseVkey } from './vkey.ts';
+import { parseVkey, type VerifierKey } from './vkey.ts';
 
 export interface MirrorStore {
   has(path: string): Promise<boolean>;
@@ -48,19 +48,20 @@ type HashTile = TileName & { readonly level: number };
  * Tiles from the root down, each compared with the hash above it before it is kept; every record with its leaf hash. The checkpoint comes last:
  * interrupted, the next call goes on, and reads again only what it did not keep. `log_rolled_back` when the log is shorter than the mirror,
  * `log_conflict` when it does not continue it, `note_signature_invalid`, `log_tile_mismatch`, `log_entry_mismatch`, `log_incomplete`.
- * Without `entries`: hashes only, which prove records that are kept elsewhere.
+ * Without `entries`: hashes only, which prove records that are kept elsewhere. `before`: the log's key until a recovery or a rotation replaced it,
+ * which the mirror's own checkpoint may be of.
  */
 export async function mirrorLog(
   source: LogSource,
   store: MirrorStore,
   vkey: string,
-  { entries = true }: { readonly entries?: boolean } = {},
+  { entries = true, before }: { readonly entries?: boolean; readonly before?: string | undefined } = {},
 ): Promise<Mirrored> {
   const key = parseVkey(vkey);
   const note = await source.checkpoint();
   const next = openCheckpoint(note, key);
   const kept = await store.read('checkpoint');
-  const previous = kept === undefined ? undefined : openCheckpoint(kept, key);
+  const previous = kept === undefined ? undefined : openKept(kept, key, before);
   const edges = await readEdges(next, source);
   await assertContinues(previous, next, source);
   const copying: Copying = { source, store, entries, settled: previous?.size ?? 0, pruned: createPrunedLedger(), added: 0 };
@@ -70,6 +71,15 @@ export async function mirrorLog(
   await store.add(`checkpoints/${next.size}-${sha256Hex(note).slice(0, 16)}`, note);
   await store.point(note);
   return { size: next.size, previous: previous?.size ?? 0, added: copying.added };
+}
+
+function openKept(note: Uint8Array, key: VerifierKey, before: string | undefined): LogCheckpoint {
+  try {
+    return openCheckpoint(note, key);
+  } catch (error) {
+    if (before === undefined || codeOf(error) !== 'note_signature_invalid') throw error;
+    return openCheckpoint(note, parseVkey(before));
+  }
 }
 
 async function assertContinues(previous: LogCheckpoint | undefined, next: LogCheckpoint, source: LogSource): Promise<void> {

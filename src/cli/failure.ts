@@ -19,7 +19,7 @@ const NEXT_STEPS: Partial<Record<ErrorCode, string>> = {
   document_stale: 'run the command again: it reads the newest document first',
   attester_key_unknown: 'enrol this machine: `wv attester request`, then `wv enrol begin` and `wv enrol confirm`',
   pin_incorrect: 'write the right PIN into the PIN file, then start again',
-  already_initialized: 'give another --folder',
+  already_initialized: 'nothing that is there is overwritten: give another folder, or move the database away',
   log_head_missing: 'bring the file back that logHead in vault.json names: without it nobody can tell whether the database was put back',
   log_rolled_back: 'keep the checkpoint as it is, bring the newest copy of the database back or restore it (docs/operating.md, Restore)',
   witness_memory_invalid: 'keep the folder for whoever looks into it, and begin a new witness with a new name (docs/witness.md)',

@@ -28,7 +28,7 @@ interface Options extends ProgressOptions {
 }
 
 export function registerFetch(program: Command): void {
-  const command = addCommand(program, 'fetch', "Attest with this machine's TPM and receive a version, every digest verified", [
+  const command = addCommand(program, 'fetch', 'Attest and receive a version, every digest verified', [
     'wv fetch --requester me --model llama-70b --version 01890000-0000-7000-8000-000000000000 --out ./llama-70b',
     'wv fetch --requester me --model llama-70b --version 01890000-0000-7000-8000-000000000000 --out ./llama-70b --streams 8 --progress plain',
     'wv fetch --requester me --model llama-70b --version prod --out ./llama-70b --receipt llama-70b.receipt --json',

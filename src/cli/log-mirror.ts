@@ -21,6 +21,7 @@ import { print } from './output.ts';
 
 interface MirrorOptions {
   readonly vkey: string;
+  readonly afterVkey?: string;
   readonly kit?: string;
   readonly from?: string;
   readonly namespace?: string;
@@ -36,6 +37,7 @@ export function registerLogMirror(log: Command): void {
     'wv log mirror --from log-copy --vkey "$(cat log.vkey)" mirror',
   ])
     .requiredOption('--vkey <key>', "the log's verifier key, as `wv init` printed it")
+    .option('--after-vkey <key>', 'the key of the log before, where a recovery or a rotation replaced it since the last run')
     .option('--kit <folder>', "the administrator's kit: the log of the running vault")
     .option('--from <folder>', 'a copy or another mirror, instead of a vault')
     .option('--namespace <name>', 'for a reviewer of one namespace: the hashes, and its records as lines')
@@ -44,17 +46,17 @@ export function registerLogMirror(log: Command): void {
 }
 
 async function mirror(folder: string, options: MirrorOptions): Promise<void> {
-  const { kit: kitFolder, from, namespace, vkey } = options;
+  const { kit: kitFolder, from, namespace, vkey, afterVkey: before } = options;
   if ((kitFolder === undefined) === (from === undefined)) throw new VaultError('usage', 'name the log: --kit or --from');
   if (from !== undefined && (namespace !== undefined || options.witnessed === true)) {
     throw new VaultError('usage', '--namespace and --witnessed are of a vault: with --kit');
   }
   const store = mirrorFolder(folder);
   await assertSameKind(folder, store, namespace);
-  if (kitFolder === undefined) return tell(folder, options, await mirrorLog(copyIn(from ?? ''), store, vkey));
+  if (kitFolder === undefined) return tell(folder, options, await mirrorLog(copyIn(from ?? ''), store, vkey, { before }));
   await withKit(kitFolder, async (kit) => {
     const source = await logThrough(kit, logPath(options), options.witnessed === true ? 'checkpoint/witnessed' : 'checkpoint');
-    const mirrored = await mirrorLog(source, store, vkey, { entries: namespace === undefined });
+    const mirrored = await mirrorLog(source, store, vkey, { entries: namespace === undefined, before });
     tell(folder, options, mirrored, namespace === undefined ? undefined : await mirrorOwn(kit, folder, store, options));
   });
 }

@@ -5,8 +5,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeEach, describe, expect, test } from '@jest/globals';
+import { openCheckpoint, signCheckpoint } from '../../src/audit/checkpoint.ts';
 import { mirrorLog } from '../../src/audit/mirror.ts';
 import { type LogSource, verifyLog } from '../../src/audit/verify.ts';
+import { parseVkey } from '../../src/audit/vkey.ts';
 import { copyIn } from '../../src/cli/log-source.ts';
 import { mirrorFolder } from '../../src/cli/mirror-folder.ts';
 import type { MemoryLog } from '../doubles/memory-log-store.ts';
@@ -59,6 +61,21 @@ test("copies the log, then only what is new; our verifier and Go's read it, and 
   const older = join(folder, Object.keys(first).find((name) => name.startsWith('checkpoints/')) ?? '');
   const { stdout } = await promisify(execFile)(PROGRAM, ['log', folder, key.vkey, older]);
   expect(JSON.parse(stdout)).toMatchObject({ size: 800, consistent: true, olderRecords: 300 });
+});
+
+test('goes on under another key of the log, for whoever names the one before', async () => {
+  await mirror();
+  await grow(500);
+  const after = createLogKey();
+  const { size, root } = openCheckpoint(memory.state.head?.checkpoint ?? new Uint8Array(0), parseVkey(key.vkey));
+  const note = await signCheckpoint(size, root, parseVkey(after.vkey), after.sign);
+  const from = source((files) => files.set('checkpoint', note));
+  const under = (before?: string) => mirrorLog(from, mirrorFolder(folder), after.vkey, { before });
+  expect(await codeOf(under())).toBe('note_signature_invalid');
+  expect(await codeOf(under(createLogKey().vkey))).toBe('note_signature_invalid');
+  expect(await under(key.vkey)).toMatchObject({ size: 800, previous: 300 });
+  expect(await under(key.vkey)).toMatchObject({ size: 800, previous: 800, added: 0 });
+  expect(await under()).toMatchObject({ size: 800, previous: 800, added: 0 });
 });
 
 test('interrupted anywhere, it goes on where it was and ends the same', async () => {

@@ -103,6 +103,13 @@ describe('leaves of schema v1', () => {
   });
 });
 
+test('docs/formats/access-log.md says of every type when it is written', () => {
+  const page = readFileSync(new URL('../../docs/formats/access-log.md', import.meta.url), 'utf8');
+  const rows = (page.split('| type | written when |')[1] ?? '').split('\n\n')[0]?.split('\n') ?? [];
+  const named = rows.flatMap((row) => [...(row.split('|')[1] ?? '').matchAll(/`([a-z.-]+)`/g)].map(([, type]) => type));
+  expect(named.toSorted()).toEqual([...RECORD_TYPES].toSorted());
+});
+
 describe('personal data', () => {
   const personal = { administratorName: 'zoe\u0308', remoteAddress: '192.0.2.7' };
 
