@@ -24,7 +24,8 @@ export async function rate(callers: number, seconds: number, record: (at: number
       }
     }),
   );
-  return { perSecond: (times.length / (performance.now() - startedAt)) * 1000, p50Ms: quantile(times, 0.5), p99Ms: quantile(times, 0.99) };
+  const perSecond = (times.length / (performance.now() - startedAt)) * 1000;
+  return { times, perSecond, p50Ms: quantile(times, 0.5), p99Ms: quantile(times, 0.99) };
 }
 
 function rawLoop(folder: string, records: number, seconds: number): number {
