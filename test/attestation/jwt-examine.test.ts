@@ -319,6 +319,17 @@ describe('genuine is not acceptable', () => {
       },
       ['debug_enabled'],
     ],
+    [
+      'Trust Authority: out of date and debuggable, as Project Amber said it',
+      {
+        iss: 'AS Attestation Token Issuer',
+        eat_profile: undefined,
+        amber_evidence_type: 'SGX',
+        amber_tcb_status: 'OUT_OF_DATE',
+        amber_sgx_is_debuggable: true,
+      },
+      ['tcb_out_of_date', 'debug_enabled'],
+    ],
     ['NRAS: it failed', { iss: 'https://nras.attestation.nvidia.com', 'x-nvidia-overall-att-result': false }, ['attestation_failed']],
     ['NRAS: measurements differ', { iss: 'https://nras.attestation.nvidia.com', measres: 'fail' }, ['attestation_failed']],
     [
@@ -329,6 +340,24 @@ describe('genuine is not acceptable', () => {
   ])('%s', async (_, claims, reasons) => {
     expect(await examine(tokenOf(ear(claims)))).toMatchObject({ valid: true, accept: false, reasons });
   });
+});
+
+test('the CoCo service names the policies that allowed, and in its first version each result', async () => {
+  const coco = (over: object) => examine(tokenOf({ iss: 'CoCo-Attestation-Service', exp: at(300), ...over }));
+  const named = { 'policy-id': 'default', 'policy-hash': '00' };
+  expect(await coco({ 'evaluation-reports': [named], 'tcb-status': 'x'.repeat(300) })).toMatchObject({
+    accept: true,
+    claims: { product: 'CoCo attestation service', tcb: 'x'.repeat(200) },
+  });
+  const allowed = { ...named, 'evaluation-result': '{"allow":true}' };
+  const status = { 'sgx.body.isv_svn': '0000', list: [1, true, null] };
+  expect(await coco({ 'evaluation-reports': [allowed], 'tcb-status': status })).toMatchObject({
+    accept: true,
+    claims: { tcb: "{'sgx.body.isv_svn': '0000', 'list': [1, True, None]}" },
+  });
+  for (const wrong of [{}, 7, { ...named, 'evaluation-result': null }]) {
+    expect((await coco({ 'evaluation-reports': [allowed, wrong] })).reasons).toEqual(['policy_denied']);
+  }
 });
 
 describe('a detached EAT', () => {

@@ -47,12 +47,17 @@ function tcbProblems(status: ClaimValue | undefined): AcceptanceWord[] {
   return CURRENT.includes(comparable) ? [] : ['tcb_out_of_date', 'tcb_not_current'];
 }
 
-/** Of the early CoCo service: JSON text inside the token, `{"allow": true}`. What cannot be read did not allow. */
+/**
+ * Of the early CoCo service: JSON text inside the token, `{"allow": true}`. What cannot be read did not allow. Later it issued tokens only where its
+ * policies allowed, and named them without a result.
+ */
 function evaluations(claims: JsonObject): boolean[] {
   const reports = claims['evaluation-reports'];
   if (!Array.isArray(reports)) return [];
   return reports.map((report: unknown) => {
-    const result = typeof report === 'object' && report !== null && 'evaluation-result' in report ? report['evaluation-result'] : undefined;
+    if (typeof report !== 'object' || report === null) return false;
+    if (!('evaluation-result' in report)) return 'policy-id' in report;
+    const result = report['evaluation-result'];
     return typeof result === 'string' && /"allow"\s*:\s*true/.test(result) && !/"allow"\s*:\s*false/.test(result);
   });
 }

@@ -67,7 +67,7 @@ const PRODUCTS: readonly Product[] = [
 ];
 
 function isTrustAuthority(claims: JsonObject): boolean {
-  return ['attester_tcb_status', 'verifier_instance_ids'].some((name) => Object.hasOwn(claims, name));
+  return ['attester_tcb_status', 'verifier_instance_ids', 'amber_evidence_type'].some((name) => Object.hasOwn(claims, name));
 }
 
 /** By what its claims are called: staging services and local verifiers of NVIDIA's write the same ones under names of their own. */
@@ -89,16 +89,17 @@ export function readProduct(claims: JsonObject): Claims {
   return { nonce: valueAt(claims, 'eat_nonce'), measurement: null, ...eat, debug: debugOf(claims), ...own };
 }
 
-/** Claims stand at the top, or below the name of the TEE since version 2. */
+/** Claims stand at the top, or below the name of the TEE since version 2, or as Project Amber they began with its name. */
 function readTrustAuthority(claims: JsonObject): Claims {
-  const type = textAt(claims, 'attester_type') ?? ['TDX', 'SGX', 'SEVSNP'].find((tee) => Object.hasOwn(claims, tee.toLowerCase())) ?? null;
+  const said = textAt(claims, 'attester_type') ?? textAt(claims, 'amber_evidence_type');
+  const type = said ?? ['TDX', 'SGX', 'SEVSNP'].find((tee) => Object.hasOwn(claims, tee.toLowerCase())) ?? null;
   const tee = type?.toLowerCase() ?? '';
-  const find = (name: string) => textAt(claims, name) ?? textAt(claims, tee, name);
-  const status = find('attester_tcb_status');
+  const find = (name: string) => textAt(claims, name) ?? textAt(claims, tee, name) ?? textAt(claims, `amber_${name}`);
+  const status = find('attester_tcb_status') ?? find('tcb_status');
   return {
     product: type === null ? 'Intel Trust Authority' : `Intel Trust Authority over ${type}`,
     measurement: find('sgx_mrenclave') ?? find('tdx_mrtd') ?? find('sevsnp_launchmeasurement'),
-    report_data: find('sgx_report_data') ?? find('tdx_report_data') ?? find('sevsnp_reportdata'),
+    report_data: find('sgx_report_data') ?? find('tdx_report_data') ?? find('sevsnp_reportdata') ?? find('report_data'),
     tcb: status,
     tcb_status: status,
   };
@@ -163,6 +164,7 @@ function maaTee(claims: JsonObject): JsonObject {
 function debugOf(claims: JsonObject): boolean | null {
   const flags = ['sgx_is_debuggable', 'tdx_is_debuggable', 'sevsnp_is_debuggable'].flatMap((name) => [
     valueAt(claims, name),
+    valueAt(claims, `amber_${name}`),
     ...['tdx', 'sgx', 'sevsnp'].map((tee) => valueAt(claims, tee, name)),
   ]);
   const maa = ['x-ms-sevsnpvm-is-debuggable', 'x-ms-sgx-is-debuggable', 'x-ms-tdx-is-debuggable'];
@@ -174,13 +176,20 @@ function debugOf(claims: JsonObject): boolean | null {
 
 const MAX_LISTED_CHARS = 200;
 
-/** The status of many components in one line, cut: `{'sgx.body.isv_svn': '0000', ...`. */
+/** The status of many components in one line, cut: `{'sgx.body.isv_svn': '0000', ...`. Later versions of the service write the line themselves. */
 function asListed(status: unknown): string | null {
-  if (typeof status !== 'object' || status === null) return null;
-  const parts = Object.entries(status).map(
-    ([name, value]) => `'${name}': ${typeof value === 'string' ? `'${value}'` : JSON.stringify(value)}`,
-  );
-  return `{${parts.join(', ')}}`.slice(0, MAX_LISTED_CHARS);
+  if (typeof status === 'string') return status.slice(0, MAX_LISTED_CHARS);
+  return typeof status === 'object' && status !== null ? inOneLine(status).slice(0, MAX_LISTED_CHARS) : null;
+}
+
+function inOneLine(value: unknown): string {
+  if (typeof value === 'string') return `'${value}'`;
+  if (Array.isArray(value)) return `[${value.map(inOneLine).join(', ')}]`;
+  if (typeof value !== 'object' || value === null)
+    return value === null ? 'None' : value === true ? 'True' : value === false ? 'False' : String(value);
+  return `{${Object.entries(value)
+    .map(([name, one]) => `'${name}': ${inOneLine(one)}`)
+    .join(', ')}}`;
 }
 
 function valueAt(claims: JsonObject, ...path: readonly string[]): ClaimValue {
