@@ -1,12 +1,13 @@
 /** AES-256-GCM from buffer to buffer. Native code that opens in place would replace this file and nothing else. */
 import { createCipheriv, createDecipheriv } from 'node:crypto';
+import { giveBack } from '../domain/memory.ts';
 import { FLOE } from './suites.ts';
 
 const AEAD = 'aes-256-gcm';
 
 /**
- * Bytes per `update`; node gives each one a new Buffer, so this bounds what is allocated at a time. The design measured 16-64 KiB
- * fastest on Node 20; on Node 24 one noisy run put 64 KiB level with whole segments for opening and ahead of them for sealing.
+ * Bytes per `update`; node gives each one a new Buffer, so this bounds what is allocated at a time, and each goes back as soon as it was copied.
+ * In a stream 64 KiB, 256 KiB and a whole segment that is handed on without a copy cost the same (docs/benchmarks.md).
  */
 const SLICE_BYTES = 64 * 1024;
 
@@ -45,15 +46,6 @@ function transform(cipher: { update(data: Uint8Array): Uint8Array }, from: Uint8
   for (let at = 0; at < from.length; at += SLICE_BYTES) {
     const out = cipher.update(from.subarray(at, at + SLICE_BYTES));
     into.set(out, at);
-    free(out);
+    giveBack(out);
   }
-}
-
-/**
- * Gives the memory behind node's own Buffer back at once. Left to the garbage collector, these were most of what a stream cost: one bench
- * run fell from 4.8 to 2.4 CPU seconds a GB.
- */
-function free(out: Uint8Array): void {
-  const { buffer } = out;
-  if (buffer instanceof ArrayBuffer && buffer.byteLength === out.byteLength) buffer.transfer(0); // never one that others share
 }

@@ -18,8 +18,9 @@ export class ChunkReader {
     this.#source = Symbol.asyncIterator in chunks ? chunks[Symbol.asyncIterator]() : chunks[Symbol.iterator]();
   }
 
-  /** The next `bytes` bytes; fewer only when the input ends. Valid until the next call. */
+  /** The next `bytes` bytes; fewer only when the input ends. Valid until the next call. A chunk that holds them all is lent, not copied. */
   async take(bytes: number): Promise<Uint8Array> {
+    if (this.#chunk.length === 0) await this.#pull();
     return this.#chunk.length >= bytes ? this.#cut(bytes) : this.#gather(bytes);
   }
 

@@ -62,15 +62,23 @@ export async function* openRange(options: OpenRangeOptions): AsyncGenerator<Uint
   const span = spanOf(range, plaintextBytes, opener.segmentBytes);
   const lastOfObject = segmentCount(plaintextBytes, opener.segmentBytes) - 1;
   const reader = new ChunkReader(source.read(span, signal));
+  const lengthOf = (position: number) => segmentLength(position, plaintextBytes, opener.segmentBytes);
+  const take = (position: number) => {
+    const taken = reader.take(lengthOf(position));
+    taken.catch(() => undefined); // told when it is waited for; when the reader stops before, nobody asks
+    return taken;
+  };
+  const after = span.firstSegment + span.segments;
   let into: Uint8Array | undefined;
   try {
-    for (let position = span.firstSegment; position < span.firstSegment + span.segments; position += 1) {
+    let taken = take(span.firstSegment);
+    for (let position = span.firstSegment; position < after; position += 1) {
       signal?.throwIfAborted();
-      const length = segmentLength(position, plaintextBytes, opener.segmentBytes);
-      const segment = await reader.take(length);
-      if (segment.length < length) throw new VaultError('sealed_truncated', `segment ${position}`);
+      const segment = await taken;
+      if (segment.length < lengthOf(position)) throw new VaultError('sealed_truncated', `segment ${position}`);
       if (into === undefined || options.reuseBuffer !== true) into = Buffer.allocUnsafeSlow(room);
       const bytes = opener.openSegment(segment, position, position === lastOfObject, into);
+      if (position + 1 < after) taken = take(position + 1); // read while this one leaves, into the memory of what was just opened
       const from = Math.max(range.start - position * room, 0);
       const to = Math.min(range.end - position * room, bytes);
       if (to > from) yield into.subarray(from, to);

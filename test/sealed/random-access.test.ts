@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { ciphertextBytes, segmentCount, segmentLength, segmentOf, segmentOffset } from '../../src/sealed/layout.ts';
@@ -100,6 +101,43 @@ describe('a range read', () => {
     const object = await seal(plainOf(100));
     const source: SegmentSource = { read: ({ offset, bytes }) => [object.subarray(offset + 48, offset + 48 + bytes)] };
     expect((await outcome(range(object, 100, 0, 16, { source }))).code).toBe('sealed_segment_tag');
+  });
+
+  test('has its source read one segment ahead, and tells of a failure there only when that segment is asked for', async () => {
+    const object = await seal(plainOf(100));
+    let asked = 0;
+    const source: SegmentSource = {
+      *read({ offset }) {
+        for (; asked < 2; yield object.subarray(offset + (asked - 1) * SEGMENT, offset + asked * SEGMENT)) asked += 1;
+        throw new Error('the disk is gone');
+      },
+    };
+    const read = range(object, 100, 0, 100, { source });
+    expect([...((await read.next()).value ?? [])]).toEqual([...plainOf(16)]);
+    expect(asked).toBe(2);
+    expect([...((await read.next()).value ?? [])]).toEqual([...plainOf(32).slice(16)]);
+    await expect(read.next()).rejects.toThrow('the disk is gone');
+  });
+
+  test('leaves no unhandled rejection when it ends before it would have told of a failure', async () => {
+    const object = await seal(plainOf(100));
+    const source = (good: number): SegmentSource => ({
+      async *read({ offset }) {
+        yield* cut(object.subarray(offset, offset + good), []);
+        throw new Error('the disk is gone');
+      },
+    });
+    const unhandled: unknown[] = [];
+    const notice = (reason: unknown) => unhandled.push(reason);
+    process.on('unhandledRejection', notice);
+    const signal = AbortSignal.abort(new Error('cut'));
+    await expect(collect(range(object, 100, 0, 100, { source: source(0), signal }))).rejects.toThrow('cut');
+    const read = range(object, 100, 0, 100, { source: source(SEGMENT) });
+    expect((await read.next()).done).toBe(false);
+    await read.return();
+    await setImmediate();
+    process.off('unhandledRejection', notice);
+    expect(unhandled).toEqual([]);
   });
 
   test('stops at an abort with its reason', async () => {

@@ -6,12 +6,13 @@ import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { VaultError } from '../../domain/errors.ts';
 import { type BlobName, parseDigest } from '../../domain/ids.ts';
+import { giveBack } from '../../domain/memory.ts';
 import type { BlobStore, ByteRange } from '../port.ts';
 import { BlobFolder, blobFailure } from './blob-folder.ts';
 import { putBlob } from './put-blob.ts';
 
-/** Bytes per read: one segment of plaintext, roughly. */
-const READ_BYTES = 1 << 20;
+/** Bytes per read: a whole sealed segment (1 MiB and 32 bytes), so that a reader of segments gets each in one piece and need not gather it. */
+const READ_BYTES = (1 << 20) + 32;
 
 /** The folder must exist (a missing mount is not made good by writing elsewhere). Removes what a crash left half written. */
 export async function createFsBlobStore(options: { readonly folder: string }): Promise<BlobStore> {
@@ -53,13 +54,17 @@ async function* chunks(file: FileHandle, range: ByteRange, signal: AbortSignal):
   if (!facts.isFile()) throw new VaultError('blob_unavailable', 'something else than a file has the name of the blob');
   if (facts.size < range.end) throw new VaultError('blob_missing', 'the stored blob is shorter than the range');
   const buffer = Buffer.allocUnsafeSlow(Math.min(READ_BYTES, range.end - range.start)); // reused: a chunk is the reader's until the next
-  for (let at = range.start; at < range.end; ) {
-    signal.throwIfAborted();
-    const { bytesRead } = await file.read(buffer, 0, Math.min(buffer.length, range.end - at), at);
-    if (bytesRead === 0) throw new VaultError('blob_missing', 'the stored blob was cut short');
-    signal.throwIfAborted();
-    yield buffer.subarray(0, bytesRead);
-    at += bytesRead;
+  try {
+    for (let at = range.start; at < range.end; ) {
+      signal.throwIfAborted();
+      const { bytesRead } = await file.read(buffer, 0, Math.min(buffer.length, range.end - at), at);
+      if (bytesRead === 0) throw new VaultError('blob_missing', 'the stored blob was cut short');
+      signal.throwIfAborted();
+      yield buffer.subarray(0, bytesRead);
+      at += bytesRead;
+    }
+  } finally {
+    giveBack(buffer); // no read is under way: each was waited for
   }
 }
 
