@@ -23,10 +23,12 @@ export async function callSteppedUp(
   } catch (error) {
     if (codeOf(error) !== 'step_up_required') throw error;
     const operationDigest = digest ?? namedIn(error);
-    if (options.json !== true || process.stdin.isTTY)
-      // a program reads standard error as JSON
-      note(operationDigest === undefined ? 'This takes a fresh code.' : `This takes a code for operation ${operationDigest} alone.`);
-    const code = await readCode(options);
+    const wanted = operationDigest === undefined ? 'This takes a fresh code.' : `This takes a code for operation ${operationDigest} alone.`;
+    const asksProgram = options.json === true && !process.stdin.isTTY; // which reads standard error as JSON: there the error says it
+    if (!asksProgram) note(wanted);
+    const code = await readCode(options).catch((error: unknown) => {
+      throw asksProgram && error instanceof VaultError ? new VaultError(error.code, `${wanted} ${error.detail}`, { cause: error }) : error;
+    });
     await kit.call('POST', '/v1/session/step-up', { code, ...(operationDigest !== undefined && { operationDigest }) });
     return kit.call(method, path, body);
   }
