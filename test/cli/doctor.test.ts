@@ -290,6 +290,13 @@ describe('files', () => {
     expect([severities(found), seen(found)]).toEqual([[severity], expect.stringContaining(`open to ${who}`)]);
   });
 
+  test.each(['alertSecrets', 'sinkSecrets'] as const)('modes: the folder of %s is for one user', (setting) => {
+    const seenAs = (mode: number) =>
+      modes(on({ '/v/secrets': { kind: 'folder', mode, uid: 1000, gid: 1000 } }), { ...soft, [setting]: '/v/secrets' });
+    expect(severities(seenAs(0o700))).toEqual(['ok']);
+    expect([severities(seenAs(0o755)), seen(seenAs(0o755))]).toEqual([['warning'], expect.stringContaining('open to others')]);
+  });
+
   test('modes: the socket of an external keeper is for its group, and no more', () => {
     expect(severities(modes(on({ '/run/keeper': { mode: 0o770 } }), external))).toEqual(['critical']);
     expect(severities(modes(on({ '/run/keeper': { mode: 0o755 } }), external))).toEqual(['critical']);

@@ -23,7 +23,7 @@ const PRIVATE = 0o077;
 const NOT_WRITABLE = 0o022;
 
 function keptFiles(facts: Facts, config: Config, configFile: string): readonly Kept[] {
-  const { keeper, database, blobs, logHead, dataPlane, adminPlane } = config;
+  const { keeper, database, blobs, logHead, dataPlane, adminPlane, alertSecrets, sinkSecrets } = config;
   const one = (name: string, path: string, closed: number, secret = false): Kept => ({ name, path, closed, secret });
   const socket = dirname(keeper.mode === 'external' ? keeper.socket : config.keeperSocket);
   return [
@@ -35,6 +35,8 @@ function keptFiles(facts: Facts, config: Config, configFile: string): readonly K
     ...(logHead === undefined ? [] : [one('the kept checkpoint', logHead, NOT_WRITABLE)]),
     one('the key of the data plane', dataPlane.privateKey, PRIVATE, true),
     one('the key of the admin plane', adminPlane.privateKey, PRIVATE, true),
+    ...(alertSecrets === undefined ? [] : [one("the folder of alert receivers' secrets", alertSecrets, PRIVATE)]),
+    ...(sinkSecrets === undefined ? [] : [one("the folder of sinks' secrets", sinkSecrets, PRIVATE)]),
     // Of an external keeper the vault's group may enter, and the folder is the keeper's.
     {
       name: 'the folder of the keeper socket',

@@ -30,7 +30,7 @@ export const FINDINGS = {
   open_files: ['the limit of open files: each stream takes two', 'Set LimitNOFILE to 65536.'],
   // Files.
   file_modes: [
-    'mode and owner of configuration, database, ciphertext, TLS keys, PIN, token and socket folder',
+    'mode and owner of configuration, database, ciphertext, TLS keys, PIN, token, socket folder and folders of secrets',
     'chmod 600 files and 700 folders, and chown them to the one user they are for.',
   ],
   keys_apart: [
