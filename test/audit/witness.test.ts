@@ -27,6 +27,7 @@ import type { TreeSize } from '../../src/domain/ids.ts';
 import { makeWitness, watchLog } from '../../src/witness/folder.ts';
 import { type ServingWitness, serveWitness } from '../../src/witness/serve.ts';
 import { createMemoryLog, type MemoryLog } from '../doubles/memory-log-store.ts';
+import { undisturbed } from '../harness/standstill.ts';
 import { appendRecords, createLogKey, ORIGIN, sequencerOn } from './small-log.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'wv-witness-'));
@@ -212,68 +213,72 @@ async function scripted(respond: (request: Buffer) => { status: number; type?: s
   return { url, vkey: formatWitnessVkey(key), key, sign: async (text: Uint8Array) => new Uint8Array(sign(null, text, privateKey)) };
 }
 
+/** A witness has 5 s, on the clock of this process, which is the witness too. */
 describe('a log with witnesses', () => {
-  test('keeps the newest checkpoint that a quorum has cosigned, with their lines', async () => {
-    const key = createLogKey();
-    const [one, two] = [await witness(key.vkey), await witness(key.vkey)];
-    const { memory, witnesses, grow, events } = await watching(key, 2, one, two);
-    await grow(3);
-    expect(witnesses.lagMs()).toBeGreaterThan(0);
-    await witnesses.round();
-    await grow(300);
-    await witnesses.round();
-    const policy = { witnesses: [one, two].map(({ vkey }) => parseWitnessVkey(vkey)), quorum: 2 };
-    expect(memory.state.witnessed?.size).toBe(303);
-    expect(assertWitnessed(memory.state.witnessed?.checkpoint ?? new Uint8Array(0), policy)).toHaveLength(2);
-    expect(witnesses.lagMs()).toBe(0);
-    expect(events.map(({ state }) => state)).toEqual(['cosigned', 'cosigned']);
-  });
+  test('keeps the newest checkpoint that a quorum has cosigned, with their lines', () =>
+    undisturbed(async () => {
+      const key = createLogKey();
+      const [one, two] = [await witness(key.vkey), await witness(key.vkey)];
+      const { memory, witnesses, grow, events } = await watching(key, 2, one, two);
+      await grow(3);
+      expect(witnesses.lagMs()).toBeGreaterThan(0);
+      await witnesses.round();
+      await grow(300);
+      await witnesses.round();
+      const policy = { witnesses: [one, two].map(({ vkey }) => parseWitnessVkey(vkey)), quorum: 2 };
+      expect(memory.state.witnessed?.size).toBe(303);
+      expect(assertWitnessed(memory.state.witnessed?.checkpoint ?? new Uint8Array(0), policy)).toHaveLength(2);
+      expect(witnesses.lagMs()).toBe(0);
+      expect(events.map(({ state }) => state)).toEqual(['cosigned', 'cosigned']);
+    }));
 
-  test('finds out from a 409 where a witness is, and goes on from there', async () => {
-    const key = createLogKey();
-    const one = await witness(key.vkey);
-    const before = await watching(key, 1, one);
-    await before.grow(3);
-    await before.witnesses.round();
-    await before.grow(4);
-    // Another process of the vault, which knows nothing of what the first one showed.
-    const events: WitnessEvent[] = [];
-    const witnesses = createWitnesses({
-      ...before.memory,
-      quorum: 1,
-      witnesses: [{ url: one.url, key: parseWitnessVkey(one.vkey) }],
-      post: postToWitness,
-      monotonicMs: () => performance.now(),
-      onEvent: (event) => events.push(event),
-    });
-    witnesses.published(7 as TreeSize);
-    await witnesses.round();
-    expect([before.memory.state.witnessed?.size, events.map(({ state }) => state)]).toEqual([7, ['cosigned']]);
-  });
+  test('finds out from a 409 where a witness is, and goes on from there', () =>
+    undisturbed(async () => {
+      const key = createLogKey();
+      const one = await witness(key.vkey);
+      const before = await watching(key, 1, one);
+      await before.grow(3);
+      await before.witnesses.round();
+      await before.grow(4);
+      // Another process of the vault, which knows nothing of what the first one showed.
+      const events: WitnessEvent[] = [];
+      const witnesses = createWitnesses({
+        ...before.memory,
+        quorum: 1,
+        witnesses: [{ url: one.url, key: parseWitnessVkey(one.vkey) }],
+        post: postToWitness,
+        monotonicMs: () => performance.now(),
+        onEvent: (event) => events.push(event),
+      });
+      witnesses.published(7 as TreeSize);
+      await witnesses.round();
+      expect([before.memory.state.witnessed?.size, events.map(({ state }) => state)]).toEqual([7, ['cosigned']]);
+    }));
 
-  test('that was put back, or was forked, is told so by every honest witness, as a critical event', async () => {
-    const key = createLogKey();
-    const one = await witness(key.vkey);
-    const real = await watching(key, 1, one);
-    await real.grow(5);
-    await real.witnesses.round();
-    const older = await watching(key, 1, one);
-    await older.grow(3);
-    await older.witnesses.round();
-    const fork = await watching(key, 1, one);
-    await fork.grow(9);
-    await fork.witnesses.round();
-    const same = await watching(key, 1, one);
-    await same.grow(5);
-    await same.witnesses.round();
-    for (const { events, memory } of [older, fork, same]) {
-      expect(events).toMatchObject([{ state: 'conflict', severity: 'critical' }]);
-      expect(memory.state.witnessed).toBeUndefined();
-    }
-    await real.grow(1);
-    await real.witnesses.round();
-    expect(real.memory.state.witnessed?.size).toBe(6);
-  });
+  test('that was put back, or was forked, is told so by every honest witness, as a critical event', () =>
+    undisturbed(async () => {
+      const key = createLogKey();
+      const one = await witness(key.vkey);
+      const real = await watching(key, 1, one);
+      await real.grow(5);
+      await real.witnesses.round();
+      const older = await watching(key, 1, one);
+      await older.grow(3);
+      await older.witnesses.round();
+      const fork = await watching(key, 1, one);
+      await fork.grow(9);
+      await fork.witnesses.round();
+      const same = await watching(key, 1, one);
+      await same.grow(5);
+      await same.witnesses.round();
+      for (const { events, memory } of [older, fork, same]) {
+        expect(events).toMatchObject([{ state: 'conflict', severity: 'critical' }]);
+        expect(memory.state.witnessed).toBeUndefined();
+      }
+      await real.grow(1);
+      await real.witnesses.round();
+      expect(real.memory.state.witnessed?.size).toBe(6);
+    }));
 
   const wrong: ReadonlyArray<readonly [string, WitnessEvent['state'], { status: number; type?: string; body: string } | undefined]> = [
     ['answers garbage', 'failing', { status: 200, body: '<html>hello</html>' }],
@@ -289,19 +294,21 @@ describe('a log with witnesses', () => {
     ['answers 403', 'refusing', { status: 403, body: '' }],
     ['answers 404', 'refusing', { status: 404, body: '' }],
   ];
-  test.each(wrong)('a witness that %s is %s, and the others make the quorum', async (_name, state, said) => {
-    const key = createLogKey();
-    const [good, bad] = [await witness(key.vkey), await scripted(() => said)];
-    const { memory, witnesses, grow, events } = await watching(key, 1, bad, good);
-    await grow(3);
-    await witnesses.round();
-    expect(memory.state.witnessed?.size).toBe(3);
-    expect(events.find((event) => event.witness === bad.key.name)).toMatchObject({ state });
-    await grow(1);
-    await witnesses.round();
-    expect(memory.state.witnessed?.size).toBe(4);
-    expect(events.filter((event) => event.witness === bad.key.name)).toHaveLength(1); // said once, not each second
-  });
+  test.each(wrong)('a witness that %s is %s, and the others make the quorum', (_name, state, said) =>
+    undisturbed(async () => {
+      const key = createLogKey();
+      const [good, bad] = [await witness(key.vkey), await scripted(() => said)];
+      const { memory, witnesses, grow, events } = await watching(key, 1, bad, good);
+      await grow(3);
+      await witnesses.round();
+      expect(memory.state.witnessed?.size).toBe(3);
+      expect(events.find((event) => event.witness === bad.key.name)).toMatchObject({ state });
+      await grow(1);
+      await witnesses.round();
+      expect(memory.state.witnessed?.size).toBe(4);
+      expect(events.filter((event) => event.witness === bad.key.name)).toHaveLength(1); // said once, not each second
+    }),
+  );
 
   test('a kept connection that the witness closes just then is no failure of the witness', async () => {
     const connections: Socket[] = [];
@@ -320,53 +327,59 @@ describe('a log with witnesses', () => {
     expect(connections).toHaveLength(2);
   });
 
-  test('a witness that answers 409 for the very size that it names has cosigned another root', async () => {
-    const liar = await scripted(() => ({ status: 409, type: 'text/x.tlog.size', body: '3\n' }));
-    const { witnesses, grow, events } = await watching(createLogKey(), 1, liar);
-    await grow(3);
-    await witnesses.round();
-    expect(events).toMatchObject([{ state: 'conflict', severity: 'critical', detail: 'it has cosigned another root of 3 records' }]);
-  });
+  test('a witness that answers 409 for the very size that it names has cosigned another root', () =>
+    undisturbed(async () => {
+      const liar = await scripted(() => ({ status: 409, type: 'text/x.tlog.size', body: '3\n' }));
+      const { witnesses, grow, events } = await watching(createLogKey(), 1, liar);
+      await grow(3);
+      await witnesses.round();
+      expect(events).toMatchObject([{ state: 'conflict', severity: 'critical', detail: 'it has cosigned another root of 3 records' }]);
+    }));
 
-  test('a witness that another process of the vault showed more in the meantime is no conflict', async () => {
-    const one = await witness();
-    const { memory, grow } = await watching(createLogKey(), 1);
-    await grow(3);
-    const events: WitnessEvent[] = [];
-    const witnesses = createWitnesses({
-      ...memory,
-      quorum: 1,
-      witnesses: [{ url: one.url, key: parseWitnessVkey(one.vkey) }],
-      post: async () => {
+  test('a witness that another process of the vault showed more in the meantime is no conflict', () =>
+    undisturbed(async () => {
+      const one = await witness();
+      const { memory, grow } = await watching(createLogKey(), 1);
+      await grow(3);
+      const events: WitnessEvent[] = [];
+      const witnesses = createWitnesses({
+        ...memory,
+        quorum: 1,
+        witnesses: [{ url: one.url, key: parseWitnessVkey(one.vkey) }],
+        post: async () => {
+          await grow(2);
+          return { status: 409, type: 'text/x.tlog.size', body: utf8('5\n') };
+        },
+        monotonicMs: () => performance.now(),
+        onEvent: (event) => events.push(event),
+      });
+      witnesses.published(3 as TreeSize);
+      await witnesses.round();
+      expect(events).toMatchObject([{ state: 'failing', detail: 'another process has shown it more' }]);
+    }));
+
+  test('a witness that hangs is asked no second time meanwhile, and holds up neither the log nor the others', () =>
+    undisturbed(async () => {
+      const key = createLogKey();
+      let asked = 0;
+      const [good, hung] = [
+        await witness(key.vkey),
+        await scripted(() => {
+          asked++;
+          return undefined;
+        }),
+      ];
+      const { memory, witnesses, grow } = await watching(key, 1, hung, good);
+      for (const size of [2, 4, 6]) {
         await grow(2);
-        return { status: 409, type: 'text/x.tlog.size', body: utf8('5\n') };
-      },
-      monotonicMs: () => performance.now(),
-      onEvent: (event) => events.push(event),
-    });
-    witnesses.published(3 as TreeSize);
-    await witnesses.round();
-    expect(events).toMatchObject([{ state: 'failing', detail: 'another process has shown it more' }]);
-  });
-
-  test('a witness that hangs is asked no second time meanwhile, and holds up neither the log nor the others', async () => {
-    const key = createLogKey();
-    let asked = 0;
-    const [good, hung] = [
-      await witness(key.vkey),
-      await scripted(() => {
-        asked++;
-        return undefined;
-      }),
-    ];
-    const { memory, witnesses, grow } = await watching(key, 1, hung, good);
-    for (const size of [2, 4, 6]) {
-      await grow(2);
-      void witnesses.round();
-      while (memory.state.witnessed?.size !== size) await new Promise((resolve) => setTimeout(resolve, 5));
-    }
-    expect(asked).toBe(1);
-  });
+        void witnesses.round();
+        for (let looks = 0; memory.state.witnessed?.size !== size; looks++) {
+          expect(looks).toBeLessThan(6_000);
+          await new Promise((resolve) => setTimeout(resolve, 5));
+        }
+      }
+      expect(asked).toBe(1);
+    }));
 
   test('a cosignature of another text, another key or no time is not one', async () => {
     const key = createLogKey();
