@@ -10,9 +10,10 @@ import type { SpkiDigest } from '../domain/evidence.ts';
 import { LruMap } from '../domain/lru-map.ts';
 import type { Tx } from '../domain/unit-of-work.ts';
 import { activeAdministrators } from './administrators.ts';
+import { assertRoomForStrangers } from './last-room.ts';
 import type { CatalogueKey, Vault } from './vault.ts';
 
-type Ports = Pick<Vault, 'vaultId' | 'stores' | 'catalogueKey' | 'accessLog'>;
+type Ports = Pick<Vault, 'vaultId' | 'stores' | 'catalogueKey' | 'accessLog' | 'logRoom'>;
 
 /** Someone without a session, as far as anything is known of them. */
 export interface Attempt {
@@ -40,7 +41,7 @@ const windows = new WeakMap<CatalogueKey, Windows>();
 /**
  * Resolves for a workstation of an active administrator, whoever that is and whatever name was given. Anything else is refused here, before
  * the HSM is asked and in the same way for every name: `login_locked` when it comes too often (of those only the first in a minute is
- * recorded), else `refused`, recorded.
+ * recorded), else `refused`, recorded; `log_space_low` when no stranger can be.
  */
 export async function admitAttempt(attempt: Attempt, what: string, refused: ErrorCode, vault: Ports): Promise<void> {
   const { workstation, remoteAddress } = attempt;
@@ -48,6 +49,7 @@ export async function admitAttempt(attempt: Attempt, what: string, refused: Erro
     known: await isWorkstation(workstation, tx, vault),
     now: tx.now,
   }));
+  if (!known) assertRoomForStrangers(vault);
   const kept = windowsOf(vault.catalogueKey);
   const overdrawn = known
     ? overdraw(kept.workstations, workstation, DEFAULTS.loginAttempts, now)

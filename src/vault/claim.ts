@@ -25,7 +25,7 @@ import { activeKek, sameKey } from './key-ring.ts';
 import { acceptTimeStep, countTry, withdrawTry } from './second-factor.ts';
 import type { Vault } from './vault.ts';
 
-type Ports = Pick<Vault, 'vaultId' | 'stores' | 'keys' | 'kek' | 'catalogueKey' | 'accessLog'>;
+type Ports = Pick<Vault, 'vaultId' | 'stores' | 'keys' | 'kek' | 'catalogueKey' | 'accessLog' | 'logRoom'>;
 
 const WHAT = 'authenticator claim';
 

@@ -7,7 +7,7 @@ import { recallPermit } from './record.ts';
 import type { Vault } from './vault.ts';
 import { readManifest } from './version.ts';
 
-type Ports = Pick<Vault, 'vaultId' | 'node' | 'stores' | 'catalogueKey' | 'accessLog' | 'meter'>;
+type Ports = Pick<Vault, 'vaultId' | 'node' | 'stores' | 'catalogueKey' | 'accessLog' | 'logRoom' | 'meter'>;
 
 /** The requester is done: `completed` when at least the whole version left, else `aborted`. Ending twice is no change. */
 export async function finishRelease(request: Omit<ObjectRequest, 'path'>, vault: Ports): Promise<Refusal | undefined> {

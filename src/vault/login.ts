@@ -10,7 +10,7 @@ import { loginSignals } from './notice.ts';
 import { acceptTimeStep, countTry, timeStepOf, withdrawTry } from './second-factor.ts';
 import type { Vault } from './vault.ts';
 
-type Ports = Pick<Vault, 'vaultId' | 'stores' | 'keys' | 'catalogueKey' | 'accessLog' | 'siteOf'>;
+type Ports = Pick<Vault, 'vaultId' | 'stores' | 'keys' | 'catalogueKey' | 'accessLog' | 'logRoom' | 'siteOf'>;
 
 export interface LoginRequest extends Attempt {
   readonly code: string;

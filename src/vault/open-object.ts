@@ -17,6 +17,7 @@ import { openRange } from '../sealed/range.ts';
 import { SegmentOpener } from '../sealed/segment.ts';
 import { noticeDecoyRead } from './decoys.ts';
 import { claimEgress } from './egress.ts';
+import { assertRoomForStrangers, isOfStranger } from './last-room.ts';
 import type { StreamMeter } from './meter.ts';
 import { noticeRelease } from './outcome.ts';
 import { recallPermit } from './record.ts';
@@ -39,6 +40,7 @@ type Ports = Pick<
   | 'catalogueKey'
   | 'kek'
   | 'accessLog'
+  | 'logRoom'
   | 'levels'
   | 'recordLevels'
   | 'deks'
@@ -229,9 +231,10 @@ export function recordRefusal(
   about: ReleaseRow | RecordedPermit | undefined,
   reason: ErrorCode,
   tx: Tx,
-  vault: Pick<Vault, 'accessLog'>,
+  vault: Pick<Vault, 'accessLog' | 'logRoom'>,
   detail: string = request.path,
 ): Promise<RecordId> {
+  if (isOfStranger(reason)) assertRoomForStrangers(vault);
   const integrity = reason === 'object_integrity';
   return vault.accessLog.append(tx, {
     type: integrity ? 'object.integrity' : 'object.denied',
@@ -252,7 +255,7 @@ export async function recordTampering(
   error: unknown,
   request: Omit<ObjectRequest, 'path'>,
   doing: string,
-  vault: Pick<Vault, 'stores' | 'accessLog'>,
+  vault: Pick<Vault, 'stores' | 'accessLog' | 'logRoom'>,
 ): Promise<never> {
   if (error instanceof VaultError && isTampering(error.code)) {
     const asked = { ...request, path: '' };

@@ -8,7 +8,7 @@ import { recordRefusal, recordTampering } from './open-object.ts';
 import { recallPermit } from './record.ts';
 import type { Vault } from './vault.ts';
 
-type Ports = Pick<Vault, 'vaultId' | 'stores' | 'catalogueKey' | 'accessLog' | 'levels'>;
+type Ports = Pick<Vault, 'vaultId' | 'stores' | 'catalogueKey' | 'accessLog' | 'logRoom' | 'levels'>;
 
 const RECEIPT = 'receipt of the release';
 

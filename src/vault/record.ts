@@ -20,6 +20,7 @@ import type { ReleaseRow } from '../releases/port.ts';
 import { noticeDecoy, noticeRefusedDecoy, refuseUntold } from './decoys.ts';
 import { readDocument } from './documents.ts';
 import { reserveEgress } from './egress.ts';
+import { assertRoomForStrangers } from './last-room.ts';
 import { releaseSignals } from './notice.ts';
 import { endRelease } from './outcome.ts';
 import { refuseOutrun } from './sink-lag.ts';
@@ -27,7 +28,7 @@ import { refusedByStop } from './stops.ts';
 import type { Vault } from './vault.ts';
 import { wrapperOfVersion } from './wrapped-under.ts';
 
-type Ports = Pick<Vault, 'vaultId' | 'stores' | 'catalogueKey' | 'accessLog' | 'siteOf'>;
+type Ports = Pick<Vault, 'vaultId' | 'stores' | 'catalogueKey' | 'accessLog' | 'logRoom' | 'siteOf'>;
 
 /** A leaf is at most 16 KiB: it names this many determining policies, and the policy set's digest stands for all. */
 const NAMED_POLICIES = 64;
@@ -57,7 +58,7 @@ export interface Recording {
 export async function recordPermit(
   request: Recorded,
   permit: Permit,
-  vault: Ports & Pick<Vault, 'logHalted' | 'logRoom' | 'meter' | 'node'>,
+  vault: Ports & Pick<Vault, 'logHalted' | 'meter' | 'node'>,
   renews?: ReleaseRow,
 ): Promise<Recording | Denied> {
   assertEarned('Permit', permit);
@@ -186,6 +187,7 @@ export async function recallPermit(row: ReleaseRow, tx: Tx, vault: Ports): Promi
 /** Writes the refusal to the access log. Rejects when that is impossible: an unrecorded refusal is no answer either. */
 export async function recordDenial(request: Recorded, refusal: Refusal, vault: Ports): Promise<Denied> {
   const { subject, evidenceDigest, appraised: pieces = [] } = refusal;
+  if (subject === undefined) assertRoomForStrangers(vault);
   const recordId = await vault.stores.unitOfWork.run(async (tx) => {
     const result = evidenceDigest && resultOf(request, { pieces, refusal }, refusal, tx.now, vault);
     if (result !== undefined) await vault.stores.attestation.putResult(tx, result.digest, result.bytes);

@@ -1,14 +1,22 @@
 /** Promise P1: nothing leaves, and no key is opened, before the Permit is durable; and a Permit cannot be written by hand. */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+import type { Room } from '../../src/audit/room.ts';
 import type { AccessRequest, Permit, RecordedPermit } from '../../src/domain/access.ts';
 import { claimStage } from '../../src/domain/earned.ts';
 import { VaultError } from '../../src/domain/errors.ts';
 import { newId, type ReleaseId } from '../../src/domain/ids.ts';
 import { blockSubject } from '../../src/vault/block.ts';
+import { issueChallenge } from '../../src/vault/challenge.ts';
+import { finishRelease } from '../../src/vault/finish.ts';
+import { login } from '../../src/vault/login.ts';
+import { openObject } from '../../src/vault/open-object.ts';
+import { readReceipt } from '../../src/vault/receipt.ts';
 import { recordPermit } from '../../src/vault/record.ts';
+import { release } from '../../src/vault/release.ts';
+import { renew } from '../../src/vault/renew.ts';
 import { unwrapDek } from '../../src/vault/unwrap.ts';
 import type { Vault } from '../../src/vault/vault.ts';
-import { codeFrom, type Machine, type Node, type Published, TestVault } from './test-vault.ts';
+import { codeFrom, type Machine, type Node, PROD, type Published, TestVault, workstationOf } from './test-vault.ts';
 
 let vault: TestVault;
 let machine: Machine;
@@ -109,6 +117,47 @@ describe('when the access log cannot be written', () => {
       expect(await codeFrom(vault.ask({ machine, version, node }))).toBe('log_space_low');
     }
     expect(counts()).toEqual(before);
+  });
+
+  test('the last of its room is for those it knows: strangers get log_space_low and leave nothing, and machines can still be blocked', async () => {
+    const other = await TestVault.ready();
+    try {
+      const [owner, thief] = [await other.machine('gpu-1'), await other.machine('gpu-2')];
+      const { permit } = await other.granted({ machine: owner, version: await other.publish('falcon', 'restricted') });
+      const { challengeId } = await issueChallenge(thief.spki, other.vault);
+      const admin = await other.as('alice');
+      let room: Room = 'spent';
+      const { vault: plain } = await other.addNode();
+      const node = { ...plain, logRoom: () => room };
+      const by = { requestId: 'ask', namespace: PROD, remoteAddress: '198.51.100.7', spki: thief.spki };
+      const asked = { ...by, model: 'm', version: 'v', aliasCounter: undefined, delivery: 'stream' as const };
+      const [theirs, never] = [permit.releaseId, newId<ReleaseId>(other.clock.now())];
+      const attempt = { administrator: 'alice', workstation: workstationOf('nobody'), code: '000000', ...by };
+      const tries: Array<() => Promise<unknown>> = [
+        () => release({ ...asked, challengeId: undefined, evidence: [] }, node),
+        () => release({ ...asked, challengeId, evidence: [{ kind: 'none-of-ours', body: {} }] }, node),
+        () => renew({ ...by, releaseId: theirs, challengeId: undefined, evidence: [] }, node),
+        () => openObject({ ...by, releaseId: theirs, path: 'weights.bin' }, node),
+        () => openObject({ ...by, releaseId: never, path: 'weights.bin' }, node),
+        () => readReceipt({ ...by, releaseId: never }, node),
+        () => finishRelease({ ...by, releaseId: theirs }, node),
+        () => login(attempt, node),
+      ];
+      const kept = () => [other.records().length, other.row('SELECT count(*) AS n FROM challenges')['n']];
+      const before = kept();
+      for (const attempted of tries) await attempted().catch(() => undefined);
+      expect(kept()).toEqual([Number(before[0]) + tries.length, before[1]]); // as long as there is room, each is a record
+
+      room = 'gone';
+      const full = kept();
+      for (const attempted of [...tries, () => issueChallenge(thief.spki, node)]) expect(await codeFrom(attempted())).toBe('log_space_low');
+      expect(kept()).toEqual(full);
+      await blockSubject(admin, PROD, 'gpu-1', node);
+      await finishRelease({ ...by, spki: owner.spki, releaseId: theirs }, node);
+      expect(other.records().slice(-2)).toMatchObject([{ type: 'stop.placed' }, { type: 'release.end', release: { outcome: 'cut' } }]);
+    } finally {
+      await other.remove();
+    }
   });
 
   test('a halted log (the stored one is not the one that was signed) releases nothing: log_unavailable', async () => {
