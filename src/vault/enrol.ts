@@ -28,6 +28,7 @@ import { type Digest, type Namespace, newId, type RequestId, type SubjectId, SYS
 import { parseCanonicalJson } from '../domain/json.ts';
 import type { Tx } from '../domain/unit-of-work.ts';
 import { type AdminActor, actorOf, authorize, personalOf, recordAdminDenial } from './authorize.ts';
+import { blockedTwin } from './blocked-twin.ts';
 import { inForce, readDocument } from './documents.ts';
 import { assertSignedRequest, signRequest } from './requests.ts';
 import type { Vault } from './vault.ts';
@@ -82,7 +83,10 @@ export async function beginEnrolment(
   return { requestId: row.requestId, credential: activation.credential, expiresAt: row.expiresAt };
 }
 
-/** Enrols the machine when it answers with the secret. A wrong answer spends the enrolment: `activation_failed`, recorded. */
+/**
+ * Enrols the machine when it answers with the secret. A wrong answer spends the enrolment: `activation_failed`, recorded. So is
+ * `subject_blocked`, of a TPM that is blocked here under another name: one person would undo with it what takes two to lift.
+ */
 export async function confirmEnrolment(actor: AdminActor, requestId: RequestId, answer: Uint8Array, vault: Ports): Promise<EnrolledTpm2> {
   const row = await vault.stores.unitOfWork.run(async (tx) => {
     const waits = await vault.stores.approvals.request(tx, requestId);
@@ -106,8 +110,11 @@ export async function confirmEnrolment(actor: AdminActor, requestId: RequestId, 
     ekCertificateDigest: wanted.ekCertificateDigest as Digest, // written by us above
     attributes: wanted.attributes,
   };
+  const blocked = await vault.stores.unitOfWork.run((tx) => blockedTwin(attester, tx, vault));
+  if (blocked !== undefined) return refuseEnrolment(actor, refuse('subject_blocked', blocked), wanted.name, vault);
   await putEnrolled(actor, attester, createdAt, vault, async (tx) => {
     if (!(await vault.stores.approvals.settle(tx, requestId, 'executed'))) throw new VaultError('approval_settled');
+    if ((await blockedTwin(attester, tx, vault)) !== undefined) throw new VaultError('subject_blocked'); // meanwhile
   });
   return attester;
 }

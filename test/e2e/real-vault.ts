@@ -4,7 +4,7 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createCipheriv } from 'node:crypto';
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import type { IncomingMessage } from 'node:http';
 import { tmpdir } from 'node:os';
@@ -189,7 +189,9 @@ export interface RealVault {
   /** A requester folder with a TLS key of its own. */
   requester(name: string, options?: { tpm?: Swtpm; ak?: 'ecc' | 'rsa' }): Promise<string>;
   /** As `requester`, enrolled under that name. */
-  enrolled(name: string, options?: { ak?: 'ecc' | 'rsa' }): Promise<string>;
+  enrolled(name: string, options?: { tpm?: Swtpm; ak?: 'ecc' | 'rsa' }): Promise<string>;
+  /** As `enrolled`, with a TPM of its own from the same maker: for a machine that is blocked, because its TPM is then enrolled nowhere else. */
+  enrolledAlone(name: string): Promise<string>;
   /** After a TPM moved to another port. */
   pointAt(requester: string, tpm: Swtpm): void;
   /** The request to promote the model, made by alice. */
@@ -206,10 +208,10 @@ export async function startRealVault(kms?: AwsKmsConfig): Promise<RealVault> {
   const at = (...parts: string[]) => join(folder, ...parts);
   const servers: ServerProcess[] = [];
   const requesters: string[] = [];
-  let tpm: Swtpm | undefined;
+  const tpms: Swtpm[] = [];
   const stop = async () => {
     for (const server of servers.splice(0)) if (server.process.exitCode === null && server.process.signalCode === null) await server.stop();
-    await tpm?.stop();
+    for (const tpm of tpms.splice(0)) await tpm.stop();
     await rm(folder, { recursive: true, force: true });
   };
   try {
@@ -217,7 +219,7 @@ export async function startRealVault(kms?: AwsKmsConfig): Promise<RealVault> {
       setupDevelopmentToken({ folder: at('token'), label: 'weight-vault-e2e' }),
       startSwtpm(at('tpm')),
     ]);
-    tpm = madeTpm;
+    tpms.push(madeTpm);
     writeFileSync(at('token.json'), JSON.stringify(token));
     writeFileSync(at('kms.json'), JSON.stringify(kms ?? {}));
     const ceremony = await wvJson(...initArgs(at, kms === undefined ? ['--token', at('token.json')] : ['--kms', at('kms.json')]));
@@ -292,6 +294,13 @@ export async function startRealVault(kms?: AwsKmsConfig): Promise<RealVault> {
       });
       return home;
     };
+    const enrolledAlone: RealVault['enrolledAlone'] = async (name) => {
+      const own = at('tpms', name);
+      cpSync(join(madeTpm.folder, 'ca'), join(own, 'ca'), { recursive: true });
+      const tpm = await startSwtpm(own);
+      tpms.push(tpm);
+      return enrolled(name, { tpm });
+    };
 
     const root = derOf(readFileSync(madeTpm.rootCertificate, 'utf8'));
     await propose('trust-anchors', { anchors: [{ kind: 'tpm2', name: 'test root', certificate: toBase64(root) }] });
@@ -315,6 +324,7 @@ export async function startRealVault(kms?: AwsKmsConfig): Promise<RealVault> {
       propose,
       requester,
       enrolled,
+      enrolledAlone,
       pointAt: (home, moved) => edit(join(home, 'requester.json'), { tcti: moved.tcti }),
       block: (name) => as('bob', async (bob) => void (await bob.call('POST', `/v1/namespaces/default/requesters/${name}/block`))),
       stop,

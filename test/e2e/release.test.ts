@@ -299,7 +299,7 @@ async function cutAfterMs(reading: Reading): Promise<number> {
 
 describe('block', () => {
   test('cuts a stream within 5 s, resets it, and refuses the machine from then on', async () => {
-    const home = await vault.enrolled('cut-reading');
+    const home = await vault.enrolledAlone('cut-reading');
     await withRequester(home, async (one) => {
       const { releaseId } = await newRelease(one, vault.versionId);
       const reading = collectSlowly(await one.client.object(releaseId, LARGE), SLOW);
@@ -313,7 +313,7 @@ describe('block', () => {
   });
 
   test('closes the connection of a reader that has stopped reading, and what the kernel still held never arrives', async () => {
-    const home = await vault.enrolled('cut-stalled');
+    const home = await vault.enrolledAlone('cut-stalled');
     await withRequester(home, async (one) => {
       const { releaseId } = await newRelease(one, vault.versionId);
       const response = await one.client.object(releaseId, LARGE);
@@ -341,7 +341,7 @@ describe('a vault process that is killed', () => {
   let admin: ServerProcess;
 
   test('mid-stream, and started again as two processes on one database, serves at once', async () => {
-    const home = await vault.enrolled('lost');
+    const home = await vault.enrolledAlone('lost');
     await withRequester(home, async (one) => {
       const { releaseId } = await newRelease(one, vault.versionId);
       lost = releaseId;
@@ -362,7 +362,7 @@ describe('a vault process that is killed', () => {
   });
 
   test('a block on the admin process cuts the stream of the data process within 5 s', async () => {
-    const home = await vault.enrolled('cut-elsewhere');
+    const home = await vault.enrolledAlone('cut-elsewhere');
     await withRequester(home, async (one) => {
       const { releaseId } = await newRelease(one, vault.versionId);
       const reading = collectSlowly(await one.client.object(releaseId, LARGE), SLOW);

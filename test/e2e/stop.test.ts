@@ -176,7 +176,7 @@ const DEFAULT = '/v1/namespaces/default';
 
 describe('a stop on the admin process cuts the streams of both data processes within 5 s', () => {
   test('block: one machine, and no other', async () => {
-    const bad = await vault.enrolled('gpu-bad');
+    const bad = await vault.enrolledAlone('gpu-bad');
     const { stopId } = await pressed('block', `${DEFAULT}/requesters/gpu-bad/block`, undefined, bad);
     expect(await pressedAgain(`${DEFAULT}/requesters/gpu-bad/block`)).toBe(stopId);
     for (const node of nodes) expect(await release(bad, node)).toBe('subject_blocked');
@@ -269,7 +269,7 @@ describe('stops outlive the processes', () => {
 
   test.each([0, 400, 900, 1_600])('a block placed %d ms after a process began to start is in force when it serves', async (delay) => {
     const name = `gpu-start-${delay}`;
-    const home = await vault.enrolled(name);
+    const home = await vault.enrolledAlone(name);
     expect(await release(home)).toBeUndefined();
     await nodes[1].kill();
     const starting = startServer(folders[1], 'data');

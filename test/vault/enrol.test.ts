@@ -8,6 +8,7 @@ import { sha256, sha256Hex } from '../../src/domain/bytes.ts';
 import type { Digest, RequestId } from '../../src/domain/ids.ts';
 import { SYSTEM } from '../../src/domain/ids.ts';
 import type { AdminActor } from '../../src/vault/authorize.ts';
+import { blockSubject } from '../../src/vault/block.ts';
 import { beginEnrolment, confirmEnrolment } from '../../src/vault/enrol.ts';
 import { signRequest } from '../../src/vault/requests.ts';
 import { captured, root } from '../attestation/samples.ts';
@@ -134,6 +135,16 @@ describe('confirming', () => {
     expect(await confirm(key, secret)).toBe('subject_exists');
     expect(enrolled()).toBe(1);
     expect(documents()).toBe(before);
+  });
+
+  test('a TPM that is blocked is not enrolled anew under another key and name: that would take one person, lifting takes two', async () => {
+    await confirmEnrolment(alice, await waiting('gpu-1', secret), secret, vault.vault);
+    const { stopId, scope, target } = await blockSubject(alice, PROD, 'gpu-1', vault.vault);
+    expect(await confirm(await waiting('gpu-2', secret), secret)).toBe('subject_blocked');
+    expect(vault.lastRecord()).toMatchObject({ type: 'admin.denied', reason: 'subject_blocked' });
+    expect(enrolled()).toBe(1);
+    await vault.twoPeople({ kind: 'lift', namespace: PROD, stopId, scope, ...(target !== undefined && { target }) });
+    expect(await confirm(await waiting('gpu-2', secret), secret)).toBe('nothing thrown');
   });
 
   test('by someone without the role is denied, and does not spend it', async () => {
