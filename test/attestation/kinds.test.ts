@@ -42,7 +42,7 @@ describe('the table of tokens', () => {
     expect(tokens).toHaveLength(5);
     for (const row of tokens) {
       const proved = Object.fromEntries(PROVED.map((fact, at) => [fact, row[at + 2] === 'yes'])) as unknown as Proved; // one cell each
-      const enough = (['public', 'internal', 'restricted'] as const).filter((name) =>
+      const enough = (['public', 'internal', 'restricted', 'critical'] as const).filter((name) =>
         PROVED.every((fact) => !CLASSES[name][fact] || proved[fact]),
       );
       expect(bare(row[6] ?? '')).toMatch(new RegExp(`^${enough.at(-1)}\\b`));

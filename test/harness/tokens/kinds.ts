@@ -92,7 +92,13 @@ function startSlotDaemon(): void {
 }
 
 async function endSlotDaemons(signal: 'SIGTERM' | 'SIGKILL'): Promise<void> {
-  for (const pid of slotDaemons()) process.kill(pid, signal);
+  for (const pid of slotDaemons()) {
+    try {
+      process.kill(pid, signal);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error; // one that was on its way out is gone since it was listed
+    }
+  }
   if (signal === 'SIGKILL') while (slotDaemons().length > 0) await new Promise((resolve) => setTimeout(resolve, 20));
 }
 
