@@ -57,7 +57,7 @@ export function openHeads(file: string, newest: string, openOwn: OpenOwn): Heads
     return heads(db, newest, openOwn);
   } catch (error) {
     db?.close();
-    throw /^SQLITE_(?:CORRUPT|NOTADB|ERROR)/.test(engineCode(error)) ? invalid('heads.db is damaged', error) : unavailable(error);
+    throw failure(error);
   }
 }
 
@@ -87,20 +87,18 @@ function heads(db: Database.Database, newest: string, openOwn: OpenOwn): Heads {
   assertNotOlder(known(), least);
   return {
     head(origin) {
-      const row = read.get(origin);
+      const row = orFailure(() => read.get(origin));
       if (row === undefined) return undefined;
       own(row, openOwn);
       return { size: row.size, checkpoint: new Uint8Array(row.checkpoint) };
     },
     replace(origin, oldSize, { size, checkpoint }) {
-      try {
+      return orFailure(() => {
         const inserted = oldSize === 0 && insert.run(origin, size, checkpoint).changes === 1;
         if (!inserted && update.run(size, checkpoint, origin, oldSize).changes === 0) return false;
         writeNewest(newest, known());
         return true;
-      } catch (error) {
-        throw unavailable(error);
-      }
+      });
     },
     close: () => void db.close(),
   };
@@ -129,8 +127,17 @@ export function isDiskFailure(error: unknown): boolean {
   return error instanceof VaultError && /^(?:SQLITE_IOERR|EIO)/.test(engineCode(error.cause));
 }
 
-function unavailable(cause: unknown): unknown {
+function orFailure<T>(work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    throw failure(error);
+  }
+}
+
+function failure(cause: unknown): unknown {
   const why = engineCode(cause);
+  if (/^SQLITE_(?:CORRUPT|NOTADB|ERROR)/.test(why)) return invalid('heads.db is damaged', cause);
   return /^(?:SQLITE_|E)/.test(why) ? new VaultError('store_unavailable', `the memory of the witness: ${why}`, { cause }) : cause;
 }
 

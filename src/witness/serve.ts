@@ -32,6 +32,7 @@ export async function serveWitness(
   const options: AnswerOptions = { identity, logs: watchedLogs(folder), heads: witnessedHeads(folder, identity.key), now };
   const server = createServer({ maxHeaderSize: 8_192, headersTimeout: REQUEST_MS, requestTimeout: REQUEST_MS }, (request, response) => {
     answer(request, response, options).catch((error: unknown) => {
+      if (error === request.errored) return; // the asker hung up: anyone may, as often as they like
       if (response.headersSent) response.destroy();
       else send(response, 500, 'nothing was cosigned\n'); // why, is between this witness and its disk
       onFailure(error);

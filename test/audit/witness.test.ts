@@ -2,7 +2,7 @@
 import { generateKeyPairSync, sign } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
-import type { AddressInfo, Socket } from 'node:net';
+import { type AddressInfo, connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, describe, expect, test } from '@jest/globals';
@@ -135,6 +135,22 @@ describe('a witness', () => {
     expect((await add(url, 3, await proof(3), second)).status).toBe(200);
     expect((await fetch(`${url}/add-checkpoint`)).status).toBe(405);
     expect((await fetch(`${url}/${'0'.repeat(64)}/checkpoint`)).status).toBe(404);
+  });
+
+  test('whose asker hangs up in the middle tells nobody: that would be a line of its log for whoever likes', async () => {
+    const folder = join(root, `w${++made}`);
+    makeWitness(folder, `witness.example/w${made}`);
+    const failures: unknown[] = [];
+    const serving = await serveWitness(folder, '127.0.0.1', 0, { onFailure: (error) => failures.push(error) });
+    closing.push(() => serving.stop());
+    const asker = connect(serving.port, '127.0.0.1');
+    asker.write('POST /add-checkpoint HTTP/1.1\r\nHost: witness\r\nContent-Length: 100\r\n\r\nold 0\n');
+    await new Promise((heard) => setTimeout(heard, 200));
+    asker.resetAndDestroy();
+    expect((await post(`http://127.0.0.1:${serving.port}`, utf8('hello'))).status).toBe(400);
+    await serving.stop();
+    closing.pop();
+    expect(failures).toEqual([]);
   });
 
   test('asked by twenty at once to go on from the same size cosigns one of two histories, never both', async () => {

@@ -1,4 +1,4 @@
-/** Is this quote authentic? Signature, freshness value and PCR values, given a key. Whether the key is anyone's is decided in verifier.ts. */
+/** Is this quote authentic? Its signature by a given key, its freshness value, its PCR values: undefined, or why not. Whether the key is anyone's is decided in verifier.ts. */
 import type { KeyObject } from 'node:crypto';
 import { equalBytes } from '../../domain/bytes.ts';
 import { failedBytes, failedClaim, type PcrBanks, type Refusal, refuse } from '../../domain/evidence.ts';
@@ -9,18 +9,6 @@ import { signatureVerifies, type TpmSignature } from './signature.ts';
 export interface SignedQuote {
   readonly quote: Quote;
   readonly signature: TpmSignature;
-}
-
-export interface QuoteExpectations {
-  /** What the quote must carry. Empty is never enough: such a quote can be replayed for ever. */
-  readonly extraData: Uint8Array;
-  /** The PCR values that came with the quote; believed only because they hash to what was signed. */
-  readonly pcrs: PcrBanks;
-}
-
-/** Undefined when the quote is authentic, else the first reason why it is not. */
-export function verifyQuote(signed: SignedQuote, key: KeyObject, expected: QuoteExpectations): Refusal | undefined {
-  return verifyQuoteSignature(signed, key) ?? verifyExtraData(signed.quote, expected.extraData) ?? verifyPcrs(signed, expected.pcrs);
 }
 
 /** `scheme` is the only one the key may sign with, when the key says so (part 2, 12.2.3.5 and 12.2.3.6). */
@@ -37,12 +25,14 @@ export function verifyQuoteSignature({ quote, signature }: SignedQuote, key: Key
   return undefined;
 }
 
+/** An empty `expected` is never enough: such a quote can be replayed for ever. */
 export function verifyExtraData(quote: Quote, expected: Uint8Array): Refusal | undefined {
   if (quote.extraData.length > 0 && equalBytes(quote.extraData, expected)) return undefined;
   const failed = failedBytes('extraData', expected, quote.extraData);
   return refuse('evidence_binding_mismatch', 'extraData is not SHA-256 of the binding', { failed });
 }
 
+/** `pcrs` came with the quote; they are believed only because they hash to what was signed. */
 export function verifyPcrs({ quote, signature }: SignedQuote, pcrs: PcrBanks): Refusal | undefined {
   if (!coversExactly(quote.selection, pcrs)) {
     const failed = [{ claim: 'PCRs sent', expected: [quote.selection.map(({ bank, indexes }) => `${bank}:${indexes}`).join(' ')] }];

@@ -259,6 +259,18 @@ describe('a witness', () => {
     expect(refused).toBeGreaterThan(5);
   });
 
+  test('whose heads.db is overwritten while it serves says so, whatever it is asked', async () => {
+    const site = await witnessed(1);
+    const { heads } = opened(site);
+    made.push(() => heads.close());
+    const note = heads.head(ORIGIN)?.checkpoint ?? new Uint8Array(0);
+    writeFileSync(join(site, 'heads.db'), Buffer.alloc(readFileSync(join(site, 'heads.db')).length, 0x5a));
+    for (const ask of [() => heads.head(ORIGIN), () => heads.replace(ORIGIN, 3, { size: 8, checkpoint: note })]) {
+      const answer = new Promise<unknown>((done) => done(ask()));
+      expect(await answer.catch(codeOf)).toBe('witness_memory_invalid');
+    }
+  });
+
   test('served twice from one folder cosigns one of two histories, whoever is asked', async () => {
     const folder = await witnessed(0);
     const ports = [(await serving(folder)).port, (await serving(folder)).port];
